@@ -1,0 +1,220 @@
+/* Graphs: forms, nodes, sharing and memory. Plain C, no Python.
+ *
+ * registry ── forms, interned for the life of the process
+ * graph    ── nodes in one array, operands in another, data words in chunks that never move
+ * arena    ── the memory of a graph's values, and a mirror of it for gradients
+ */
+#ifndef AB_GRAPH_H
+#define AB_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { /* errors; every function that can fail returns one, or a negative one in place of an id */
+    AB_OK = 0,
+    AB_NO_MEMORY = -1,
+    AB_LIMIT = -2, /* the graph's memory limit */
+    AB_TOO_MANY = -3, /* more nodes or operands than an int32 counts */
+};
+
+enum { /* ab_form.flags */
+    AB_FORM_VIEW = 1,           /* the value lies inside operand 0 */
+    AB_FORM_VIEW_BATCH = 2,     /* ... and data[0] picks an element of its minibatch */
+    AB_FORM_SOURCE = 4,         /* the value exists before anything runs */
+    AB_FORM_RANDOM = 8,         /* never shared */
+    AB_FORM_BATCH_AWARE = 16,   /* the kernel reads the whole minibatch of its operands */
+    AB_FORM_TABLE = 32,         /* operand 0 is a table; each row's data word picks a row of it */
+    AB_FORM_NO_GRADIENT = 64,   /* gradients stop here */
+    AB_FORM_INTEGER = 128,      /* the result is an index */
+    AB_FORM_ALWAYS_SHARE = 256, /* one node per graph, even with sharing off (parameters) */
+    AB_FORM_PARAMETER = 512,    /* data[0] is the address of an ab_param */
+};
+
+typedef struct ab_type { /* a shape and the size of a manual minibatch */
+    int32_t ndim;
+    int32_t batch;
+    int64_t size; /* elements of one element of the minibatch */
+    int64_t dims[];
+} ab_type;
+
+typedef struct ab_form { /* all that op, attributes and operand types fix */
+    int32_t op;
+    int32_t nin;
+    int32_t type;  /* of the result */
+    int32_t batch; /* of the result; the rows of one node */
+    int64_t size;  /* elements of a row */
+    int32_t kernel; /* index into the kernel tables; -1: NumPy formula only */
+    uint32_t flags;
+    uint64_t same; /* bit j: a batch's nodes share operand j (j < 64) */
+    int64_t view_offset, view_scale;
+    int64_t index_limit; /* data words lie in [0, limit); -1: no limit */
+    int64_t flops;       /* of one row */
+    int32_t np;
+    int64_t *p;        /* the kernel's numbers */
+    int32_t *in_type;  /* [nin] */
+    int32_t nkey;      /* the words it is interned by */
+    int64_t *key;
+    uint64_t hash;
+} ab_form;
+
+enum { AB_CHUNK = 512, AB_CHUNKS = 8192 }; /* forms and types: pointers stay valid while it grows */
+
+typedef struct ab_registry {
+    int32_t nforms, ntypes;
+    ab_form **forms[AB_CHUNKS];
+    ab_type **types[AB_CHUNKS];
+    int32_t *form_table, *type_table; /* open addressing, -1 empty */
+    int64_t form_slots, type_slots;   /* powers of two */
+    uint64_t hash_mask;               /* all ones; tests narrow it to force collisions */
+} ab_registry;
+
+typedef struct ab_param { /* what the engine knows of a parameter */
+    int64_t size;     /* elements of the whole */
+    int64_t rows;     /* of a lookup; 0 for a dense parameter */
+    int64_t dim;      /* elements of a lookup's row */
+    int32_t itemsize;
+    int32_t trainable;
+    void *data;
+    void *grad;       /* dense: size elements. Lookup: compact rows, see below */
+    int32_t *slot_of_row; /* lookup: row -> slot in grad, -1 */
+    int64_t *row_of_slot;
+    int64_t slots;        /* used */
+    uint64_t version;     /* changes whenever data does */
+    /* Packed for the matrix kernel, [0] as it is, [1] transposed. */
+    void *packed[2];
+    size_t packed_bytes[2];
+    uint64_t packed_version[2];
+    int64_t packed_shape[2][2]; /* outputs, inner, of what is packed */
+    int64_t rows_served; /* by the unpacked kernel, since the last change */
+    uint64_t served_version;
+} ab_param;
+
+enum { /* ab_node.flags */
+    AB_NODE_WEIGHT = 1,   /* a parameter, or computed from parameters and constants only */
+    AB_NODE_CONSTANT = 2, /* the same number in every example */
+};
+
+typedef struct ab_node {
+    int32_t form;
+    int32_t nin;
+    int32_t first; /* operands: graph->operands[first, first + nin) */
+    int32_t root;  /* the node whose memory holds the value: itself unless a view */
+    int32_t depth; /* longest path of computed nodes that ends here */
+    uint32_t flags;
+    int32_t ndata;
+    int32_t batch_tape; /* place in the tape once it has run (or is planned); -1 */
+    int64_t offset;     /* of the value inside the root's, in elements */
+    const int64_t *data;
+} ab_node;
+
+typedef struct ab_slot { /* of the sharing table */
+    uint32_t hash;
+    int32_t node; /* -1: empty */
+} ab_slot;
+
+typedef struct ab_block { /* of the data pool */
+    struct ab_block *next;
+    size_t used, size;
+    int64_t words[];
+} ab_block;
+
+typedef struct ab_arena {
+    char *base;
+    size_t reserved; /* address space; pages are taken when touched */
+    size_t used;
+} ab_arena;
+
+typedef struct ab_batch {
+    int32_t form;
+    int32_t n;      /* nodes */
+    int64_t first;  /* graph->tape_nodes[first, first + n) */
+} ab_batch;
+
+typedef struct ab_graph {
+    ab_registry *registry;
+    int32_t itemsize; /* 4 or 8 */
+    int32_t sharing;
+    int32_t n, capacity;
+    ab_node *nodes;
+    char **value; /* [n] address of the value, NULL while a computed node is pending; views: NULL */
+    int32_t noperands, operand_capacity;
+    int32_t *operands;
+    ab_slot *table;
+    int64_t slots;
+    ab_block *data; /* newest first */
+    /* Batches in the order in which they ran. */
+    ab_batch *tape;
+    int64_t tape_n, tape_capacity;
+    int32_t *tape_nodes;
+    int64_t tape_nodes_n, tape_nodes_capacity;
+    int64_t tape_done; /* batches that have run */
+    ab_arena values, gradients;
+    size_t limit;      /* bytes, everything counted */
+    size_t bookkeeping; /* bytes outside the arenas */
+    char **grad;        /* [n] address of the gradient after a backward pass, NULL: none */
+    int32_t grad_n;     /* nodes that `grad` covers */
+    int64_t shared;     /* nodes that were asked for and existed already */
+    void *scheduler;    /* work space, see ab_sched.h */
+    void (*scheduler_free)(void *);
+    void *engine;       /* work space of the CPU engine */
+    void (*engine_free)(void *);
+} ab_graph;
+
+static inline ab_form *
+ab_form_get(const ab_registry *r, int32_t id)
+{
+    return r->forms[id / AB_CHUNK][id % AB_CHUNK];
+}
+
+static inline ab_type *
+ab_type_get(const ab_registry *r, int32_t id)
+{
+    return r->types[id / AB_CHUNK][id % AB_CHUNK];
+}
+
+/* Address of a node's value: NULL while it has none. */
+static inline char *
+ab_value_address(const ab_graph *g, int32_t node)
+{
+    const ab_node *d = &g->nodes[node];
+    char *base = g->value[d->root];
+    return base ? base + d->offset * g->itemsize : NULL;
+}
+
+/* Bytes from one element of a node's minibatch to the next. */
+static inline int64_t
+ab_batch_stride(const ab_graph *g, int32_t node)
+{
+    return ab_form_get(g->registry, g->nodes[g->nodes[node].root].form)->size * g->itemsize;
+}
+
+/* registry.c */
+int ab_registry_init(ab_registry *r);
+void ab_registry_clear(ab_registry *r);
+int32_t ab_type_intern(ab_registry *r, int32_t ndim, const int64_t *dims, int32_t batch);
+/* The form with this key, or -1. */
+int32_t ab_form_find(const ab_registry *r, int32_t nkey, const int64_t *key, uint64_t hash);
+/* Adds a form; copies key, p, in_type. */
+int32_t ab_form_add(ab_registry *r, const ab_form *form);
+void ab_registry_rehash(ab_registry *r, uint64_t mask);
+uint64_t ab_hash(const int64_t *words, int64_t n, uint64_t seed);
+
+/* graph.c */
+ab_graph *ab_graph_new(ab_registry *r);
+void ab_graph_free(ab_graph *g);
+/* Empties the graph, keeps its memory. */
+void ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit);
+/* Records a node, or finds the one that is equal. data is copied unless it already lies
+ * in the graph's pool (`owned`). `shareable`: may be found by its data. */
+int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands,
+                     int32_t ndata, const int64_t *data, bool shareable);
+int64_t *ab_graph_words(ab_graph *g, int64_t n); /* from the data pool; NULL: no memory */
+size_t ab_graph_bytes(const ab_graph *g);
+
+/* arena.c */
+int ab_arena_grow(ab_arena *a, size_t bytes, size_t limit); /* makes used + bytes addressable */
+void ab_arena_clear(ab_arena *a);
+void ab_arena_free(ab_arena *a);
+
+#endif
