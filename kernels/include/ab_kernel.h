@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ab_update.h"
+
 #define AB_SCATTERED INT64_MIN /* ab_rows.stride of rows without a common stride */
 
 static inline double
@@ -104,6 +106,7 @@ typedef struct ab_kernel_table {
     int32_t count;
     const ab_kernel *kernels;
     const ab_matrix_kernels *matrix;
+    const ab_update_kernels *update;
 } ab_kernel_table;
 
 /* Defined by kernels/cpu, one per build. */

@@ -1,0 +1,72 @@
+/* The contract between the trainers and the update kernels.
+ *
+ * An update walks n rows of `dim` numbers of a parameter. A dense parameter is one
+ * row of all its numbers (n = 1, rows = NULL). Of a lookup only the rows that have a
+ * gradient are walked: `rows` names them, each once, and the gradient is compact, so
+ * rows that were not used keep their values and their state as they are (the "lazy"
+ * or "sparse" form of these methods).
+ *
+ * Every number of the gradient is multiplied by `factor` first (clipping by the global
+ * norm, or a mean instead of a sum); below, g is that product. Threads share the work
+ * by calling with parts of a parameter: parts of a row, or some of the rows. Each number
+ * is updated by itself, so how the work is cut changes no bit of the result.
+ *
+ * Kernels read no clock, keep no state and allocate nothing. They do not look for
+ * non-finite gradients: `squared_norm` of the whole gradient tells, before any update.
+ */
+#ifndef AB_UPDATE_H
+#define AB_UPDATE_H
+
+#include <stdint.h>
+
+typedef struct ab_update {
+    void *w;             /* the parameter: rows of dim numbers */
+    const void *g;       /* its gradient: row i is that of the parameter's row rows[i] */
+    void *m;             /* first state of the method, laid out as w; NULL if it has none */
+    void *v;             /* second state, laid out as w; NULL if it has none */
+    const int64_t *rows; /* [n]; NULL: row i is row i */
+    int64_t n;
+    int64_t dim;
+    double factor;
+} ab_update;
+
+typedef struct ab_update_kernels {
+    /* w -= rate * g */
+    void (*sgd)(const ab_update *update, double rate);
+
+    /* m = momentum * m + g; w -= rate * m. With nesterov: w -= rate * (g + momentum * m).
+     * Heavy ball and Nesterov's method in the form of Sutskever et al. 2013, the rate
+     * outside the velocity. State: m. */
+    void (*momentum)(const ab_update *update, double rate, double momentum, int nesterov);
+
+    /* v += g^2; w -= rate * g / (sqrt(v) + epsilon). Duchi et al. 2011. State: v. */
+    void (*adagrad)(const ab_update *update, double rate, double epsilon);
+
+    /* v = rho * v + (1 - rho) * g^2; w -= rate * g / (sqrt(v) + epsilon).
+     * Tieleman and Hinton 2012. State: v. */
+    void (*rmsprop)(const ab_update *update, double rate, double rho, double epsilon);
+
+    /* m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;
+     * w -= step * m / (sqrt(v) * scale + epsilon). Kingma and Ba 2015. The corrections of
+     * the bias are the caller's: at update t, counted from 1,
+     * step = rate / (1 - beta1^t) and scale = 1 / sqrt(1 - beta2^t). State: m, v. */
+    void (*adam)(const ab_update *update, double step, double scale, double beta1, double beta2,
+                 double epsilon);
+
+    /* w *= 1 - decay, then as adam. Decoupled decay, Loshchilov and Hutter 2019:
+     * decay = rate * weight_decay. State: m, v. */
+    void (*adamw)(const ab_update *update, double step, double scale, double beta1, double beta2,
+                  double epsilon, double decay);
+
+    /* The sum of the squares of count numbers, accumulated in double in an order that
+     * depends on count alone. Not finite if any of the numbers is not. */
+    double (*squared_norm)(const void *g, int64_t count);
+
+    /* g *= factor */
+    void (*scale)(void *g, int64_t count, double factor);
+
+    /* g = min(max(g, low), high); NaN stays NaN. */
+    void (*clip)(void *g, int64_t count, double low, double high);
+} ab_update_kernels;
+
+#endif
