@@ -1,0 +1,32 @@
+"""Declarations of the ops, in a fixed order: an op's place is its number."""
+
+from . import elementwise  # noqa: F401
+from .declare import REGISTRY, Call, Form, Op, Operand, Sample, declare, double_bits
+
+__all__ = [
+    "REGISTRY",
+    "Call",
+    "Form",
+    "Op",
+    "Operand",
+    "Sample",
+    "declare",
+    "double_bits",
+    "get",
+]
+
+
+def get(name: str) -> Op:
+    """The declaration of the op `name`.
+
+    Raises:
+        KeyError: there is no such op; the message lists the names.
+
+    Example:
+        >>> get("tanh").expression
+        'ab_tanh(a)'
+    """
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise KeyError(f"no op {name!r}; the ops are {', '.join(REGISTRY)}") from None
