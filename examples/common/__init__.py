@@ -1,0 +1,1 @@
+"""What the examples share: data, vocabularies and the training loop. No model code."""
