@@ -64,6 +64,7 @@ class Form:
         index_limit: every data word must be in ``[0, index_limit)``.
         batch_aware: the kernel reads the whole manual minibatch of its operands.
         flops: floating-point operations of one row, for `explain`.
+        block_gradient: the result counts as constant; no gradient goes on from it.
     """
 
     shape: Shape
@@ -76,6 +77,7 @@ class Form:
     index_limit: int | None = None
     batch_aware: bool = False
     flops: int = 0
+    block_gradient: bool = False
 
 
 @dataclass
