@@ -337,7 +337,7 @@ def parse_sentence(block: list[str], path: str | Path, start: int) -> Sentence:
     if not words:
         fail(path, start, "a sentence with words", "comments or empty nodes only")
     if range_end > len(words):
-        fail(path, range_line, f"a range that ends by {len(words)}", f"one that ends at {range_end}")
+        fail(path, range_line, f"a range that ends by {len(words)}", f"the end {range_end}")
     check_tree([word.head for word in words], [start + row for row in rows], path)
     return Sentence(tuple(words), tuple(block), tuple(rows))
 
@@ -372,6 +372,6 @@ def write_conllu(path: str | Path, sentences: Iterable[Sentence]) -> None:
         missing = ""
         for sentence in sentences:
             file.write(missing + str(sentence))
-            # The last sentence of a file may lack its blank line, which only matters before another.
+            # The last sentence of a file may lack its blank line: that matters before another.
             ended = not sentence.lines[-1].strip("\r\n")
             missing = "" if ended else "\n" if sentence.lines[-1].endswith("\n") else "\n\n"

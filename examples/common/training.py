@@ -74,8 +74,8 @@ class Flags(argparse.ArgumentParser):
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parse, check that files can be written, and configure autobatch."""
         options = self.parse_args(arguments)
-        for name in ("save", "json"):
-            path = getattr(options, name)
+        for name in ("save", "json", "output"):
+            path = getattr(options, name, None)
             if path is not None and (not Path(path).parent.is_dir() or Path(path).is_dir()):
                 raise UsageError(f"--{name} {path}: not a file in a directory that exists")
         if options.resume is not None and not Path(options.resume).is_file():
@@ -107,11 +107,29 @@ def positive(text: str) -> float:
     return value
 
 
-def run(main: Callable[[Sequence[str] | None], None], arguments: Sequence[str] | None = None) -> int:
+def share(text: str) -> float:
+    """A flag's type: a number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return value
+
+
+def limited(
+    options: argparse.Namespace, train: Sequence[Example], dev: Sequence[Example]
+) -> tuple[Sequence[Example], Sequence[Example]]:
+    """Training and development examples, cut as --limit says."""
+    return train[: options.limit], dev[: options.limit]
+
+
+def run(main: Callable[[Sequence[str] | None], None]) -> int:
     """Call an example's `main` and return its exit code; what a user can mend is one line."""
     name = Path(sys.argv[0]).name
     try:
-        main(arguments)
+        main(None)
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -22,7 +22,7 @@ class Vocabulary:
         extra: words that get a row in any case, whether they occur or not.
 
     >>> words = Vocabulary("to be or not to be".split())
-    >>> len(words), words["be"], words["question"], words.indices(["to", "be"])
+    >>> len(words), words["be"], words["question"], words.rows(["to", "be"])
     (5, 2, 0, [1, 2])
     """
 
@@ -54,18 +54,15 @@ class Vocabulary:
     def __getitem__(self, word: str) -> int:
         return self._rows.get(word, 0)
 
-    def indices(
-        self, words: Iterable[str], rng: np.random.Generator | None = None
-    ) -> list[int]:
-        """The row of every word; with `rng` (in training) single words may become unknown."""
-        if rng is None or not self.replace:
-            return [self[word] for word in words]
-        return [self.training_row(word, rng) for word in words]
+    def row(self, word: str, rng: np.random.Generator | None = None) -> int:
+        """The row of a word; with `rng` (in training) a word seen once may become unknown."""
+        if rng is not None and word in self._singles and rng.random() < self.replace:
+            return 0
+        return self[word]
 
-    def training_row(self, word: str, rng: np.random.Generator) -> int:
-        """The row of one word in training."""
-        single = word in self._singles
-        return 0 if single and rng.random() < self.replace else self[word]
+    def rows(self, words: Iterable[str], rng: np.random.Generator | None = None) -> list[int]:
+        """The row of every word."""
+        return [self.row(word, rng) for word in words]
 
 
 class Labels:
