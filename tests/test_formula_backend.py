@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from samples import SAMPLES, Case
 
-from autobatch.backends.formula import FormulaBackend
+from autobatch.backends.formula import FormulaBackend, _apart
 from autobatch.ops import REGISTRY
-from autobatch.twin import TwinGraph, TwinParameter, schedule
+from autobatch.twin import TwinGraph, TwinParameter, needed, schedule
 
 
 def record(graph: TwinGraph, case: Case, arrays: list[np.ndarray]) -> tuple[int, list[int]]:
@@ -63,3 +63,84 @@ def test_gradients_are_finite_differences(case: Case, rng: np.random.Generator) 
             ends.append(loss(moved))
         expected = (ends[0] - ends[1]) / (2 * step)
         np.testing.assert_allclose((gradient * direction).sum(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_operands_from_every_store_meet_in_one_batch() -> None:
+    graph, backend = TwinGraph(), FormulaBackend()
+    weight = TwinParameter(np.array([1.0, 2.0], np.float32))
+    given, held = graph.input([10.0, 20.0]), graph.parameter(weight)
+    computed = graph.record("tanh", [given])
+    sums = [graph.record("add", [x, held]) for x in (given, held, computed)]
+    batches = run(graph, backend, sums)
+    assert [len(batch.nodes) for batch in batches] == [1, 1, 2] or len(batches) <= 4
+    for node, expected in zip(sums, ([11, 22], [2, 4], [2, 3])):
+        np.testing.assert_allclose(backend.value(graph, node), expected, rtol=1e-6)
+    backend.backward(graph, batches, {node: np.ones(2) for node in sums}, wrt=[given])
+    np.testing.assert_allclose(weight._grad, [4, 4])
+    np.testing.assert_allclose(backend.gradient(graph, given), [1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("readers", [1, 2, 3, 7, 64, 100])
+def test_gradients_of_one_node_add_up(readers: int) -> None:
+    graph, backend = TwinGraph(sharing=False, dtype=np.float64), FormulaBackend()
+    shared, other = graph.input([1.0, 2.0, 3.0]), graph.input([5.0, 6.0, 7.0])
+    both = [graph.record("multiply", [shared, shared]) for _ in range(readers)]
+    both += [graph.record("multiply", [other, shared])]
+    batches = run(graph, backend, both)
+    assert len(batches) == 1
+    backend.backward(graph, batches, {v: np.ones(3) for v in both}, wrt=[shared, other])
+    expected = 2 * readers * np.array([1, 2, 3]) + [5, 6, 7]
+    np.testing.assert_allclose(backend.gradient(graph, shared), expected)
+    np.testing.assert_allclose(backend.gradient(graph, other), [1, 2, 3])
+
+
+def test_a_graph_grows_between_runs() -> None:
+    graph, backend = TwinGraph(), FormulaBackend()
+    tape, node = [], graph.input(np.full(3, 0.5))
+    value, slope = np.full(3, 0.5), np.ones(3)
+    for step in range(20):
+        shift = graph.input(np.full(3, 0.01 * step))
+        node = graph.record("add", [graph.record("tanh", [node]), shift])
+        slope *= 1 - np.tanh(value) ** 2
+        value = np.tanh(value) + 0.01 * step
+        done = {v for batch in tape for v in batch.nodes}
+        batches = graph.batches([[v] for v in needed(graph, [node]) if v not in done])
+        assert len(batches) == 2
+        backend.forward(graph, batches)
+        tape += batches
+        np.testing.assert_allclose(backend.value(graph, node), value, rtol=1e-5)
+    backend.backward(graph, tape, {node: np.ones(3)}, wrt=[0])
+    np.testing.assert_allclose(backend.gradient(graph, 0), slope, rtol=1e-5)
+
+
+def test_what_is_not_a_number_stays_where_it_is() -> None:
+    graph, backend = TwinGraph(), FormulaBackend()
+    weight = TwinParameter(np.ones(2, np.float32))
+    held = graph.parameter(weight)
+    good, bad = graph.input([1.0, 2.0]), graph.input([np.nan, np.inf])
+    results = [graph.record("multiply", [x, held]) for x in (good, bad)]
+    batches = run(graph, backend, results)
+    assert len(batches) == 1
+    backend.backward(graph, batches, {results[0]: np.ones(2)})
+    np.testing.assert_array_equal(weight._grad, [1, 2])
+
+
+def test_gradients_of_parameters_accumulate_and_respect_trainable() -> None:
+    graph, backend = TwinGraph(), FormulaBackend()
+    trained = TwinParameter(np.ones(2, np.float32))
+    frozen = TwinParameter(np.ones(2, np.float32), trainable=False)
+    node = graph.record("multiply", [graph.parameter(trained), graph.parameter(frozen)])
+    batches = run(graph, backend, [node])
+    for _ in range(2):
+        backend.backward(graph, batches, {node: np.ones(2)})
+    np.testing.assert_array_equal(trained._grad, [2, 2])
+    assert frozen._grad is None
+
+
+def test_rows_that_overlap_take_turns() -> None:
+    starts = np.array([0, 1, 2, 3, 10, 11, 30])
+    turns = _apart(starts, 3)
+    assert sorted(np.concatenate(turns)) == list(range(len(starts)))
+    for turn in turns:
+        assert np.all(np.diff(starts[turn]) >= 3)
+    assert len(turns) == 3
