@@ -20,8 +20,8 @@ LAYERS = [
     ["ops"],
     ["_core", "backends"],
     ["recording", "engine"],
-    ["functions", "parameters"],
-    ["initializers", "module", "trainers", "schedules", "nn", "io"],
+    ["functions", "initializers", "parameters"],
+    ["module", "updates", "schedules", "trainers", "nn", "io"],
     ["explain", "testing", "twin", "dynet"],
 ]
 # What a user's program imports: on top of everything.
