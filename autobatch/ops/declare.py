@@ -63,6 +63,7 @@ class Form:
         view_batch: the view drops the manual minibatch: ``data[0]`` picks its element.
         index_limit: every data word must be in ``[0, index_limit)``.
         batch_aware: the kernel reads the whole manual minibatch of its operands.
+        block_gradient: no gradient passes from the result to the operands.
         flops: floating-point operations of one row, for `explain`.
         block_gradient: the result counts as constant; no gradient goes on from it.
     """
@@ -76,6 +77,7 @@ class Form:
     view_batch: bool = False
     index_limit: int | None = None
     batch_aware: bool = False
+    block_gradient: bool = False
     flops: int = 0
     block_gradient: bool = False
 
