@@ -1,6 +1,14 @@
 """Declarations of the ops, in a fixed order: an op's place is its number."""
 
+from . import source  # noqa: F401, I001
 from . import elementwise  # noqa: F401
+from . import linear  # noqa: F401
+from . import reduce  # noqa: F401
+from . import softmax  # noqa: F401
+from . import loss  # noqa: F401
+from . import shape  # noqa: F401
+from . import random  # noqa: F401
+from . import batch  # noqa: F401
 from .declare import REGISTRY, Call, Form, Op, Operand, Sample, declare, double_bits
 
 __all__ = [

@@ -65,7 +65,6 @@ class Form:
         batch_aware: the kernel reads the whole manual minibatch of its operands.
         block_gradient: no gradient passes from the result to the operands.
         flops: floating-point operations of one row, for `explain`.
-        block_gradient: the result counts as constant; no gradient goes on from it.
     """
 
     shape: Shape
@@ -79,7 +78,6 @@ class Form:
     batch_aware: bool = False
     block_gradient: bool = False
     flops: int = 0
-    block_gradient: bool = False
 
 
 @dataclass
