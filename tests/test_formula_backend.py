@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from device_arrays import DeviceModule
 from samples import SAMPLES, Case
 
 from autobatch.backends.formula import FormulaBackend, _apart
@@ -63,6 +64,36 @@ def test_gradients_are_finite_differences(case: Case, rng: np.random.Generator) 
             ends.append(loss(moved))
         expected = (ends[0] - ends[1]) / (2 * step)
         np.testing.assert_allclose((gradient * direction).sum(), expected, rtol=1e-5, atol=1e-6)
+
+
+class StrictBackend(FormulaBackend):
+    """The formulas on arrays that, like CuPy's, do not mix with NumPy's."""
+
+    def host(self, array):
+        return self.xp.asnumpy(array)
+
+    def _parameter(self, parameter, dtype):
+        return self.xp.asarray(parameter._data, dtype).reshape(-1)
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_host_and_device_are_not_mixed(case: Case, rng: np.random.Generator) -> None:
+    results = []
+    arrays = [case.operands(rng, np.float64) for _ in range(3)]
+    for backend in (FormulaBackend(), StrictBackend(DeviceModule())):
+        graph = TwinGraph(dtype=np.float64)
+        recorded = [record(graph, case, operands) for operands in arrays]
+        nodes = [node for node, _ in recorded]
+        inputs = sorted({x for _, operands in recorded for x in operands})
+        batches = run(graph, backend, nodes)
+        values = [backend.value(graph, node) for node in nodes]
+        if REGISTRY[case.op].gradient is not None:
+            seeds = {node: np.ones(value.shape) for node, value in zip(nodes, values)}
+            backend.backward(graph, batches, seeds, wrt=inputs)
+            values += [backend.gradient(graph, v) for v in inputs]
+        results.append(values)
+    for got, want in zip(*results):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_operands_from_every_store_meet_in_one_batch() -> None:
