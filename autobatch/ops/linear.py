@@ -263,7 +263,7 @@ def _affine_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
 
 def _affine_forward(call: Call, *xs: Any) -> Any:
     odd = len(xs) % 2
-    y = xs[0] if odd else 0
+    y: Any = xs[0] if odd else 0
     for w, x in zip(xs[odd::2], xs[odd + 1 :: 2], strict=True):
         product = call.xp.matmul(w, x if x.ndim == 3 else x[:, :, None])
         y = y + product.reshape(product.shape[:1] + tuple(call.shape))
@@ -354,7 +354,7 @@ def _rows(x: Any) -> Any:
 
 def _linear_forward(call: Call, *xs: Any) -> Any:
     xp, odd = call.xp, len(xs) % 2
-    y = xs[0][:, None, :] if odd else 0
+    y: Any = xs[0][:, None, :] if odd else 0
     for w, x in zip(xs[odd::2], xs[odd + 1 :: 2], strict=True):
         y = y + xp.matmul(_rows(x), xp.swapaxes(w, 1, 2))
     return y.reshape(y.shape[:1] + tuple(call.shape))
