@@ -1,0 +1,364 @@
+"""Parameters: numbers that outlive a graph and that trainers change.
+
+:class:`Parameter` is used whole; :class:`Lookup` is a table of rows, of which a graph uses
+some and whose gradient is kept by row. Both derive from the C type that the recorder knows,
+so they can stand wherever an expression can.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import config
+from ._core import Param
+from .errors import OperandError, ShapeError
+from .initializers import Constant, FromArray, Glorot, Initializer, Uniform
+
+Shape = tuple[int, ...]
+
+# The widest vector registers, and a cache line: kernels read parameters from its start.
+ALIGNMENT = 64
+
+
+def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
+    """Zeros, contiguous, beginning at a multiple of 64 bytes.
+
+    The memory comes from the system zeroed and costs nothing until it is touched.
+
+    >>> aligned_zeros((3, 5), np.float32).ctypes.data % 64
+    0
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    room = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
+def _checked_shape(owner: str, shape: Any) -> Shape:
+    """A shape as a tuple of positive Python integers."""
+    try:
+        dims = (operator.index(shape),)
+    except TypeError:
+        if isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
+            raise OperandError(
+                f"{owner}: expected a shape (an int or a tuple of ints), got "
+                f"{type(shape).__name__}; values are given as {owner}(init=array)"
+            ) from None
+        try:
+            dims = tuple(operator.index(dim) for dim in shape)
+        except TypeError:
+            raise OperandError(
+                f"{owner}: expected a shape of ints, got {shape!r}; "
+                f"values are given as {owner}(init=array)"
+            ) from None
+    if any(dim < 1 for dim in dims):
+        raise ShapeError(f"{owner}: every dimension must be at least 1, got shape {dims}")
+    return dims
+
+
+def _numbers(owner: str, values: Any) -> np.ndarray:
+    """An array of real numbers, or an error that says what was given instead."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # nested lists of uneven lengths
+        raise ShapeError(f"{owner}: the values do not form an array: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise OperandError(f"{owner}: expected real numbers, got an array of {array.dtype}")
+    return array
+
+
+def _initializer(owner: str, init: Any) -> Initializer:
+    if isinstance(init, Initializer):
+        return init
+    if isinstance(init, (int, float)):
+        return Constant(init)
+    return FromArray(_numbers(owner, init))
+
+
+class SparseGradient:
+    """The gradient of a lookup's used rows, in the order in which they were first used.
+
+    A row that a backward pass reaches takes the next slot; its gradient is summed in
+    ``values[slot]``. Unused slots are always zero.
+
+    Attributes:
+        slot_of_row: int32 (rows,): a row's slot, -1 where it has none.
+        row_of_slot: int64 (capacity,): the row of each slot.
+        values: (capacity, *dim): the gradients; zero from `count` on.
+        count: slots in use.
+
+    >>> sparse = SparseGradient(10, (2,), np.float32)
+    >>> sparse.add([7, 3, 7], np.ones((3, 2)))
+    >>> sparse.row_of_slot[: sparse.count], sparse.values[: sparse.count, 0]
+    (array([7, 3]), array([2., 1.], dtype=float32))
+    """
+
+    __slots__ = ("count", "row_of_slot", "slot_of_row", "values")
+
+    def __init__(self, rows: int, dim: Shape, dtype: Any) -> None:
+        self.slot_of_row = np.full(rows, -1, np.int32)
+        self.row_of_slot = np.zeros(0, np.int64)
+        self.values = aligned_zeros((0, *dim), dtype)
+        self.count = 0
+
+    @property
+    def capacity(self) -> int:
+        """Slots there is memory for."""
+        return len(self.row_of_slot)
+
+    def reserve(self, extra: int) -> None:
+        """Makes room for `extra` more slots. Addresses of the arrays may change.
+
+        There are never more slots than rows, however often they are used.
+        """
+        need = min(self.count + extra, len(self.slot_of_row))
+        if need <= self.capacity:
+            return
+        capacity = min(max(need, 2 * self.capacity, 16), len(self.slot_of_row))
+        row_of_slot = np.zeros(capacity, np.int64)
+        values = aligned_zeros((capacity, *self.values.shape[1:]), self.values.dtype)
+        row_of_slot[: self.count] = self.row_of_slot[: self.count]
+        values[: self.count] = self.values[: self.count]
+        self.row_of_slot, self.values = row_of_slot, values
+
+    def add(self, rows: Any, gradients: np.ndarray) -> None:
+        """Adds ``gradients[i]`` to the gradient of row ``rows[i]``; rows may repeat."""
+        rows = np.asarray(rows, np.int64)
+        _, first = np.unique(rows, return_index=True)
+        order = rows[np.sort(first)]  # in order of first use, as slots are given out
+        fresh = order[self.slot_of_row[order] < 0]
+        self.reserve(len(fresh))
+        start, self.count = self.count, self.count + len(fresh)
+        self.row_of_slot[start : self.count] = fresh
+        self.slot_of_row[fresh] = np.arange(start, self.count)
+        np.add.at(self.values, self.slot_of_row[rows], gradients)
+
+    def clear(self) -> None:
+        """Forgets all slots; costs what was used, not the size of the table."""
+        used = self.row_of_slot[: self.count]
+        self.slot_of_row[used] = -1
+        self.values[: self.count] = 0
+        self.count = 0
+
+
+class _Stored(Param):
+    """What parameters and lookups share: the numbers, their gradient, their name."""
+
+    _data: np.ndarray
+    _grad: np.ndarray | None
+
+    def __init__(self, shape: Shape, init: Initializer) -> None:
+        dtype = np.dtype(config.current().dtype)
+        self._store(init(shape, dtype))
+        self.name = ""
+        self.trainable = True
+
+    def _store(self, values: np.ndarray) -> None:
+        """Takes memory of its own for the numbers and makes it known to the recorder."""
+        shape, dtype = values.shape, values.dtype
+        Param.__init__(self, shape, isinstance(self, Lookup), dtype.itemsize)
+        self._data = aligned_zeros(shape, dtype)
+        self._data[...] = values
+        self._bind(self._data.ctypes.data)
+        self._grad = None
+        self._room: np.ndarray | None = None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The number type, the configuration's when the parameter was made."""
+        return self._data.dtype
+
+    @property
+    def size(self) -> int:
+        """How many numbers the parameter holds."""
+        return self._data.size
+
+    def value(self) -> np.ndarray:
+        """A copy of the numbers.
+
+        >>> Parameter(init=[1.0, 2.0]).value()
+        array([1., 2.], dtype=float32)
+        """
+        return self._data.copy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        # Always a copy: memory shared with the outside could change without _touch().
+        if copy is False:
+            raise ValueError("a parameter's numbers are only given out as a copy")
+        return self._data.astype(self._data.dtype if dtype is None else dtype)
+
+    def set_value(self, values: Any) -> None:
+        """Replaces the numbers; graphs recorded before keep no claim on the old ones.
+
+        Raises:
+            ShapeError: `values` has another shape.
+            OperandError: `values` are not real numbers.
+
+        >>> p = Parameter(2)
+        >>> p.set_value([3, 4])
+        >>> p.value()
+        array([3., 4.], dtype=float32)
+        """
+        array = _numbers(f"set_value of {self._label()}", values)
+        if array.shape != self._data.shape:
+            raise ShapeError(
+                f"set_value of {self._label()}: expected shape {self._data.shape}, "
+                f"got {array.shape}"
+            )
+        self._data[...] = array
+        self._touch()
+
+    def _ensure_grad(self) -> np.ndarray:
+        """The dense gradient to add to; zero where nothing was added since the last update."""
+        if self._grad is None:
+            if self._room is None:
+                self._room = aligned_zeros(self._data.shape, self._data.dtype)
+            else:
+                self._room[...] = 0
+            self._grad = self._room
+        return self._grad
+
+    def gradient(self) -> np.ndarray | None:
+        """A copy of the gradient, in the parameter's shape; None if there is none yet."""
+        return None if self._grad is None else self._grad.copy()
+
+    def zero_grad(self) -> None:
+        """Forgets the gradient. Its memory is kept for the next one."""
+        self._grad = None
+
+    def _label(self) -> str:
+        kind = type(self).__name__
+        return f"{kind} {self.name!r}" if self.name else f"a {kind} of shape {self._data.shape}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._data.copy(), self.name, self.trainable)
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"{type(self).__name__}({name}shape={self._data.shape}, dtype={self._data.dtype})"
+
+
+class Parameter(_Stored):
+    """An array of trained numbers.
+
+    Args:
+        shape: an int or a tuple of ints; may be left out where `init` is an array.
+        init: an :class:`~autobatch.initializers.Initializer`, an array (copied), or a number
+            for every element. Default: ``Glorot()``.
+
+    Attributes:
+        name: its name in messages; a module gives it that of the attribute.
+        trainable: whether trainers change it; default True.
+
+    Raises:
+        ShapeError: a dimension is smaller than 1, or `init` has another shape.
+        OperandError: `shape` is no shape, or `init` no numbers.
+
+    >>> Parameter((3, 2)).shape
+    (3, 2)
+    >>> Parameter(init=[[1, 2], [3, 4]]).value()
+    array([[1., 2.],
+           [3., 4.]], dtype=float32)
+    >>> Parameter(3, init=0).value()
+    array([0., 0., 0.], dtype=float32)
+    """
+
+    def __init__(self, shape: int | Sequence[int] | None = None, init: Any = None) -> None:
+        source = Glorot() if init is None else _initializer("Parameter", init)
+        if shape is None:
+            if not isinstance(source, FromArray):
+                raise OperandError("Parameter: give a shape, or an array as init=array")
+            shape = source.values(()).shape
+        super().__init__(_checked_shape("Parameter", shape), source)
+
+
+class Lookup(_Stored):
+    """A table of trained rows, such as word vectors; trainers change the rows that were used.
+
+    ``lookup[i]`` is row ``i`` as an expression of shape `dim`; ``lookup.batch(ids)`` is a
+    manual minibatch of rows.
+
+    Args:
+        rows: the number of rows.
+        dim: shape of a row, an int or a tuple of ints.
+        init: as for :class:`Parameter`, for the whole table of shape ``(rows, *dim)``. With an
+            array, `rows` and `dim` may be left out. Default: uniform with variance
+            ``1 / size of a row``, so that a row's expected squared length is 1 however many
+            rows there are.
+
+    Raises:
+        ShapeError: a dimension is smaller than 1, or `init` has another shape.
+        OperandError: `rows` and `dim` are no shape, or `init` no numbers.
+
+    >>> Lookup(1000, 64).shape
+    (1000, 64)
+    >>> Lookup(init=[[1, 2], [3, 4], [5, 6]]).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        rows: int | None = None,
+        dim: int | Sequence[int] | None = None,
+        init: Any = None,
+    ) -> None:
+        source = None if init is None else _initializer("Lookup", init)
+        if rows is None or dim is None:
+            if not isinstance(source, FromArray) or rows is not None or dim is not None:
+                raise OperandError(
+                    "Lookup: give the number of rows and the dimension of a row, "
+                    "or an array as init=array"
+                )
+            shape = source.values(()).shape
+            if len(shape) < 2:
+                raise ShapeError(
+                    f"Lookup: expected an array of rows, (rows, dim), got shape {shape}"
+                )
+        else:
+            count = _checked_shape("Lookup", rows)
+            if len(count) != 1:
+                raise OperandError(f"Lookup: rows must be an int, got {rows!r}")
+            shape = count + _checked_shape("Lookup", dim)
+        shape = _checked_shape("Lookup", shape)
+        if source is None:
+            source = Uniform(math.sqrt(3.0 / math.prod(shape[1:])))
+        super().__init__(shape, source)
+
+    def _store(self, values: np.ndarray) -> None:
+        super()._store(values)
+        self._sparse = SparseGradient(values.shape[0], values.shape[1:], values.dtype)
+
+    def gradient(self) -> np.ndarray | None:
+        """A dense copy of the gradient, shape ``(rows, *dim)``; None if there is none yet."""
+        sparse = self._sparse
+        if self._grad is None and sparse.count == 0:
+            return None
+        dense = np.zeros_like(self._data) if self._grad is None else self._grad.copy()
+        dense[sparse.row_of_slot[: sparse.count]] += sparse.values[: sparse.count]
+        return dense
+
+    def _merge_sparse(self) -> np.ndarray:
+        """Moves the gradients of the used rows into the dense gradient and answers that."""
+        dense, sparse = self._ensure_grad(), self._sparse
+        dense[sparse.row_of_slot[: sparse.count]] += sparse.values[: sparse.count]
+        sparse.clear()
+        return dense
+
+    def zero_grad(self) -> None:
+        """Forgets the gradient; costs what was used, not the size of the table."""
+        super().zero_grad()
+        self._sparse.clear()
+
+
+def _rebuild(kind: type[_Stored], data: np.ndarray, name: str, trainable: bool) -> _Stored:
+    """Copying and pickling: a parameter of equal numbers, without a gradient."""
+    stored = kind.__new__(kind)
+    stored._store(data)
+    stored.name, stored.trainable = name, trainable
+    return stored

@@ -1,0 +1,545 @@
+"""Trainers: what turns gradients into better parameters.
+
+A trainer is made for a model and called after every ``backward()``::
+
+    trainer = ab.Adam(model, learning_rate=1e-3, clip_norm=5.0)
+    ...
+    loss.backward()
+    trainer.update()
+
+``update()`` looks at the whole gradient first: if a number of it is not finite nothing is
+changed. Then it clips, applies the rule to every parameter that has a gradient, and forgets
+the gradients. A parameter that the loss did not depend on is left alone, and so is its
+state; of a lookup the same holds row by row, unless ``sparse=False``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import updates
+from .errors import ConfigurationError, GradientError
+from .module import AnyParameter, named_parameters
+from .parameters import Lookup, aligned_zeros
+from .schedules import Schedule
+from .updates import Update
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Momentum", "RMSProp", "Trainer"]
+
+
+def _rules(itemsize: int) -> Any:
+    """The update rules for numbers of this size: compiled, or else their NumPy twins."""
+    try:
+        from .backends.cpu import update_kernels
+    except ImportError:
+        return updates
+    return update_kernels(itemsize)
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """A parameter's gradient as an update takes it: whole, or the rows that have one."""
+
+    name: str
+    parameter: AnyParameter
+    values: np.ndarray
+    rows: np.ndarray | None
+
+
+class Trainer:
+    """Base class of the trainers.
+
+    A subclass names its states and settings and defines :meth:`_apply`.
+
+    Args:
+        model: a module, a parameter, or a collection of them. Parameters are taken down when
+            the trainer is made.
+        learning_rate: factor of every step; may be assigned to at any time.
+        clip_norm: the gradient of all parameters together is scaled down to at most this
+            Euclidean norm; default: not at all.
+        clip_value: every number of the gradient is limited to ``[-clip_value, clip_value]``,
+            before the norm is; default: not at all.
+        schedule: factor of the learning rate by the number of updates made, see
+            :mod:`autobatch.schedules`; default: 1.
+        sparse: whether only those rows of a lookup are updated that have a gradient, their
+            state included; default True. Otherwise all rows are, as if the others had a
+            gradient of zero.
+
+    Attributes:
+        step: how many updates were made.
+        gradient_norm: Euclidean norm of the last gradient before it was clipped; 0 before
+            the first update.
+
+    Raises:
+        ConfigurationError: the model has no parameters, or a setting is out of its range.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    setting_names: ClassVar[tuple[str, ...]] = (
+        "learning_rate",
+        "clip_norm",
+        "clip_value",
+        "sparse",
+    )
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        schedule: Schedule | None = None,
+        sparse: bool = True,
+    ) -> None:
+        self.parameters: dict[str, AnyParameter] = named_parameters(model)
+        if not self.parameters:
+            raise ConfigurationError(
+                f"{type(self).__name__}: {type(model).__name__} has no parameters to train; "
+                f"assign Parameter, Lookup or Module objects to its attributes"
+            )
+        self.learning_rate = self._ranged("learning_rate", learning_rate, 0.0)
+        self.clip_norm = None if clip_norm is None else self._positive("clip_norm", clip_norm)
+        self.clip_value = None if clip_value is None else self._positive("clip_value", clip_value)
+        if schedule is not None and not callable(schedule):
+            raise ConfigurationError(
+                f"{type(self).__name__}: schedule must be a function of the number of updates, "
+                f"got {schedule!r}"
+            )
+        self.schedule = schedule
+        self.sparse = bool(sparse)
+        self.step = 0
+        self.gradient_norm = 0.0
+        self._state: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.state_names}
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        """Changes one parameter and its state; ``self.step`` counts this update already."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _apply")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update: `learning_rate` times the schedule's factor.
+
+        Raises:
+            ConfigurationError: the schedule answers no finite factor.
+        """
+        rate = float(self.learning_rate)
+        if self.schedule is not None:
+            rate *= float(self.schedule(self.step))
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ConfigurationError(
+                f"{type(self).__name__}: the learning rate of update {self.step} is {rate}; "
+                f"expected a finite number >= 0"
+            )
+        return rate
+
+    def update(self) -> None:
+        """Applies the gradients once and forgets them.
+
+        Raises:
+            GradientError: a number of the gradient is not finite (the message names the
+                parameter), or no parameter has a gradient. Parameters and state are as they
+                were, and the gradients are forgotten.
+        """
+        rate = self.rate
+        gradients = self._gradients()
+        if not gradients:
+            raise GradientError(
+                f"{type(self).__name__}.update: no parameter has a gradient; call "
+                f"loss.backward() first, on a loss that depends on the trained parameters"
+            )
+        try:
+            factor = self._clip(gradients)
+            self.step += 1
+            for gradient in gradients:
+                parameter = gradient.parameter
+                update = Update(
+                    parameter._data,
+                    gradient.values,
+                    *(self._state_of(which, gradient) for which in ("m", "v")),
+                    gradient.rows,
+                    factor,
+                )
+                self._apply(_rules(parameter.dtype.itemsize), update, rate)
+                parameter._touch()
+        finally:
+            self.zero_grad()
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients of all parameters of this trainer."""
+        for parameter in self.parameters.values():
+            parameter.zero_grad()
+
+    def _gradients(self) -> list[_Gradient]:
+        found = []
+        for name, parameter in self.parameters.items():
+            if not parameter.trainable:
+                continue
+            if isinstance(parameter, Lookup) and parameter._sparse.count:
+                sparse = parameter._sparse
+                if self.sparse and parameter._grad is None:
+                    values = sparse.values[: sparse.count]
+                    rows = sparse.row_of_slot[: sparse.count]
+                    found.append(_Gradient(name, parameter, values, rows))
+                    continue
+                parameter._merge_sparse()
+            if parameter._grad is not None:
+                found.append(_Gradient(name, parameter, parameter._grad, None))
+        return found
+
+    def _clip(self, gradients: list[_Gradient]) -> float:
+        """Checks and clips the gradient; answers the factor that limits its norm."""
+        self.gradient_norm = norm = self._norm(gradients)
+        if self.clip_value is not None:
+            for gradient in gradients:
+                rules = _rules(gradient.values.itemsize)
+                rules.clip(gradient.values, -self.clip_value, self.clip_value)
+            if self.clip_norm is not None:
+                norm = self._norm(gradients)
+        if self.clip_norm is not None and norm > self.clip_norm:
+            return self.clip_norm / norm
+        return 1.0
+
+    def _norm(self, gradients: list[_Gradient]) -> float:
+        total = 0.0
+        for gradient in gradients:
+            total += _rules(gradient.values.itemsize).squared_norm(gradient.values)
+        if math.isfinite(total):
+            return math.sqrt(total)
+        for gradient in gradients:
+            bad = ~np.isfinite(gradient.values)
+            if bad.any():
+                self.gradient_norm = math.nan
+                raise GradientError(self._complaint(gradient, bad))
+        # Only the squares overflow: measure in units of the largest number.
+        unit = max(float(np.abs(gradient.values).max()) for gradient in gradients)
+        return unit * math.sqrt(
+            sum(updates.squared_norm(gradient.values / unit) for gradient in gradients)
+        )
+
+    def _complaint(self, gradient: _Gradient, bad: np.ndarray) -> str:
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        value = gradient.values[first]
+        if gradient.rows is not None:
+            first = (int(gradient.rows[first[0]]), *first[1:])
+        return (
+            f"{type(self).__name__}.update: the gradient of parameter {gradient.name!r} is not "
+            f"finite: {int(bad.sum())} of {bad.size} numbers, the first {value} at index {first}. "
+            f"Nothing was applied and all gradients were cleared. Look for inputs that are not "
+            f"finite, log or division of zero, or too high a learning rate (now {self.rate:g})"
+        )
+
+    def _state_of(self, which: str, gradient: _Gradient) -> np.ndarray | None:
+        if which not in self._state:
+            return None
+        states, data = self._state[which], gradient.parameter._data
+        if gradient.name not in states:
+            states[gradient.name] = aligned_zeros(data.shape, data.dtype)
+        return states[gradient.name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training needs to go on as if it had not stopped, copied.
+
+        Answers:
+            ``kind`` (the class's name), ``step``, ``settings`` (numbers by name) and ``state``
+            (arrays by state and parameter name; none for parameters without a gradient so far).
+            A schedule is a function of `step` and not contained.
+
+        >>> from autobatch.parameters import Parameter
+        >>> SGD(Parameter(3), learning_rate=0.5).state_dict()["settings"]["learning_rate"]
+        0.5
+        """
+        return {
+            "kind": type(self).__name__,
+            "step": self.step,
+            "settings": {name: getattr(self, name) for name in self.setting_names},
+            "state": {
+                which: {name: array.copy() for name, array in arrays.items()}
+                for which, arrays in self._state.items()
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` of an equal trainer answered.
+
+        Raises:
+            ConfigurationError: it is from another kind of trainer or other parameters; the
+                message says what differs, and nothing is changed.
+        """
+        self._check_state(state)
+        self.step = int(state["step"])
+        for name, value in state["settings"].items():
+            setattr(self, name, value)
+        self._state = {
+            which: {name: self._copied(array) for name, array in arrays.items()}
+            for which, arrays in state["state"].items()
+        }
+
+    @staticmethod
+    def _copied(array: np.ndarray) -> np.ndarray:
+        copy = aligned_zeros(array.shape, array.dtype)
+        copy[...] = array
+        return copy
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        kind = type(self).__name__
+        if not isinstance(state, dict) or set(state) != {"kind", "step", "settings", "state"}:
+            raise ConfigurationError(f"{kind}: this is not the state of a trainer")
+        if state["kind"] != kind:
+            raise ConfigurationError(f"expected the state of {kind}, got that of {state['kind']}")
+        step = state["step"]
+        if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+            raise ConfigurationError(f"{kind}: step must be a count of updates, got {step!r}")
+        self._check_settings(state["settings"])
+        if not isinstance(state["state"], dict) or set(state["state"]) != set(self.state_names):
+            raise ConfigurationError(
+                f"{kind}: expected the states {list(self.state_names)}, got {list(state['state'])}"
+            )
+        for which, arrays in state["state"].items():
+            for name, array in arrays.items():
+                if name not in self.parameters:
+                    raise ConfigurationError(
+                        f"{kind}: state {which!r} of parameter {name!r}, which is not trained here"
+                    )
+                data = self.parameters[name]._data
+                if (array.shape, array.dtype) != (data.shape, data.dtype):
+                    raise ConfigurationError(
+                        f"{kind}: state {which!r} of parameter {name!r}: expected "
+                        f"{data.dtype} of shape {data.shape}, got {array.dtype} of {array.shape}"
+                    )
+
+    def _check_settings(self, settings: Any) -> None:
+        kind = type(self).__name__
+        if not isinstance(settings, dict) or set(settings) != set(self.setting_names):
+            raise ConfigurationError(f"{kind}: expected the settings {list(self.setting_names)}")
+        for name, value in settings.items():
+            optional = name in ("clip_norm", "clip_value") and value is None
+            if not optional and not isinstance(value, (bool, int, float)):
+                raise ConfigurationError(f"{kind}: setting {name} must be a number, got {value!r}")
+
+    def _ranged(self, name: str, value: float, low: float, below: float = math.inf) -> float:
+        number = float(value)
+        if not low <= number < below:
+            upper = "" if below == math.inf else f" and below {below:g}"
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name} must be at least {low:g}{upper}, got {value!r}"
+            )
+        return number
+
+    def _positive(self, name: str, value: float) -> float:
+        number = float(value)
+        if not 0.0 < number < math.inf:
+            raise ConfigurationError(
+                f"{type(self).__name__}: {name} must be a finite number above 0, got {value!r}"
+            )
+        return number
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.setting_names)
+        return f"{type(self).__name__}({len(self.parameters)} parameters, {settings})"
+
+
+class SGD(Trainer):
+    """Stochastic gradient descent: ``w -= rate * g``. Default learning rate 0.1.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> SGD(Parameter(3), schedule=lambda step: 0.5).rate
+    0.05
+    """
+
+    def __init__(self, model: Any, learning_rate: float = 0.1, **settings: Any) -> None:
+        super().__init__(model, learning_rate, **settings)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        rules.sgd(update, rate)
+
+
+class Momentum(Trainer):
+    """Gradient descent with a velocity: ``v = momentum * v + g; w -= rate * v``
+    (Polyak 1964), or with Nesterov's look ahead ``w -= rate * (g + momentum * v)``
+    (Sutskever et al. 2013).
+
+    Args:
+        learning_rate: default 0.01.
+        momentum: in [0, 1), default 0.9.
+        nesterov: default False.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> Momentum(Parameter(3), nesterov=True).momentum
+    0.9
+    """
+
+    state_names = ("m",)
+    setting_names = (*Trainer.setting_names, "momentum", "nesterov")
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float = 0.01,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, learning_rate, **settings)
+        self.momentum = self._ranged("momentum", momentum, 0.0, 1.0)
+        self.nesterov = bool(nesterov)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        rules.momentum(update, rate, self.momentum, self.nesterov)
+
+
+class Adagrad(Trainer):
+    """``G += g^2; w -= rate * g / (sqrt(G) + epsilon)`` (Duchi et al. 2011).
+
+    Args:
+        learning_rate: default 0.1.
+        epsilon: default 1e-10.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> Adagrad(Parameter(3)).learning_rate
+    0.1
+    """
+
+    state_names = ("v",)
+    setting_names = (*Trainer.setting_names, "epsilon")
+
+    def __init__(
+        self, model: Any, learning_rate: float = 0.1, epsilon: float = 1e-10, **settings: Any
+    ) -> None:
+        super().__init__(model, learning_rate, **settings)
+        self.epsilon = self._positive("epsilon", epsilon)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        rules.adagrad(update, rate, self.epsilon)
+
+
+class RMSProp(Trainer):
+    """``s = rho * s + (1 - rho) * g^2; w -= rate * g / (sqrt(s) + epsilon)``
+    (Tieleman and Hinton 2012).
+
+    Args:
+        learning_rate: default 0.001.
+        rho: memory of the mean square, in [0, 1), default 0.9.
+        epsilon: default 1e-8.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> RMSProp(Parameter(3)).rho
+    0.9
+    """
+
+    state_names = ("v",)
+    setting_names = (*Trainer.setting_names, "rho", "epsilon")
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        epsilon: float = 1e-8,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, learning_rate, **settings)
+        self.rho = self._ranged("rho", rho, 0.0, 1.0)
+        self.epsilon = self._positive("epsilon", epsilon)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        rules.rmsprop(update, rate, self.rho, self.epsilon)
+
+
+class Adam(Trainer):
+    """Adam (Kingma and Ba 2015): running means of the gradient and of its square, corrected
+    for their start at zero.
+
+    ``m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;``
+    ``w -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)``
+
+    The count ``t`` is that of the trainer's updates, also for rows of a lookup that were
+    used in few of them.
+
+    Args:
+        learning_rate: default 0.001.
+        beta1, beta2: in [0, 1), default 0.9 and 0.999.
+        epsilon: default 1e-8.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> Adam(Parameter(3), clip_norm=5.0).clip_norm
+    5.0
+    """
+
+    state_names = ("m", "v")
+    setting_names = (*Trainer.setting_names, "beta1", "beta2", "epsilon")
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, learning_rate, **settings)
+        self.beta1 = self._ranged("beta1", beta1, 0.0, 1.0)
+        self.beta2 = self._ranged("beta2", beta2, 0.0, 1.0)
+        self.epsilon = self._positive("epsilon", epsilon)
+
+    def _corrected(self, rate: float) -> tuple[float, float]:
+        """The step and the scale of sqrt(v) that undo the bias of means that began at 0."""
+        step = rate / (1.0 - self.beta1**self.step)
+        return step, 1.0 / math.sqrt(1.0 - self.beta2**self.step)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        step, scale = self._corrected(rate)
+        rules.adam(update, step, scale, self.beta1, self.beta2, self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``w *= 1 - rate * weight_decay`` first
+    (Loshchilov and Hutter 2019).
+
+    Decay goes with the update: parameters without a gradient, and with ``sparse=True`` rows
+    without one, do not decay.
+
+    Args:
+        weight_decay: default 0.01.
+
+    Other arguments as for :class:`Adam`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> AdamW(Parameter(3), weight_decay=0.1).weight_decay
+    0.1
+    """
+
+    setting_names = (*Adam.setting_names, "weight_decay")
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, learning_rate, beta1, beta2, epsilon, **settings)
+        self.weight_decay = self._ranged("weight_decay", weight_decay, 0.0)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        step, scale = self._corrected(rate)
+        decay = rate * self.weight_decay
+        rules.adamw(update, step, scale, self.beta1, self.beta2, self.epsilon, decay)
