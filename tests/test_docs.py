@@ -53,13 +53,21 @@ def test_code_of_a_page_runs(page: str) -> None:
     names: dict[str, object] = {"__name__": "page", "ab": ab, "np": np}
     for fence in FENCE.finditer(text):
         language, rest, code = fence.groups()
-        if language != "python" or "norun" in rest:
+        if language != "python" or rest.split()[:1] in (["norun"], ["from"]):
             continue
         line = text.count("\n", 0, fence.start(3))
         if ">>>" in code:
             run_doctest(code, names, page, line)
         else:
             exec(compile("\n" * line + code, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_quotation_is_in_the_file_that_it_names(page: str) -> None:
+    for _, rest, code in FENCE.findall((ROOT / page).read_text(encoding="utf-8")):
+        if rest.split()[:1] == ["from"]:
+            source = ROOT / rest.split()[1]
+            assert code in source.read_text(encoding="utf-8"), f"not in {source.name}:\n{code}"
 
 
 HEADING = re.compile(r"^#+\s+(.*?)\s*$", re.MULTILINE)
