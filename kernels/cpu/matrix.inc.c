@@ -40,16 +40,14 @@
 #define MATRIX_LANES ((int64_t)(AB_VECTOR_BYTES / sizeof(real)))
 #define MATRIX_PANEL (2 * MATRIX_LANES)
 #define MATRIX_DOT_OUTPUTS 4
-/* Up to so many outputs dot products win: a tile would use a quarter of one vector. */
-#define MATRIX_NARROW (MATRIX_LANES / 4)
 
 /* Blocks, by bytes. x is reread for every panel and stays in the second-level cache; a
  * panel is reread for every tile. */
 #define MATRIX_INNER_BLOCK ((int64_t)(65536 / (MATRIX_PANEL * sizeof(real))))
 #define MATRIX_X_BYTES 262144
+#define MATRIX_SLAB 64 /* inner indices that product_unpacked packs at a time, on the stack */
 #define MATRIX_OUTER_ROWS 256 /* rows of dy and x that one pass over the gradient adds */
-#define MATRIX_OUTER_STRIPS 480
-#define MATRIX_OUTER_PANELS 1024
+#define MATRIX_OUTER_COLUMNS 1024
 
 #ifdef __clang__
 #define MATRIX_UNROLL _Pragma("unroll")
@@ -224,11 +222,11 @@ matrix_tiles_run(matrix_tile *t, void *const *x, void *const *y, int64_t n, int 
     }
 }
 
-/* The same where the tile is wider than what may be written of y: outputs
- * [from, from + count) of the tile go to y[r][y_offset], ... . */
+/* The same where the tile is wider than what may be written of y: its first `count` outputs
+ * are. */
 static void
-matrix_edge_run(matrix_tile *t, void *const *x, void *const *y, int64_t n, int vectors,
-                int64_t from, int64_t count)
+matrix_edge_run(const matrix_tile *t, void *const *x, void *const *y, int64_t n, int vectors,
+                int64_t count)
 {
     real buffer[MATRIX_ROWS][MATRIX_PANEL] __attribute__((aligned(AB_VECTOR_BYTES)));
     void *row[MATRIX_ROWS];
@@ -246,7 +244,7 @@ matrix_edge_run(matrix_tile *t, void *const *x, void *const *y, int64_t n, int v
         matrix_tiles[rows - 1][vectors - 1](&edge);
         for (int64_t j = 0; j < rows; j++, r++) {
             real *target = (real *)y[r] + t->y_offset;
-            const real *source = buffer[j] + from;
+            const real *source = buffer[j];
             if (t->accumulate) {
                 for (int64_t o = 0; o < count; o++)
                     target[o] += source[o];
@@ -260,10 +258,17 @@ matrix_edge_run(matrix_tile *t, void *const *x, void *const *y, int64_t n, int v
 
 /* ---- The packed form ---- */
 
+/* Half a vector of outputs or less: dot products win once adding up their lanes is paid for. */
+MATRIX_INLINE int
+matrix_is_narrow(int64_t outputs, int64_t inner)
+{
+    return outputs <= MATRIX_LANES / 2 && inner >= 4 * MATRIX_LANES;
+}
+
 static size_t
 matrix_packed_bytes(int64_t outputs, int64_t inner)
 {
-    if (outputs > MATRIX_NARROW)
+    if (!matrix_is_narrow(outputs, inner))
         outputs = (outputs + MATRIX_LANES - 1) / MATRIX_LANES * MATRIX_LANES;
     return (size_t)(outputs * inner) * sizeof(real);
 }
@@ -292,7 +297,7 @@ static void
 matrix_pack_panel(real *to, const real *w, int64_t width, int64_t slots, int64_t inner,
                   int64_t stride_o, int64_t stride_i)
 {
-    int64_t whole_o = stride_i == 1 ? width / 4 * 4 : 0;
+    int64_t whole_o = stride_i == 1 && sizeof(matrix_quad) <= AB_VECTOR_BYTES ? width / 4 * 4 : 0;
     int64_t whole_i = inner / 4 * 4;
 
     if (stride_o == 1) {
@@ -323,7 +328,7 @@ matrix_pack(void *packed, const void *weight, int64_t outputs, int64_t inner, in
 {
     const real *w = weight;
 
-    if (outputs <= MATRIX_NARROW) {
+    if (matrix_is_narrow(outputs, inner)) {
         for (int64_t o = 0; o < outputs && first_panel < last_panel; o++)
             for (int64_t i = 0; i < inner; i++)
                 ((real *)packed)[o * inner + i] = w[o * stride_o + i * stride_i];
@@ -341,16 +346,27 @@ matrix_pack(void *packed, const void *weight, int64_t outputs, int64_t inner, in
 
 /* ---- Dot products: a weight whose rows are contiguous, as it lies ---- */
 
-MATRIX_INLINE real
-matrix_vec_sum(const matrix_vec *v)
+/* total[j] = the sum of v[j]'s lanes, four vectors at once. */
+MATRIX_INLINE void
+matrix_sum_lanes(real total[4], const matrix_vec v[4])
 {
-    real part[MATRIX_LANES];
+    real lane[4][MATRIX_LANES];
 
-    memcpy(part, v, sizeof part);
-    for (int width = (int)MATRIX_LANES / 2; width; width /= 2)
-        for (int j = 0; j < width; j++)
-            part[j] += part[j + width];
-    return part[0];
+    memcpy(lane, v, sizeof lane);
+    if (sizeof(matrix_quad) <= AB_VECTOR_BYTES) {
+        matrix_quad sum[4] = {{0}};
+        real column[4][4];
+        MATRIX_UNROLL
+        for (int j = 0; j < 4; j++)
+            MATRIX_UNROLL
+        for (int part = 0; part < MATRIX_LANES; part += 4)
+            sum[j] += *(const matrix_quad_at *)(lane[j] + part);
+        matrix_transpose_block(column[0], 4, (const real *)sum, 4);
+        for (int j = 0; j < 4; j++)
+            total[j] = (column[0][j] + column[2][j]) + (column[1][j] + column[3][j]);
+    } else
+        for (int j = 0; j < 4; j++)
+            total[j] = lane[j][0] + lane[j][MATRIX_LANES - 1];
 }
 
 /* y[r][o] (+)= bias[o] + w[o] . x[r] for rows r and outputs o of one tile. */
@@ -376,12 +392,13 @@ matrix_dot_tile(const int rows, const int outputs, const real *w, int64_t stride
     }
     for (int r = 0; r < rows; r++) {
         real *target = (real *)y[r] + o;
-        for (int j = 0; j < outputs; j++) {
-            real total = matrix_vec_sum(&sum[r][j]);
-            for (int64_t i = whole; i < inner; i++)
-                total += ((const real *)x[r])[i] * w[j * stride_o + i];
-            target[j] = total + (accumulate ? target[j] : bias ? bias[o + j] : 0);
-        }
+        real total[4];
+        matrix_sum_lanes(total, sum[r]);
+        for (int64_t i = whole; i < inner; i++)
+            for (int j = 0; j < outputs; j++)
+                total[j] += ((const real *)x[r])[i] * w[j * stride_o + i];
+        for (int j = 0; j < outputs; j++)
+            target[j] = total[j] + (accumulate ? target[j] : bias ? bias[o + j] : 0);
     }
 }
 
@@ -429,7 +446,7 @@ matrix_product(const void *packed, int64_t outputs, int64_t inner, int64_t n, vo
 
     if (first >= last)
         return;
-    if (outputs <= MATRIX_NARROW) {
+    if (matrix_is_narrow(outputs, inner)) {
         matrix_dot(packed, inner, inner, n, x, y, bias, accumulate, first, last);
         return;
     }
@@ -457,8 +474,7 @@ matrix_product(const void *packed, int64_t outputs, int64_t inner, int64_t n, vo
                     if (start)
                         memcpy(padded, start + o, (size_t)width * sizeof(real));
                     t.start = padded;
-                    matrix_edge_run(&t, x + r, y + r, height, width > MATRIX_LANES ? 2 : 1, 0,
-                                    width);
+                    matrix_edge_run(&t, x + r, y + r, height, width > MATRIX_LANES ? 2 : 1, width);
                 } else if (height <= 3
                            && last - o >= matrix_wide_pairs[height - 1] * MATRIX_PANEL) {
                     t.pair_step = inner * MATRIX_PANEL;
@@ -477,7 +493,39 @@ matrix_product(const void *packed, int64_t outputs, int64_t inner, int64_t n, vo
 
 /* ---- product_unpacked ---- */
 
-/* W stored (k, m): the tile reads it as it lies. */
+/* Outputs [first, last), at most a panel, of a weight in any layout, packed on the way. */
+static void
+matrix_product_slab(const real *w, int64_t stride_o, int64_t stride_i, int64_t inner, int64_t n,
+                    void *const *x, void *const *y, const real *bias, int accumulate, int64_t first,
+                    int64_t last)
+{
+    real slab[MATRIX_SLAB * MATRIX_PANEL] __attribute__((aligned(AB_VECTOR_BYTES)));
+    real start[MATRIX_PANEL] = {0};
+    int64_t width = last - first, slots = width > MATRIX_LANES ? MATRIX_PANEL : MATRIX_LANES;
+    int64_t i = 0;
+
+    if (bias && !accumulate)
+        memcpy(start, bias + first, (size_t)width * sizeof(real));
+    do {
+        matrix_tile t = {
+            .inner = matrix_min(inner - i, MATRIX_SLAB),
+            .w = slab,
+            .w_step = slots,
+            .x_offset = i,
+            .x_step = 1,
+            .y_offset = first,
+            .start = accumulate || i > 0 ? matrix_zeros : start,
+            .accumulate = accumulate || i > 0,
+        };
+        matrix_pack_panel(slab, w + first * stride_o + i * stride_i, width, slots, t.inner,
+                          stride_o, stride_i);
+        matrix_edge_run(&t, x, y, n, (int)(slots / MATRIX_LANES), width);
+        i += MATRIX_SLAB;
+    } while (i < inner);
+}
+
+/* W stored (k, m): the tile reads it as it lies, except for a last part of a panel, which it
+ * would read past the end. */
 static void
 matrix_product_columns(const real *w, int64_t stride_i, int64_t inner, int64_t n, void *const *x,
                        void *const *y, const real *bias, int accumulate, int64_t first,
@@ -488,47 +536,27 @@ matrix_product_columns(const real *w, int64_t stride_i, int64_t inner, int64_t n
         .inner = inner,
         .w_step = stride_i,
         .pair_step = MATRIX_PANEL,
+        .x = x,
         .x_step = 1,
+        .y = y,
         .accumulate = accumulate,
     };
+    int64_t o = first;
 
-    for (int64_t o = first; o < last;) {
-        int64_t width = matrix_min(last - o, MATRIX_PANEL);
-        /* The last panel is moved back so that no row of W is read past its end; what
-         * it computes again is dropped. */
-        int64_t from = 0;
+    while (last - o >= MATRIX_PANEL) {
+        t.w = w + o;
         t.y_offset = o;
-        if (width < MATRIX_PANEL) {
-            int64_t slots = width > MATRIX_LANES ? MATRIX_PANEL : MATRIX_LANES;
-            from = slots - width;
-            if (from > o) {
-                for (int64_t r = 0; r < n; r++) {
-                    real *row = y[r];
-                    for (int64_t j = o; j < last; j++) {
-                        real sum = start ? start[j] : 0;
-                        for (int64_t i = 0; i < inner; i++)
-                            sum += ((const real *)x[r])[i] * w[i * stride_i + j];
-                        row[j] = sum + (accumulate ? row[j] : 0);
-                    }
-                }
-                return;
-            }
-            t.w = w + o - from;
-            t.start = start ? start + o - from : matrix_zeros;
-            matrix_edge_run(&t, x, y, n, (int)(slots / MATRIX_LANES), from, width);
+        t.start = start ? start + o : matrix_zeros;
+        if (n <= 3 && n > 0 && last - o >= matrix_wide_pairs[n - 1] * MATRIX_PANEL) {
+            matrix_wide_tiles[n - 1](&t);
+            o += matrix_wide_pairs[n - 1] * MATRIX_PANEL;
         } else {
-            t.w = w + o;
-            t.start = start ? start + o : matrix_zeros;
-            if (n <= 3 && n > 0 && last - o >= matrix_wide_pairs[n - 1] * MATRIX_PANEL) {
-                t.x = x;
-                t.y = y;
-                matrix_wide_tiles[n - 1](&t);
-                width = matrix_wide_pairs[n - 1] * MATRIX_PANEL;
-            } else
-                matrix_tiles_run(&t, x, y, n, 2);
+            matrix_tiles_run(&t, x, y, n, 2);
+            o += MATRIX_PANEL;
         }
-        o += width;
     }
+    if (o < last)
+        matrix_product_slab(w, 1, stride_i, inner, n, x, y, bias, accumulate, o, last);
 }
 
 static void
@@ -536,25 +564,20 @@ matrix_product_unpacked(const void *w, int64_t stride_o, int64_t stride_i, int64
                         void *const *x, void *const *y, const void *bias, int accumulate,
                         int64_t first, int64_t last)
 {
-    if (stride_i == 1 && !(stride_o == 1 && inner < last - first))
+    if (stride_i == 1 && inner >= MATRIX_LANES && (stride_o != 1 || last - first < MATRIX_LANES))
         matrix_dot(w, stride_o, inner, n, x, y, bias, accumulate, first, last);
     else if (stride_o == 1)
         matrix_product_columns(w, stride_i, inner, n, x, y, bias, accumulate, first, last);
     else
-        for (int64_t r = 0; r < n; r++)
-            for (int64_t o = first; o < last; o++) {
-                real *y_o = (real *)y[r] + o;
-                real sum = accumulate ? *y_o : bias ? ((const real *)bias)[o] : 0;
-                for (int64_t i = 0; i < inner; i++)
-                    sum += ((const real *)x[r])[i] * ((const real *)w)[o * stride_o + i * stride_i];
-                *y_o = sum;
-            }
+        for (int64_t o = first; o < last; o += MATRIX_PANEL)
+            matrix_product_slab(w, stride_o, stride_i, inner, n, x, y, bias, accumulate, o,
+                                matrix_min(last, o + MATRIX_PANEL));
 }
 
 /* ---- outer ---- */
 
 /* to[panel][r][PANEL] from columns [first, last) of n rows; the last panel padded with zeros to
- * one vector or two. Returns nothing that depends on n: panel p begins at p * n * PANEL. */
+ * one vector or two. */
 static void
 matrix_gather_panels(real *to, void *const *row, int64_t n, int64_t first, int64_t last)
 {
@@ -615,7 +638,7 @@ matrix_outer_block(real *c, int64_t step, int64_t n, void *const *left, int64_t 
             t.y_offset = b;
             t.w_step = width > MATRIX_LANES ? MATRIX_PANEL : MATRIX_LANES;
             if (width < MATRIX_PANEL)
-                matrix_edge_run(&t, x, y, rows, width > MATRIX_LANES ? 2 : 1, 0, width);
+                matrix_edge_run(&t, x, y, rows, width > MATRIX_LANES ? 2 : 1, width);
             else
                 matrix_tiles_run(&t, x, y, rows, 2);
         }
@@ -626,7 +649,7 @@ matrix_outer_block(real *c, int64_t step, int64_t n, void *const *left, int64_t 
 static size_t
 matrix_outer_scratch(int64_t outputs, int64_t inner)
 {
-    int64_t wider = matrix_min(outputs > inner ? outputs : inner, MATRIX_OUTER_PANELS);
+    int64_t wider = matrix_min(outputs > inner ? outputs : inner, MATRIX_OUTER_COLUMNS);
 
     /* Panels, a strip, and what the strip's last row copies too much. */
     return (size_t)(MATRIX_OUTER_ROWS * (wider + MATRIX_PANEL + MATRIX_ROWS) + MATRIX_ROWS)
@@ -646,8 +669,8 @@ matrix_outer(void *dw, int64_t stride_o, int64_t stride_i, int64_t inner, int64_
         return;
     for (int64_t r = 0; blocks > 0; blocks--) {
         int64_t height = (n - r) / blocks;
-        for (int64_t b = 0; b < columns; b += MATRIX_OUTER_PANELS) {
-            int64_t width = matrix_min(columns - b, MATRIX_OUTER_PANELS);
+        for (int64_t b = 0; b < columns; b += MATRIX_OUTER_COLUMNS) {
+            int64_t width = matrix_min(columns - b, MATRIX_OUTER_COLUMNS);
             if (along_inner)
                 matrix_outer_block((real *)dw + first * stride_o + b, stride_o, height, dy + r,
                                    first, last - first, x + r, b, width, scratch);

@@ -7,113 +7,11 @@
  * it or after it, and the rest of its own page is filled with a pattern: reading or
  * writing past an end stops the test.
  */
-#define _GNU_SOURCE
+#include "support.h"
+
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "ab_kernel.h"
-
-#define PATTERN 0xA5
-
-static uint64_t state = 20240607;
-
-static uint64_t
-next(void)
-{
-    /* splitmix64 (Steele et al. 2014) */
-    uint64_t z = (state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-static int64_t
-below(int64_t limit)
-{
-    return (int64_t)(next() % (uint64_t)limit);
-}
-
-static double
-uniform(void)
-{
-    return (double)(next() >> 11) * 0x1p-52 - 1;
-}
-
-/* ---- Numbers of either size ---- */
-
-static int itemsize;
-
-static double
-get(const void *array, int64_t i)
-{
-    return itemsize == 4 ? ((const float *)array)[i] : ((const double *)array)[i];
-}
-
-static void
-set(void *array, int64_t i, double value)
-{
-    if (itemsize == 4)
-        ((float *)array)[i] = (float)value;
-    else
-        ((double *)array)[i] = value;
-}
-
-/* ---- Memory that notices ---- */
-
-typedef struct block {
-    unsigned char *map, *start, *usable;
-    size_t bytes, pages; /* pages: of the usable part */
-} block;
-
-static size_t page;
-
-static block
-block_new(size_t bytes)
-{
-    block b = {.bytes = bytes, .pages = (bytes + page - 1) / page * page};
-    int after = (int)(next() & 1);
-
-    b.pages = b.pages ? b.pages : page;
-    b.map = mmap(NULL, b.pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (b.map == MAP_FAILED) {
-        perror("mmap");
-        exit(2);
-    }
-    b.usable = after ? b.map : b.map + page;
-    memset(b.usable, PATTERN, b.pages);
-    b.start = after ? b.usable + b.pages - bytes : b.usable;
-    if (mprotect(after ? b.map + b.pages : b.map, page, PROT_NONE)) {
-        perror("mprotect");
-        exit(2);
-    }
-    return b;
-}
-
-static void
-block_free(block *b)
-{
-    for (unsigned char *p = b->usable; p < b->usable + b->pages; p++)
-        if ((p < b->start || p >= b->start + b->bytes) && *p != PATTERN) {
-            fprintf(stderr, "a kernel wrote outside of its row\n");
-            abort();
-        }
-    munmap(b->map, b->pages + page);
-}
-
-static block
-block_random(int64_t count)
-{
-    block b = block_new((size_t)(count * itemsize));
-
-    for (int64_t i = 0; i < count; i++)
-        set(b.start, i, uniform());
-    return b;
-}
 
 typedef struct rows {
     int64_t n;
@@ -222,8 +120,8 @@ test_product(const ab_matrix_kernels *matrix, int64_t n, int64_t m, int64_t k)
         rows_copy(&y, &before, m);
         matrix->product(packed.start, m, k, n, x.row, y.row, start, accumulate, 0, cut);
         matrix->product(packed.start, m, k, n, x.row, y.row, start, accumulate, cut, panels);
-        compare_product("product", &x, &before, &y, w, stride_o, stride_i, start, accumulate,
-                        shape, 0, m);
+        compare_product("product", &x, &before, &y, w, stride_o, stride_i, start, accumulate, shape,
+                        0, m);
 
         /* A row alone has the bits of the row in a batch. */
         for (int64_t r = 0; r < n && r < 3; r++) {
@@ -310,9 +208,9 @@ test_table(const ab_kernel_table *table)
 {
     static const int64_t fixed[][3] = {
         /* n, m, k: more than one block of each kind */
-        {0, 0, 0},    {0, 7, 5},    {5, 0, 7},   {5, 7, 0},     {3, 64, 1030},
-        {16, 37, 530}, {270, 33, 517}, {530, 3, 9}, {600, 20, 1100}, {300, 1090, 40},
-        {513, 1, 70}, {40, 500, 3}, {1, 131, 65}, {2, 131, 65}, {3, 131, 65},
+        {0, 0, 0},     {0, 7, 5},      {5, 0, 7},    {5, 7, 0},       {3, 64, 1030},
+        {16, 37, 530}, {270, 33, 517}, {530, 3, 9},  {600, 20, 1100}, {300, 1090, 40},
+        {513, 1, 70},  {40, 500, 3},   {1, 131, 65}, {2, 131, 65},    {3, 131, 65},
     };
 
     isa = table->isa;
@@ -339,18 +237,18 @@ now(void)
 }
 
 /* Best of many repetitions: the machine may be shared. */
-#define BEST(flops, statement) \
-    ({ \
-        double best = 1e30, until = now() + 0.15; \
-        int calls = 1 + (int)(2e6 / (flops)); \
-        do { \
-            double begin = now(), seconds; \
-            for (int call = 0; call < calls; call++) \
-                statement; \
-            seconds = (now() - begin) / calls; \
-            best = seconds < best ? seconds : best; \
-        } while (now() < until); \
-        (flops) / best * 1e-9; \
+#define BEST(flops, statement)                                                                     \
+    ({                                                                                             \
+        double best = 1e30, until = now() + 0.15;                                                  \
+        int calls = 1 + (int)(2e6 / (flops));                                                      \
+        do {                                                                                       \
+            double begin = now(), seconds;                                                         \
+            for (int call = 0; call < calls; call++)                                               \
+                statement;                                                                         \
+            seconds = (now() - begin) / calls;                                                     \
+            best = seconds < best ? seconds : best;                                                \
+        } while (now() < until);                                                                   \
+        (flops) / best * 1e-9;                                                                     \
     })
 
 /* Rows as in an arena: apart, in no order. */
@@ -384,10 +282,10 @@ static void
 time_table(const ab_kernel_table *table)
 {
     static const int64_t shapes[][3] = {
-        {1, 128, 256},  {2, 128, 256},   {4, 128, 256},   {8, 128, 256},    {13, 128, 256},
-        {16, 128, 256}, {32, 128, 256},  {512, 128, 256}, {16, 512, 1024},  {64, 640, 256},
-        {64, 5, 128},   {64, 1, 128},    {64, 256, 5},    {2000, 640, 256}, {2000, 512, 1024},
-        {4, 10000, 256},
+        {1, 128, 256},   {2, 128, 256},    {4, 128, 256},     {8, 128, 256},
+        {13, 128, 256},  {16, 128, 256},   {32, 128, 256},    {512, 128, 256},
+        {16, 512, 1024}, {64, 640, 256},   {64, 5, 128},      {64, 1, 128},
+        {64, 256, 5},    {2000, 640, 256}, {2000, 512, 1024}, {4, 10000, 256},
     };
     const ab_matrix_kernels *matrix = table->matrix;
 
@@ -412,14 +310,12 @@ time_table(const ab_kernel_table *table)
                BEST(flops, matrix->product(forward, m, k, n, rows_x, rows_y, NULL, 0, 0, panels)));
         printf(" %8.1f", BEST(flops, matrix->product(backward, k, m, n, rows_y, rows_x, NULL, 0, 0,
                                                      panels_back)));
-        printf(" %8.1f", BEST(flops, matrix->product_unpacked(w, k, 1, k, n, rows_x, rows_y, NULL,
-                                                              0, 0, m)));
-        printf(" %8.1f", BEST(flops, matrix->product_unpacked(w, 1, m, k, n, rows_x, rows_y, NULL,
-                                                              0, 0, m)));
         printf(" %8.1f",
-               BEST(flops, matrix->outer(w, k, 1, k, n, rows_y, rows_x, 0, m, scratch)));
+               BEST(flops, matrix->product_unpacked(w, k, 1, k, n, rows_x, rows_y, NULL, 0, 0, m)));
         printf(" %8.1f",
-               BEST(flops, matrix->outer(w, 1, m, k, n, rows_y, rows_x, 0, m, scratch)));
+               BEST(flops, matrix->product_unpacked(w, 1, m, k, n, rows_x, rows_y, NULL, 0, 0, m)));
+        printf(" %8.1f", BEST(flops, matrix->outer(w, k, 1, k, n, rows_y, rows_x, 0, m, scratch)));
+        printf(" %8.1f", BEST(flops, matrix->outer(w, 1, m, k, n, rows_y, rows_x, 0, m, scratch)));
         printf(" %8.1f\n",
                flops * 1e-3 / BEST(flops, matrix->pack(forward, w, m, k, k, 1, 0, panels)));
         free(rows_y);
@@ -436,21 +332,9 @@ time_table(const ab_kernel_table *table)
 int
 main(int argc, char **argv)
 {
-    const ab_kernel_table *tables[6] = {&ab_table_baseline_f32, &ab_table_baseline_f64};
-    int count = 2;
+    const ab_kernel_table *tables[6];
+    int count = tables_supported(tables);
 
-    page = (size_t)sysconf(_SC_PAGESIZE);
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        tables[count++] = &ab_table_avx2_f32;
-        tables[count++] = &ab_table_avx2_f64;
-    }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")) {
-        tables[count++] = &ab_table_avx512_f32;
-        tables[count++] = &ab_table_avx512_f64;
-    }
-#endif
     for (int i = 0; i < count; i++)
         test_table(tables[i]);
     for (int i = count - 1; i >= 0 && argc > 1 && !strcmp(argv[1], "--time"); i--)
