@@ -1,5 +1,7 @@
 """Which word comes next: an LSTM language model over sentences of all lengths, without padding.
 
+The model reads one sentence; the end of a sentence is predicted like a word.
+
     python examples/language_model.py                # an invented grammar of known perplexity
     python examples/language_model.py --data DIR     # train.txt, dev.txt: one sentence a line
 """
@@ -46,9 +48,7 @@ class LanguageModel(ab.Module):
         """The loss of every word and of the end; `rng` is given in training."""
         rows = self.words.rows([END, *sentence, END], rng)
         states = self.lstm([self.embed[row] for row in rows[:-1]])
-        return [
-            ab.cross_entropy(self.out(h), row) for h, row in zip(states, rows[1:], strict=True)
-        ]
+        return [ab.cross_entropy(self.out(h), row) for h, row in zip(states, rows[1:], strict=True)]
 
 
 # ---- what is measured

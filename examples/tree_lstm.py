@@ -58,8 +58,7 @@ class TreeLSTM(ab.Module):
                 i, f1, f2, o, u = ab.split(gates, 5)
                 c = ab.sigmoid(f1) * c1 + ab.sigmoid(f2) * c2 + ab.sigmoid(i) * ab.tanh(u)
             h = ab.sigmoid(o) * ab.tanh(c)
-            seen = ab.dropout(h, self.dropout) if rng is not None and self.dropout else h
-            scored.append((node, self.out(seen)))
+            scored.append((node, self.out(ab.dropout(h, self.dropout) if self.training else h)))
             return h, c
 
         encode(tree)

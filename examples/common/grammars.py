@@ -203,9 +203,7 @@ def language_sentence(rng: np.random.Generator) -> tuple[list[str], float]:
     return phrase.words, phrase.log_probability
 
 
-def language(
-    train: int, dev: int, seed: int
-) -> tuple[list[list[str]], list[list[str]], float]:
+def language(train: int, dev: int, seed: int) -> tuple[list[list[str]], list[list[str]], float]:
     """Training and development sentences, and the grammar's perplexity on the latter.
 
     The end of a sentence counts as a word.

@@ -348,13 +348,12 @@ def check_tree(heads: list[int], numbers: list[int], path: str | Path) -> None:
     for word, (head, number) in enumerate(zip(heads, numbers, strict=True), start=1):
         if head > len(heads) or head == word:
             fail(path, number, f"another word's number from 0 to {len(heads)} as head", str(head))
-    for word, number in enumerate(numbers, start=1):
+    for word in range(1, len(heads) + 1):
         way: list[int] = []
-        seen: set[int] = set()
         while not reaches_root[word]:
-            if word in seen:
-                fail(path, number, "heads that lead to the root", f"a cycle through word {word}")
-            seen.add(word)
+            if word in way:
+                cycle = f"a cycle through word {word}"
+                fail(path, numbers[word - 1], "heads that lead to the root", cycle)
             way.append(word)
             word = heads[word - 1]
         for passed in way:

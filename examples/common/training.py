@@ -275,6 +275,7 @@ class Loop:
         started, first = time.perf_counter(), progress.step
         order = self.generator(number, 0).permutation(len(task.train))
         batches = [order[start : start + size] for start in range(0, len(order), size)]
+        task.model.train()
         for chosen in self.bar(batches, f"epoch {number}", first):
             rng = self.generator(number, progress.step + 1)
             ab.configure(seed=int(rng.integers(2**31)))  # of dropout
@@ -312,9 +313,10 @@ class Loop:
               + f"  {seconds:.1f} s  {speed:,.0f} sentences/s", flush=True)  # fmt: skip
 
     def evaluate(self) -> dict[str, float]:
-        """Metrics on the development examples; the longest stand together, to even out batches."""
+        """Metrics on the development examples."""
         dev, size = self.task.dev, self.options.batch_size
         batches = [dev[start : start + size] for start in range(0, len(dev), size)]
+        self.task.model.eval()
         with ab.inference():
             return self.task.evaluate(self.bar(batches, "measuring"))
 
@@ -331,10 +333,9 @@ class Loop:
 
     # ---- files
 
-    def metadata(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, Any]:
         """What is saved beside parameters and trainer."""
-        state = {"settings": self.settings, "progress": asdict(self.progress)}
-        return {"training": json.dumps(state)}
+        return {"settings": self.settings, "progress": asdict(self.progress)}
 
     def save(self, path: Path) -> None:
         """Write all that the run needs to go on."""
@@ -344,8 +345,7 @@ class Loop:
         """Restore parameters, trainer and place, if the file is of a run with these settings."""
         metadata = ab.load_metadata(path)
         try:
-            state = json.loads(metadata["training"])
-            settings, progress = state["settings"], Progress(**state["progress"])
+            settings, progress = dict(metadata["settings"]), Progress(**metadata["progress"])
         except (KeyError, TypeError, ValueError):
             raise FileFormatError(f"{path}: expected a file that --save wrote") from None
         for name, value in self.settings.items():
