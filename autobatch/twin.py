@@ -97,6 +97,12 @@ class TwinGraph:
     root = property(lambda self: np.array(self._root, np.int64))
     view_offset = property(lambda self: np.array(self._view_offset, np.int64))
     batch_stride = property(lambda self: np.array(self._batch_stride, np.int64))
+    parent = property(
+        lambda self: np.array(
+            [x[0] if r != v else -1 for v, (x, r) in enumerate(zip(self.operands, self._root))],
+            np.int64,
+        )
+    )
     address = property(lambda self: np.array(self._address, np.int64))
 
     def data(self, node: int) -> np.ndarray:
@@ -177,7 +183,7 @@ class TwinGraph:
         self.operands.append(operands)
         self._data.append(np.array(row, np.int64))
         if op.source:
-            self._source[node] = source
+            self._source[node] = self._source[operands[0]] if operands else source
             self.weight.append(op.name == "parameter")
         else:
             self.weight.append(bool(operands) and all(self.weight[x] for x in operands))

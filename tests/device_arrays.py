@@ -103,12 +103,15 @@ for _name in (
     "lshift", "rshift", "lt", "le", "gt", "ge", "eq", "ne",
 ):  # fmt: skip
     _binary(_name)
+
+
+def _unary(name: str) -> None:
+    function = getattr(operator, name)
+    setattr(DeviceArray, f"__{name}__", lambda self: _lift(function(self._held)))
+
+
 for _name in ("neg", "pos", "abs", "invert"):
-    setattr(
-        DeviceArray,
-        f"__{_name}__",
-        lambda self, function=getattr(operator, _name): _lift(function(self._held)),
-    )
+    _unary(_name)
 
 
 class DeviceModule:

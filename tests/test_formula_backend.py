@@ -7,7 +7,8 @@ import pytest
 from device_arrays import DeviceModule
 from samples import SAMPLES, Case
 
-from autobatch.backends.formula import FormulaBackend, _apart
+from autobatch.backends.formula import FormulaBackend
+from autobatch.backends.rows import turns_apart
 from autobatch.ops import REGISTRY
 from autobatch.twin import TwinGraph, TwinParameter, needed, schedule
 
@@ -72,7 +73,7 @@ class StrictBackend(FormulaBackend):
     def host(self, array):
         return self.xp.asnumpy(array)
 
-    def _parameter(self, parameter, dtype):
+    def parameter(self, parameter, dtype):
         return self.xp.asarray(parameter._data, dtype).reshape(-1)
 
 
@@ -170,8 +171,82 @@ def test_gradients_of_parameters_accumulate_and_respect_trainable() -> None:
 
 def test_rows_that_overlap_take_turns() -> None:
     starts = np.array([0, 1, 2, 3, 10, 11, 30])
-    turns = _apart(starts, 3)
+    turns = turns_apart(starts, 3)
     assert sorted(np.concatenate(turns)) == list(range(len(starts)))
     for turn in turns:
         assert np.all(np.diff(starts[turn]) >= 3)
     assert len(turns) == 3
+
+
+class Table(TwinParameter):
+    """A lookup: its gradient is kept by row."""
+
+    def __init__(self, data: np.ndarray, trainable: bool = True) -> None:
+        super().__init__(data, trainable)
+        self._sparse = self
+        self.rows: dict[int, np.ndarray] = {}
+
+    def add(self, rows: np.ndarray, gradients: np.ndarray) -> None:
+        for row, gradient in zip(rows.tolist(), gradients):
+            self.rows[row] = self.rows.get(row, 0) + gradient
+
+
+def test_gradients_of_lookups_are_kept_by_row() -> None:
+    graph, backend = TwinGraph(sharing=False, dtype=np.float64), FormulaBackend()
+    held = Table(np.arange(12.0).reshape(6, 2))
+    table = graph.parameter(held)
+    rows = [graph.record("lookup", [table], data=[i]) for i in (4, 1, 4)]
+    several = graph.record("lookup_batch", [table], {"batch": 3}, [0, 1, 1])
+    results = [graph.record("square", [x]) for x in (*rows, several)]
+    batches = run(graph, backend, results)
+    np.testing.assert_array_equal(backend.value(graph, rows[0]), [8, 9])
+    np.testing.assert_array_equal(backend.value(graph, several), [[0, 1], [2, 3], [2, 3]])
+    seeds = {v: np.ones(backend.value(graph, v).shape) for v in results}
+    backend.backward(graph, batches, seeds, wrt=[several])
+    assert {row: list(g) for row, g in held.rows.items()} == {
+        4: [32, 36],
+        1: [12, 18],
+        0: [0, 2],
+    }
+    assert held._grad is None
+    np.testing.assert_array_equal(backend.gradient(graph, several), [[0, 2], [4, 6], [4, 6]])
+
+
+def test_a_table_that_is_no_lookup_gets_a_dense_gradient() -> None:
+    graph, backend = TwinGraph(dtype=np.float64), FormulaBackend()
+    held = TwinParameter(np.arange(6.0).reshape(3, 2))
+    node = graph.record("lookup_batch", [graph.parameter(held)], {"batch": 3}, [2, 0, 2])
+    batches = run(graph, backend, [node])
+    backend.backward(graph, batches, {node: np.ones((3, 2))})
+    np.testing.assert_array_equal(held._grad, [[1, 1], [0, 0], [2, 2]])
+
+
+def test_the_gradient_of_a_view_is_its_own() -> None:
+    """Not that of the memory it lies in, which other readers reach, too."""
+    graph, backend = TwinGraph(dtype=np.float64), FormulaBackend()
+    x = graph.input([1.0, 2.0, 3.0, 4.0])
+    y = graph.record("square", [x])
+    front = graph.record("slice", [y], {"shape": (3,)}, [0])
+    inner = graph.record("slice", [front], {"shape": (2,)}, [1])
+    loss = graph.record("multiply", [inner, graph.record("slice", [y], {"shape": (2,)}, [2])])
+    batches = run(graph, backend, [loss])
+    backend.backward(graph, batches, {loss: np.ones(2), y: np.ones(4)}, wrt=[inner, front, y, x])
+    np.testing.assert_array_equal(backend.gradient(graph, inner), [9, 16])
+    np.testing.assert_array_equal(backend.gradient(graph, front), [0, 9, 16])
+    np.testing.assert_array_equal(backend.gradient(graph, y), [1, 10, 21, 10])
+    np.testing.assert_array_equal(backend.gradient(graph, x), [2, 40, 126, 80])
+
+
+def test_no_gradient_passes_a_stop_however_it_is_viewed() -> None:
+    graph, backend = TwinGraph(dtype=np.float64), FormulaBackend()
+    x = graph.input([1.0, 2.0, 3.0, 4.0])
+    stopped = graph.record("stop_gradient", [x])
+    square = graph.record("reshape", [stopped], {"shape": (2, 2)})
+    piece = graph.record("pick", [square], data=[1])
+    loss = graph.record("multiply", [piece, graph.record("slice", [x], {"shape": (2,)}, [0])])
+    batches = run(graph, backend, [loss])
+    backend.backward(graph, batches, {loss: np.ones(2)}, wrt=[x])
+    np.testing.assert_array_equal(backend.gradient(graph, x), [3, 4, 0, 0])
+    backend.backward(graph, batches, {loss: np.ones(2)}, wrt=[x, piece])
+    np.testing.assert_array_equal(backend.gradient(graph, x), [3, 4, 0, 0])
+    np.testing.assert_array_equal(backend.gradient(graph, piece), [1, 2])

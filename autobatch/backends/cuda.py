@@ -56,7 +56,7 @@ class CudaBackend(FormulaBackend):
         """A NumPy array of the same content; waits for the device."""
         return self.xp.asnumpy(array)
 
-    def _parameter(self, parameter: Any, dtype: np.dtype) -> Any:
+    def parameter(self, parameter: Any, dtype: np.dtype) -> Any:
         version, copy = self._copies.get(parameter, (None, None))
         if version != parameter.version or copy.dtype != dtype:
             copy = self.xp.asarray(parameter._data, dtype).reshape(-1)

@@ -2,13 +2,12 @@
 
 The oracle of the tests, the fallback for ops without a compiled kernel, and, given CuPy
 as the array module, the first form of the GPU backend: nothing here knows where arrays
-live. Indices are worked out on the host; what a plan needs of them goes to the device in
-one copy, and so do its new inputs.
+live. What a plan needs of positions goes to the device in one copy, and so do its new
+inputs.
 
-Values lie in stores, flat arrays of one number type: store 0 is the arena, with every
-computed value at the plan's address; store 1 holds the inputs and the rows of lookups
-that the graph uses; each further store is one parameter. Gradients lie in arrays of the
-same layout.
+Values lie in stores: store 0 is the arena, with every computed value at the plan's
+address; store 1 holds the inputs, and the rows of lookups, that the graph uses; each
+further store is one parameter. Gradients lie in arrays of the same layout.
 """
 
 from __future__ import annotations
@@ -16,112 +15,23 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ops.declare import Call
+from .rows import Pool, Rows, RowSum, add, gather, locate, plan_sum, put
 
 ARENA, INPUTS, FIRST_PARAMETER = 0, 1, 2
 
 
-def _trains(source: Any) -> bool:
-    """Whether a source is a parameter that takes a gradient."""
-    return hasattr(source, "_data") and source.trainable
+class _Layout(NamedTuple):
+    """By node: it lies ``offset`` elements after the start of its anchor."""
 
-
-class _Pool:
-    """Integer arrays that go to the device in one copy."""
-
-    def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
-        self._length = 0
-
-    def add(self, array: Any) -> tuple[int, int, tuple[int, ...]]:
-        """A ticket for an array, taken back by `_Pool.upload`'s function."""
-        array = np.asarray(array, np.int64)
-        start, self._length = self._length, self._length + array.size
-        self._parts.append(array.reshape(-1))
-        return start, self._length, array.shape
-
-    def upload(self, xp: Any) -> Any:
-        """Copies all arrays; returns the function from ticket to device array."""
-        flat = xp.asarray(np.concatenate(self._parts) if self._parts else np.zeros(0, np.int64))
-        return lambda ticket: flat[ticket[0] : ticket[1]].reshape(ticket[2])
-
-
-@dataclass
-class _Rows:
-    """Where the rows of one operand (or result) of a batch lie.
-
-    Attributes:
-        shape: shape of the gathered array, rows first.
-        size: elements of a row.
-        store, start: per row, host arrays.
-        parts: per store: (store, ticket of the rows or None for all, ticket of the starts
-            or a slice where the rows lie side by side).
-    """
-
-    shape: tuple[int, ...]
-    size: int
-    store: np.ndarray
-    start: np.ndarray
-    parts: list[tuple[int, Any, Any]]
-
-
-@dataclass
-class _Sum:
-    """Steps that add rows to a store, no two at one place in one step.
-
-    An unordered atomic addition would give other bits on every run, and NumPy's ``add.at``
-    has no counterpart that is both exact and ordered on a device. So rows of one place are
-    first added up in pairs, and rows that overlap otherwise take turns.
-    """
-
-    merges: list[tuple[Any, Any]]  # (to, from) row numbers
-    turns: list[tuple[int, Any, Any]]  # (store, row numbers, starts)
-
-
-def _apart(start: np.ndarray, size: int) -> list[np.ndarray]:
-    """Splits ascending, distinct starts into sets whose rows do not overlap."""
-    if len(start) < 2 or np.diff(start).min() >= size:
-        return [np.arange(len(start))]
-    turns: list[list[int]] = []
-    ends: list[int] = []
-    for i, at in enumerate(start.tolist()):
-        turn = next((t for t, end in enumerate(ends) if end <= at), len(turns))
-        if turn == len(turns):
-            turns.append([])
-            ends.append(0)
-        turns[turn].append(i)
-        ends[turn] = at + size
-    return [np.array(turn) for turn in turns]
-
-
-def _plan_sum(x: _Rows, rows: np.ndarray, pool: _Pool) -> _Sum:
-    """The steps that add the given rows of an array shaped as ``x`` to where ``x`` lies."""
-    plan = _Sum([], [])
-    if x.size == 0 or len(rows) == 0:
-        return plan
-    rows = rows[np.lexsort((x.start[rows], x.store[rows]))]
-    store, start = x.store[rows], x.start[rows]
-    fresh = np.ones(len(rows), bool)
-    fresh[1:] = (np.diff(store) != 0) | (np.diff(start) != 0)
-    heads = np.flatnonzero(fresh)
-    rank = np.arange(len(rows)) - np.repeat(heads, np.diff(np.append(heads, len(rows))))
-    alive = rows
-    while rank.any():
-        odd = np.flatnonzero(rank % 2)
-        plan.merges.append((pool.add(alive[odd - 1]), pool.add(alive[odd])))
-        keep = rank % 2 == 0
-        alive, rank = alive[keep], rank[keep] // 2
-    for place in np.unique(store):
-        first = rows[fresh & (store == place)]
-        for turn in _apart(x.start[first], x.size):
-            chosen = first[turn]
-            plan.turns.append((int(place), pool.add(chosen), pool.add(x.start[chosen])))
-    return plan
+    anchor: np.ndarray
+    offset: np.ndarray
+    store: np.ndarray  # of an anchor; -1: not yet anywhere
+    base: np.ndarray
 
 
 class _State:
@@ -131,18 +41,31 @@ class _State:
         self.stores: list[Any] = [xp.zeros(0, dtype), xp.zeros(0, dtype)]
         self.gradients: list[Any] = []
         self.parameters: list[Any] = []
+        self.tables: dict[int, tuple[Any, np.ndarray]] = {}  # node: lookup, rows
         self.used = 0  # elements of the input store
-        self.store_of = np.zeros(0, np.int64)  # per node; sources only, -1: not yet known
-        self.base_of = np.zeros(0, np.int64)
+        self.store = np.zeros(0, np.int64)
+        self.base = np.zeros(0, np.int64)
+        self.gradient_layout: _Layout | None = None
+
+
+class _Step(NamedTuple):
+    """A batch, ready to run."""
+
+    bound: Any
+    call: Call
+    data: Any
+    xs: list[Rows]
+    y: Rows
 
 
 class FormulaBackend:
     """Runs batches by formula on the arrays of one module.
 
     A graph, as the backend sees it, has by node the integer arrays ``form_of``, ``root``,
-    ``view_offset``, ``batch_stride`` and ``address``, the functions ``data(node)`` and
-    ``source(node)``, the list ``forms`` and the number type ``dtype``. What was computed
-    for it is kept as long as the graph object lives.
+    ``parent`` (operand 0 of a view, else -1), ``view_offset``, ``batch_stride`` and
+    ``address``, the functions ``data(node)`` and ``source(node)``, the list ``forms`` and
+    the number type ``dtype``. What was computed for it is kept as long as the graph object
+    lives.
 
     Args:
         xp: the array module, NumPy or one that works alike.
@@ -167,7 +90,7 @@ class FormulaBackend:
         """A NumPy array of the same content."""
         return np.asarray(array)
 
-    def _parameter(self, parameter: Any, dtype: np.dtype) -> Any:
+    def parameter(self, parameter: Any, dtype: np.dtype) -> Any:
         """The parameter's numbers as a flat array of the device."""
         return parameter._data.reshape(-1).astype(dtype, copy=False)
 
@@ -180,17 +103,22 @@ class FormulaBackend:
             graph: the graph, see the class.
             batches: objects with ``form``, ``nodes`` (n) and ``operands`` (n, operands).
         """
-        state = self._state(graph)
-        self._place(graph, state, batches)
-        self._load(graph, state, [batch.operands for batch in batches])
-        pool = _Pool()
-        steps = [self._prepare(graph, state, batch, pool) for batch in batches]
-        get = pool.upload(self.xp)
+        xp, state, pool = self.xp, self._state(graph), Pool()
+        for batch in batches:
+            self._place(graph, state, batch)
+        self._load(graph, state, [batch.operands for batch in batches], batches)
+        layout = self._values(graph, state)
+        steps = [
+            self._prepare(graph, layout, batch.form, batch.nodes, batch.operands, pool)
+            for batch in batches
+            if state.store[batch.nodes[0]] == ARENA
+        ]
+        get = pool.upload(xp)
         with np.errstate(all="ignore"):
             for bound, call, data, xs, y in steps:
                 call.data = get(data)
-                value = bound.op.forward(call, *(self._gather(state.stores, x, get) for x in xs))
-                self._store(state.stores, y, get, value)
+                values = (gather(xp, state.stores, x, get) for x in xs)
+                put(xp, state.stores, y, get, bound.op.forward(call, *values))
 
     def backward(
         self,
@@ -210,79 +138,76 @@ class FormulaBackend:
             seeds: by node, the gradient to start from, in the shape of its value.
             wrt: nodes whose gradient `gradient` will be asked for.
         """
-        xp, state = self.xp, self._state(graph)
-        wrt, seeds = list(wrt), dict(seeds)
+        xp, state, pool = self.xp, self._state(graph), Pool()
+        wrt = [int(node) for node in wrt]
         ends = np.array([*seeds, *wrt], np.int64)
-        self._load(graph, state, [ends, *(batch.operands for batch in batches)])
+        self._load(graph, state, [ends, *(batch.operands for batch in batches)], ())
+        values = self._values(graph, state)
+        way = _Way(graph, state, batches, wrt)
+        layout = state.gradient_layout = way.layout
         state.gradients = [xp.zeros(store.shape, graph.dtype) for store in state.stores]
+        state.gradients.append(xp.zeros(way.extra, graph.dtype))
 
-        wanted = self._wanted(graph, state, batches, wrt)
-        root = np.asarray(graph.root)
-        reached = np.zeros(len(root), bool)
-        reached[root[list(seeds)]] = True
-        pool, steps = _Pool(), []
-        for batch in reversed(batches):
-            bound = graph.forms[batch.form]
-            if bound.op.gradient is None or bound.form.block_gradient:
+        reached = np.zeros(len(values.anchor), bool)
+        reached[layout.anchor[list(seeds)]] = True
+        starts = [(_located(graph, layout, [node], pool), seeds[node]) for node in seeds]
+        steps: list[tuple[Any, ...]] = []
+        for item in reversed(way.items):
+            if isinstance(item, int):
+                if reached[item] and way.passes(item):
+                    reached[way.out.anchor[item]] = True
+                    of = _located(graph, layout, [item], pool)
+                    into = _located(graph, way.out, [item], pool)
+                    steps.append((of, plan_sum(into, np.arange(len(into.start)), pool)))
                 continue
-            live = wanted[root[batch.operands]] & reached[batch.nodes][:, None]
-            live &= self._passes(graph, batch.operands)
-            rows = live.any(axis=1)
-            if not rows.any():
+            live = way.wanted[layout.anchor[item.operands]] & reached[item.nodes][:, None]
+            part = live.any(axis=1)
+            if not part.any():
                 continue
-            part = _Part(batch.form, batch.nodes[rows], batch.operands[rows])
-            bound, call, data, xs, y = self._prepare(graph, state, part, pool)
-            sums: list[_Sum | None] = []
-            for j, x in enumerate(xs):
-                use = live[rows, j]
-                reached[root[part.operands[use, j]]] = True
-                sums.append(self._plan_gradient(bound, j, x, use, pool) if use.any() else None)
-            steps.append((bound, call, data, xs, y, sums))
-        starts = [(self._locate(graph, state, [node], True, pool), seeds[node]) for node in seeds]
+            nodes, operands, live = item.nodes[part], item.operands[part], live[part]
+            reached[layout.anchor[operands[live]]] = True
+            step = self._prepare(graph, values, item.form, nodes, operands, pool)
+            dy = _located(graph, layout, nodes, pool)
+            sums = [
+                self._plan(graph, layout, step, operands[:, j], j, live[:, j], pool)
+                for j in range(operands.shape[1])
+            ]
+            steps.append((step, dy, sums))
         get = pool.upload(xp)
 
         with np.errstate(all="ignore"):
             for at, seed in starts:
                 seed = xp.asarray(seed, graph.dtype).reshape(at.shape)
-                self._store(state.gradients, at, get, seed + self._gather(state.gradients, at, get))
-            for bound, call, data, xs, y, sums in steps:
-                call.data = get(data)
-                values = [self._gather(state.stores, x, get) for x in xs]
-                result = self._gather(state.stores, y, get)
-                dy = self._gather(state.gradients, y, get)
-                for j, plan in enumerate(sums):
-                    if plan is None:
-                        continue
-                    dx = bound.op.gradient(call, j, dy, result, *values)
-                    if dx is not None:
-                        dx = self._as_operand(bound, j, dx, xs[j])
-                        self._add(state.gradients, plan, dx, xs[j].size, get)
-        self._deliver(graph, state, reached)
+                put(xp, state.gradients, at, get, seed + gather(xp, state.gradients, at, get))
+            for step in steps:
+                if isinstance(step[0], Rows):
+                    add(
+                        xp, state.gradients, step[1], gather(xp, state.gradients, step[0], get), get
+                    )
+                else:
+                    self._run_back(state, *step, get)
+        self._deliver(state, reached)
 
     def value(self, graph: Any, node: int) -> np.ndarray:
         """The value of a node, as an array of its shape (minibatch first, if it has one)."""
-        value = self._read(graph, node, self._state(graph).stores)
+        state = self._state(graph)
+        self._load(graph, state, [np.array([node])], ())
+        value = self._read(graph, self._values(graph, state), node, state.stores)
         return value.astype(np.int64) if graph.forms[graph.form_of[node]].op.integer else value
 
     def gradient(self, graph: Any, node: int) -> np.ndarray:
         """The gradient of a node after the last backward pass; zero where none arrived."""
-        return self._read(graph, node, self._state(graph).gradients)
-
-    def _read(self, graph: Any, node: int, stores: list[Any]) -> np.ndarray:
         state = self._state(graph)
-        self._load(graph, state, [np.array([node])])
-        bound = graph.forms[graph.form_of[node]]
-        pool = _Pool()
-        at = self._locate(graph, state, [node], True, pool)
-        store = int(at.store[0])
-        if stores is state.gradients and (
-            store >= len(stores) or at.start.max() + at.size > len(stores[store])
-        ):
-            rows = np.zeros(at.shape, graph.dtype)
-        else:
-            rows = self.host(self._gather(stores, at, pool.upload(self.xp)))
-        shape = bound.shape if bound.batch == 1 else (bound.batch, *bound.shape)
-        return np.array(rows, graph.dtype).reshape(shape)
+        layout = state.gradient_layout
+        if layout is None or node >= len(layout.anchor) or layout.store[layout.anchor[node]] < 0:
+            return np.zeros(_full_shape(graph.forms[graph.form_of[node]]), graph.dtype)
+        return self._read(graph, layout, node, state.gradients)
+
+    def _read(self, graph: Any, layout: _Layout, node: int, stores: list[Any]) -> np.ndarray:
+        pool = Pool()
+        at = _located(graph, layout, [node], pool)
+        rows = self.host(gather(self.xp, stores, at, pool.upload(self.xp)))
+        return np.array(rows, graph.dtype).reshape(_full_shape(graph.forms[graph.form_of[node]]))
 
     # Where things lie.
 
@@ -290,47 +215,23 @@ class FormulaBackend:
         if graph not in self._states:
             self._states[graph] = _State(self.xp, graph.dtype)
         state = self._states[graph]
-        more = len(graph.root) - len(state.store_of)
-        state.store_of = np.append(state.store_of, np.full(more, -1))
-        state.base_of = np.append(state.base_of, np.zeros(more, np.int64))
+        more = len(graph.root) - len(state.store)
+        if more:
+            state.store = np.append(state.store, np.full(more, -1))
+            state.base = np.append(state.base, np.zeros(more, np.int64))
         return state
 
-    def _load(self, graph: Any, state: _State, operands: Iterable[np.ndarray]) -> None:
-        """Brings every source that the nodes are, or view, to the device."""
-        xp, root, form_of = self.xp, np.asarray(graph.root), np.asarray(graph.form_of)
-        roots = [np.unique(root[np.asarray(nodes, np.int64)]) for nodes in operands]
-        roots = np.unique(np.concatenate([np.zeros(0, np.int64), *roots]))
-        arrays: list[np.ndarray] = []
-        for node in roots[state.store_of[roots] < 0].tolist():
-            held = graph.source(node)
-            if not hasattr(held, "_data"):
-                arrays.append(np.asarray(held, graph.dtype).reshape(-1))
-            elif graph.forms[form_of[node]].op.data:
-                arrays.append(np.asarray(held._data[graph.data(node)], graph.dtype).reshape(-1))
-            else:
-                if not any(held is known for known in state.parameters):
-                    state.parameters.append(held)
-                    state.stores.append(None)
-                place = next(i for i, known in enumerate(state.parameters) if known is held)
-                state.store_of[node] = FIRST_PARAMETER + place
-                continue
-            state.store_of[node], state.base_of[node] = INPUTS, state.used
-            state.used += arrays[-1].size
-        if arrays:
-            start = state.used - sum(array.size for array in arrays)
-            state.stores[INPUTS] = self._grown(state.stores[INPUTS], state.used)
-            state.stores[INPUTS][start : state.used] = xp.asarray(np.concatenate(arrays))
-        for i, parameter in enumerate(state.parameters):
-            state.stores[FIRST_PARAMETER + i] = self._parameter(parameter, graph.dtype)
+    @staticmethod
+    def _values(graph: Any, state: _State) -> _Layout:
+        offset = np.asarray(graph.view_offset, np.int64)
+        return _Layout(np.asarray(graph.root), offset, state.store, state.base)
 
-    def _place(self, graph: Any, state: _State, batches: Sequence[Any]) -> None:
-        """Notes where the batches' results go, and grows the arena to hold them."""
-        address, end = np.asarray(graph.address, np.int64), 0
-        for batch in batches:
-            bound = graph.forms[batch.form]
-            state.store_of[batch.nodes] = ARENA
-            state.base_of[batch.nodes] = address[batch.nodes]
-            end = max(end, int(address[batch.nodes].max()) + bound.size * bound.batch)
+    def _place(self, graph: Any, state: _State, batch: Any) -> None:
+        """Notes where a batch's results go, and grows the arena to hold them."""
+        bound = graph.forms[batch.form]
+        address = np.asarray(graph.address, np.int64)[batch.nodes]
+        state.store[batch.nodes], state.base[batch.nodes] = ARENA, address
+        end = int(address.max()) + bound.size * bound.batch
         state.stores[ARENA] = self._grown(state.stores[ARENA], end)
 
     def _grown(self, store: Any, length: int) -> Any:
@@ -340,183 +241,254 @@ class FormulaBackend:
         larger[: len(store)] = store
         return larger
 
-    def _locate(
-        self, graph: Any, state: _State, nodes: Any, rows: bool, pool: _Pool, repeat: int = 1
-    ) -> _Rows:
-        """The rows of nodes of one form; ``rows``: all of a node's minibatch, else its first.
+    def _load(
+        self, graph: Any, state: _State, nodes: Iterable[np.ndarray], batches: Sequence[Any]
+    ) -> None:
+        """Brings what the nodes are, or view, to the device, as far as it is a source.
 
-        ``repeat``: a node without a minibatch stands for that many equal rows.
+        Batches of table rows count as sources, too: only the rows travel, not the table.
         """
-        nodes = np.asarray(nodes, np.int64)
-        bound = graph.forms[int(graph.form_of[nodes[0]])] if len(nodes) else None
-        shape, size = bound.shape, bound.size
-        root = np.asarray(graph.root)[nodes]
-        start = state.base_of[root] + np.asarray(graph.view_offset, np.int64)[nodes]
-        if rows and bound.batch > 1:
-            stride = np.asarray(graph.batch_stride, np.int64)[nodes]
-            start = start[:, None] + stride[:, None] * np.arange(bound.batch)
-        else:
-            start = np.repeat(start[:, None], repeat, axis=1)
-        store = np.repeat(state.store_of[root], start.shape[1])
-        start = start.reshape(-1)
-        parts = []
-        for place in np.unique(store):
-            here = np.flatnonzero(store == place)
-            which = None if len(here) == len(store) else pool.add(here)
-            first = int(start[here[0]])
-            if (start[here] == first + size * np.arange(len(here))).all():
-                parts.append((int(place), which, slice(first, first + size * len(here))))
-            else:
-                parts.append((int(place), which, pool.add(start[here])))
-        return _Rows((len(start), *shape), size, store, start, parts)
+        root, arrays = np.asarray(graph.root), []
 
-    def _prepare(self, graph: Any, state: _State, batch: Any, pool: _Pool) -> tuple[Any, ...]:
-        """A batch's form, call, data ticket, operand rows and result rows."""
-        bound = graph.forms[batch.form]
-        form, aware, n = bound.form, bound.form.batch_aware, len(batch.nodes)
-        call = Call(self.xp, bound.attrs, None, bound.shape, bound.operands)
+        def load(node: int, array: np.ndarray) -> None:
+            state.store[node], state.base[node] = INPUTS, state.used
+            state.used += array.size
+            arrays.append(np.asarray(array, graph.dtype).reshape(-1))
+
+        roots = np.unique(
+            np.concatenate([np.zeros(0, np.int64), *(root[v].ravel() for v in nodes)])
+        )
+        for batch in batches:
+            if not _takes_rows(graph.forms[batch.form].op):
+                continue
+            for node, table in zip(batch.nodes.tolist(), batch.operands[:, 0].tolist()):
+                held = graph.source(table) if root[table] == table else None
+                if held is not None and hasattr(held, "_sparse"):
+                    state.tables[node] = held, graph.data(node)
+                    load(node, held._data[graph.data(node)])
+                    roots = roots[roots != table]
+        for node in roots[state.store[roots] < 0].tolist():
+            held = graph.source(node)
+            if not hasattr(held, "_data"):
+                load(node, held)
+            elif _takes_rows(graph.forms[graph.form_of[node]].op):
+                state.tables[node] = held, graph.data(node)
+                load(node, held._data[graph.data(node)])
+            else:
+                state.store[node] = FIRST_PARAMETER + len(state.parameters)
+                state.parameters.append(held)
+                state.stores.append(None)
+        if arrays:
+            start = state.used - sum(array.size for array in arrays)
+            state.stores[INPUTS] = self._grown(state.stores[INPUTS], state.used)
+            state.stores[INPUTS][start : state.used] = self.xp.asarray(np.concatenate(arrays))
+        for i, parameter in enumerate(state.parameters, FIRST_PARAMETER):
+            state.stores[i] = self.parameter(parameter, graph.dtype)
+
+    def _prepare(
+        self,
+        graph: Any,
+        layout: _Layout,
+        form: int,
+        nodes: np.ndarray,
+        operands: np.ndarray,
+        pool: Pool,
+    ) -> _Step:
+        bound = graph.forms[form]
+        call = Call(self.xp, bound.attrs, None, bound.shape, bound.operands)  # type: ignore[arg-type]
         if bound.op.data:
-            held = [np.asarray(graph.data(int(v))).reshape(bound.batch, -1) for v in batch.nodes]
-            data = pool.add(np.concatenate(held))
+            words = [np.asarray(graph.data(int(v))).reshape(bound.batch, -1) for v in nodes]
+            data = pool.add(np.concatenate(words))
         else:
-            data = pool.add(np.zeros((n * bound.batch, 0)))
-        xs = []
-        for j, operand in enumerate(bound.operands):
-            nodes = batch.operands[:, j]
-            if form.same and form.same[j]:
-                x = self._locate(graph, state, nodes[:1], False, pool)
-            else:
-                repeat = 1 if aware else bound.batch
-                x = self._locate(graph, state, nodes, True, pool, repeat)
-            if aware:
-                x.shape = (n, operand.batch, *operand.shape)
-            else:
-                x.shape = (len(x.start), *self._aligned(bound, operand))
-            xs.append(x)
-        return bound, call, data, xs, self._locate(graph, state, batch.nodes, True, pool)
-
-    @staticmethod
-    def _aligned(bound: Any, operand: Any) -> tuple[int, ...]:
-        """An operand's shape with the axes that NumPy would put in front when broadcasting.
-
-        The row axis stands in front, so they have to be written out.
-        """
-        if not bound.op.elementwise:
-            return operand.shape
-        return (1,) * (len(bound.shape) - len(operand.shape)) + tuple(operand.shape)
-
-    # Moving rows.
-
-    def _elements(self, starts: Any, size: int) -> Any:
-        return starts[:, None] + self.xp.arange(size)
-
-    def _gather(self, stores: list[Any], rows: _Rows, get: Any) -> Any:
-        held = []
-        for store, which, at in rows.parts:
-            if isinstance(at, slice):
-                found = stores[store][at].reshape(-1 if rows.size else len(rows.start), rows.size)
-            else:
-                found = stores[store][self._elements(get(at), rows.size)]
-            if which is None:
-                return found.reshape(rows.shape)
-            held.append((which, found))
-        if not held:
-            return self.xp.zeros(rows.shape, stores[ARENA].dtype)
-        result = self.xp.empty((len(rows.start), rows.size), stores[ARENA].dtype)
-        for which, found in held:
-            result[get(which)] = found
-        return result.reshape(rows.shape)
-
-    def _store(self, stores: list[Any], rows: _Rows, get: Any, value: Any) -> None:
-        value = self.xp.broadcast_to(value, rows.shape).reshape(len(rows.start), rows.size)
-        for store, which, at in rows.parts:
-            part = value if which is None else value[get(which)]
-            if isinstance(at, slice):
-                stores[store][at] = part.reshape(-1)
-            else:
-                stores[store][self._elements(get(at), rows.size)] = part
-
-    def _add(self, stores: list[Any], plan: _Sum, rows: Any, size: int, get: Any) -> None:
-        if not plan.turns:
-            return
-        rows = rows.reshape(-1, size)
-        if plan.merges:
-            rows = rows.copy()
-        for into, of in plan.merges:
-            rows[get(into)] += rows[get(of)]
-        for store, which, starts in plan.turns:
-            at = self._elements(get(starts), size)
-            stores[store][at] = stores[store][at] + rows[get(which)]
+            data = pool.add(np.zeros((len(nodes) * bound.batch, 0)))
+        xs = [
+            _operand_rows(graph, layout, bound, operands[:, j], j, pool)
+            for j in range(operands.shape[1])
+        ]
+        return _Step(bound, call, data, xs, _located(graph, layout, nodes, pool))
 
     # Gradients.
 
-    def _wanted(
-        self, graph: Any, state: _State, batches: Sequence[Any], wrt: list[int]
-    ) -> np.ndarray:
-        """By node: it depends on something whose gradient is asked for."""
-        root = np.asarray(graph.root)
-        wanted = np.zeros(len(root), bool)
-        for node in np.flatnonzero(state.store_of > ARENA).tolist():
-            wanted[node] = _trains(graph.source(node))
-        wanted[root[wrt]] = True
-        for batch in batches:
-            bound = graph.forms[batch.form]
-            if bound.op.gradient is not None and not bound.form.block_gradient:
-                passes = wanted[root[batch.operands]] & self._passes(graph, batch.operands)
-                wanted[batch.nodes] |= passes.any(axis=1)
-        return wanted
+    def _plan(
+        self,
+        graph: Any,
+        layout: _Layout,
+        step: _Step,
+        operands: np.ndarray,
+        j: int,
+        live: np.ndarray,
+        pool: Pool,
+    ) -> RowSum | None:
+        """How to add the gradient of operand ``j``, for the nodes where it is live."""
+        if not live.any():
+            return None
+        at = _operand_rows(graph, layout, step.bound, operands, j, pool)
+        if _is_same(step.bound, j):
+            return plan_sum(at, np.arange(1), pool)
+        return plan_sum(at, np.flatnonzero(np.repeat(live, len(at.start) // len(live))), pool)
 
-    @staticmethod
-    def _passes(graph: Any, nodes: np.ndarray) -> np.ndarray:
-        """By node: a gradient goes on from it into what it views."""
-        blocks = np.array([bound.form.block_gradient for bound in graph.forms], bool)
-        views = np.asarray(graph.root)[nodes] != nodes
-        return ~(blocks[np.asarray(graph.form_of)[nodes]] & views)
+    def _run_back(
+        self, state: _State, step: _Step, dy_rows: Rows, sums: list[RowSum | None], get: Any
+    ) -> None:
+        xp, call = self.xp, step.call
+        call.data = get(step.data)
+        xs = [gather(xp, state.stores, x, get) for x in step.xs]
+        y = gather(xp, state.stores, step.y, get)
+        dy = gather(xp, state.gradients, dy_rows, get)
+        for j, plan in enumerate(sums):
+            if plan is None:
+                continue
+            dx = step.bound.op.gradient(call, j, dy, y, *xs)
+            if dx is not None:
+                dx = self._as_operand(step.bound, dx, xs[j].shape, _is_same(step.bound, j))
+                add(xp, state.gradients, plan, dx, get)
 
-    @staticmethod
-    def _plan_gradient(bound: Any, j: int, x: _Rows, use: np.ndarray, pool: _Pool) -> _Sum:
-        """`_plan_sum` for operand ``j`` of the nodes that ``use`` selects."""
-        if bound.form.same and bound.form.same[j]:
-            return _plan_sum(x, np.arange(1), pool)
-        return _plan_sum(x, np.flatnonzero(np.repeat(use, len(x.start) // len(use))), pool)
-
-    def _as_operand(self, bound: Any, j: int, dx: Any, x: _Rows) -> Any:
+    def _as_operand(self, bound: Any, dx: Any, shape: tuple[int, ...], same: bool) -> Any:
         """Sums a gradient over what was broadcast; returns it in the operand's shape."""
         if bound.op.elementwise:
             dx = self.xp.broadcast_to(dx, (dx.shape[0], *bound.shape))
             axes = tuple(
                 axis
-                for axis, (full, own) in enumerate(zip(bound.shape, x.shape[1:]), start=1)
+                for axis, (full, own) in enumerate(zip(bound.shape, shape[1:]), start=1)
                 if own == 1 and full != 1
             )
             dx = dx.sum(axis=axes, keepdims=True) if axes else dx
-            if x.shape[0] == 1 and dx.shape[0] > 1:
-                dx = dx.sum(axis=0)
-        return dx.reshape(x.shape)
+        if same and dx.ndim == len(shape) and dx.shape[0] > 1:
+            dx = dx.sum(axis=0)
+        return dx.reshape(shape)
 
-    def _deliver(self, graph: Any, state: _State, reached: np.ndarray) -> None:
+    def _deliver(self, state: _State, reached: np.ndarray) -> None:
         """Adds the gradients of this pass to the parameters on the host."""
-        for i, parameter in enumerate(state.parameters):
-            place = FIRST_PARAMETER + i
-            if reached[state.store_of == place].any() and parameter.trainable:
+        for i, parameter in enumerate(state.parameters, FIRST_PARAMETER):
+            if reached[state.store == i].any() and parameter.trainable:
                 into = parameter._ensure_grad()
-                into += self.host(state.gradients[place]).reshape(into.shape)
-        found = np.flatnonzero((state.store_of == INPUTS) & reached).tolist()
-        nodes = [node for node in found if _trains(graph.source(node))]
-        if not nodes:
-            return
-        gradient = self.host(state.gradients[INPUTS])
-        for node in nodes:
-            rows, sparse = graph.data(node), graph.source(node)._sparse
-            shape = (len(rows), *sparse.values.shape[1:])
-            start = state.base_of[node]
-            sparse.add(rows, gradient[start : start + math.prod(shape)].reshape(shape))
+                into += self.host(state.gradients[i]).reshape(into.shape)
+        nodes = [v for v, (held, _) in state.tables.items() if reached[v] and held.trainable]
+        gradient = self.host(state.gradients[INPUTS]) if nodes else None
+        for node in sorted(nodes):
+            held, rows = state.tables[node]
+            shape = (len(rows), *held._data.shape[1:])
+            start = state.base[node]
+            assert gradient is not None
+            held._sparse.add(rows, gradient[start : start + math.prod(shape)].reshape(shape))
 
 
-@dataclass
-class _Part:
-    """The rows of a batch that take part in a backward pass."""
+class _Way:
+    """Which nodes take part in a backward pass, and where their gradients lie.
 
-    form: int
-    nodes: np.ndarray
-    operands: np.ndarray
+    The gradient of a view lies inside that of the node it views, with two exceptions, whose
+    gradients get room of their own: views through which no gradient passes, and views whose
+    own gradient is asked for (inside the other's it would mix with what comes from other
+    readers). Of the latter it is added to the viewed node's once it is complete.
+
+    Attributes:
+        items: batches and, as ints, such views, in forward order.
+        layout: where gradients lie; `out`: the same, but those views inside what they view.
+        wanted: by anchor: its gradient is needed.
+        extra: elements of the room for those views.
+    """
+
+    def __init__(self, graph: Any, state: _State, batches: Sequence[Any], wrt: list[int]) -> None:
+        root, offset = np.asarray(graph.root), np.asarray(graph.view_offset, np.int64)
+        n = len(root)
+        self._blocks = np.array([bound.form.block_gradient for bound in graph.forms], bool)[
+            np.asarray(graph.form_of)
+        ]
+        views = root != np.arange(n)
+        own = views & self._blocks
+        own[wrt] |= views[wrt]
+        anchor, shift, store, base = root.copy(), offset.copy(), state.store.copy(), state.base
+        out_anchor, out_shift = anchor.copy(), shift.copy()
+        self.extra = 0
+        if own.any():
+            base = base.copy()
+            parent = np.asarray(graph.parent)
+            for v in np.flatnonzero(views).tolist():
+                p = int(parent[v])
+                out_anchor[v], out_shift[v] = anchor[p], shift[p] + offset[v] - offset[p]
+                anchor[v], shift[v] = (v, 0) if own[v] else (out_anchor[v], out_shift[v])
+                if own[v]:
+                    bound = graph.forms[graph.form_of[v]]
+                    store[v], base[v] = len(state.stores), self.extra
+                    self.extra += int(graph.batch_stride[v]) * (bound.batch - 1) + bound.size
+        self.layout = _Layout(anchor, shift, store, base)
+        self.out = _Layout(out_anchor, out_shift, store, base)
+
+        # A view comes right after the batch of its root; of a source, before all batches.
+        batch_of = {v: i for i, batch in enumerate(batches) for v in batch.nodes.tolist()}
+        after: dict[int, list[int]] = {}
+        for v in np.flatnonzero(own).tolist():
+            after.setdefault(batch_of.get(int(root[v]), -1), []).append(v)
+        self.items: list[Any] = after.get(-1, [])
+        for i, batch in enumerate(batches):
+            if state.store[batch.nodes[0]] == ARENA:
+                self.items.append(batch)
+            self.items += after.get(i, [])
+
+        self.wanted = wanted = np.zeros(n, bool)
+        for i, parameter in enumerate(state.parameters, FIRST_PARAMETER):
+            wanted[state.store == i] = parameter.trainable
+        for node, (held, _) in state.tables.items():
+            wanted[node] = held.trainable
+        wanted[anchor[wrt]] = True
+        differentiable: list[Any] = []
+        for item in self.items:
+            if isinstance(item, int):
+                wanted[item] |= self.passes(item)
+                differentiable.append(item)
+                continue
+            bound = graph.forms[item.form]
+            if bound.op.gradient is not None and not bound.form.block_gradient:
+                wanted[item.nodes] |= wanted[anchor[item.operands]].any(axis=1)
+                differentiable.append(item)
+        self.items = differentiable
+
+    def passes(self, view: int) -> bool:
+        """Whether the gradient of a view with room of its own goes on."""
+        return bool(self.wanted[self.out.anchor[view]]) and not self._blocks[view]
+
+
+def _takes_rows(op: Any) -> bool:
+    """Whether an op's first operand is a table of which its data words pick rows."""
+    return op.inputs[:1] == ("table",)
+
+
+def _is_same(bound: Any, j: int) -> bool:
+    return bool(bound.form.same) and bound.form.same[j]
+
+
+def _full_shape(bound: Any) -> tuple[int, ...]:
+    return bound.shape if bound.batch == 1 else (bound.batch, *bound.shape)
+
+
+def _located(graph: Any, layout: _Layout, nodes: Any, pool: Pool, repeat: int = 1) -> Rows:
+    """The rows of nodes of one form; one without a minibatch stands for `repeat` equal rows."""
+    nodes = np.asarray(nodes, np.int64)
+    bound = graph.forms[int(graph.form_of[nodes[0]])]
+    anchor = layout.anchor[nodes]
+    start = (layout.base[anchor] + layout.offset[nodes])[:, None]
+    if bound.batch > 1:
+        stride = np.asarray(graph.batch_stride, np.int64)[nodes]
+        start = start + stride[:, None] * np.arange(bound.batch)
+    else:
+        start = np.repeat(start, repeat, axis=1)
+    store = np.repeat(layout.store[anchor], start.shape[1])
+    return locate(store, start.reshape(-1), bound.size, bound.shape, pool)
+
+
+def _operand_rows(
+    graph: Any, layout: _Layout, bound: Any, nodes: np.ndarray, j: int, pool: Pool
+) -> Rows:
+    """The rows of operand ``j`` of the nodes of a batch."""
+    operand, aware = bound.operands[j], bound.form.batch_aware
+    if _is_same(bound, j):
+        rows = _located(graph, layout, nodes[:1], pool)
+    else:
+        rows = _located(graph, layout, nodes, pool, repeat=1 if aware else bound.batch)
+    shape = tuple(operand.shape)
+    if aware:
+        rows.shape = (len(nodes), operand.batch, *shape)
+    elif bound.op.elementwise:
+        # The row axis stands in front, so the axes that NumPy would insert are written out.
+        rows.shape = (len(rows.start), *(1,) * (len(bound.shape) - len(shape)), *shape)
+    return rows
