@@ -1,0 +1,125 @@
+/* The recorder's CPython types. Only this folder knows Python. */
+#ifndef AB_CORE_H
+#define AB_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "ab_graph.h"
+
+/* The limited API (abi3) lacks vector calls and the macros that read containers directly. */
+#ifdef Py_LIMITED_API
+#define AB_TUPLE_ITEM PyTuple_GetItem
+#define AB_TUPLE_SIZE PyTuple_Size
+#define AB_LIST_ITEM PyList_GetItem
+#define AB_LIST_SIZE PyList_Size
+#else
+#define AB_TUPLE_ITEM PyTuple_GET_ITEM
+#define AB_TUPLE_SIZE PyTuple_GET_SIZE
+#define AB_LIST_ITEM PyList_GET_ITEM
+#define AB_LIST_SIZE PyList_GET_SIZE
+#endif
+
+enum slot { /* ops behind operators */
+    SLOT_ADD,
+    SLOT_SUBTRACT,
+    SLOT_MULTIPLY,
+    SLOT_DIVIDE,
+    SLOT_POWER,
+    SLOT_MATMUL,
+    SLOT_NEGATIVE,
+    SLOTS,
+};
+
+typedef struct GraphObject {
+    PyObject_HEAD
+    ab_graph *graph;      /* NULL once the graph is finished */
+    uint64_t serial;      /* differs for every graph of the process */
+    struct GraphObject *outer; /* the graph that goes on when this one, as a context, ends */
+    struct GraphObject *replaced; /* finished when this one records its first node */
+    PyObject *parameters; /* list: keeps alive what nodes point to */
+    PyObject *state;      /* what the engine keeps for this graph */
+    int entered;          /* it is the graph of a with-block */
+    unsigned long thread;
+} GraphObject;
+
+typedef struct ExpressionObject {
+    PyObject_HEAD
+    GraphObject *graph;
+    int32_t node;
+} ExpressionObject;
+
+typedef struct ParamObject {
+    PyObject_HEAD
+    ab_param *param;
+    PyObject *shape;
+    int32_t form;   /* of its node, -1 until first recorded */
+    int32_t node;   /* in the graph of this serial */
+    uint64_t serial;
+} ParamObject;
+
+typedef struct OpObject {
+    PyObject_HEAD
+#ifndef Py_LIMITED_API
+    vectorcallfunc vectorcall;
+#endif
+    int32_t id;
+    int32_t nin;      /* operands; of a variadic op, the least count */
+    int variadic;
+    int plain;        /* neither attributes nor data: may be called */
+    int weights;      /* the rule asks which operands are weights */
+    PyObject *name;
+    PyObject *doc;
+    PyObject *dict; /* __module__, __signature__ ... */
+} OpObject;
+
+typedef struct {
+    ab_registry registry;
+    PyTypeObject *graph_type, *expression_type, *param_type, *op_type;
+    PyObject *hooks;      /* the dict below, for the collector */
+    PyObject *on_rule;    /* (op, attrs, operands) -> form description */
+    PyObject *on_operand; /* (op, object) -> Expression, for what is no operand yet */
+    PyObject *on_error;   /* (kind, op, ...): raises */
+    PyObject *on_settings; /* () -> (itemsize, sharing, limit) */
+    PyObject *on_getitem; /* (expression, key) -> Expression */
+    PyObject *on_lookup;  /* the op of `table[i]` */
+    PyObject *forms;      /* list: what on_rule said of each form, for Python */
+    PyObject *shapes;     /* list: by type, the shape as a tuple */
+    OpObject *slots[SLOTS];
+    OpObject *input, *parameter, *lookup;
+    uint64_t serial;
+    ExpressionObject *free; /* dead expressions, linked through `graph` */
+    int nfree;
+} Core;
+
+extern Core core;
+extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_op_spec;
+
+/* graph.c */
+extern _Thread_local GraphObject *ab_current_graph;
+GraphObject *ab_graph_current_slow(void);
+int ab_graph_first_node(GraphObject *g); /* called before the first node is recorded */
+PyObject *ab_new_graph(PyObject *module, PyObject *none);
+PyObject *ab_get_graph(PyObject *module, PyObject *none);
+
+static inline GraphObject *
+ab_graph_current(void)
+{
+    return ab_current_graph ? ab_current_graph : ab_graph_current_slow();
+}
+
+/* expression.c */
+PyObject *ab_expression_new(GraphObject *g, int32_t node);
+PyObject *ab_type_shape(int32_t type); /* borrowed */
+PyObject *ab_slot_binary(int slot, PyObject *a, PyObject *b);
+PyObject *ab_slot_negative(PyObject *a);
+PyObject *ab_slot_power(PyObject *a, PyObject *b, PyObject *modulo);
+
+/* record.c */
+PyObject *ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n);
+PyObject *ab_record(PyObject *op, PyObject *const *args, Py_ssize_t n);
+PyObject *ab_record_lookup(ParamObject *table, PyObject *index);
+int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
+PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
+
+#endif

@@ -1,0 +1,203 @@
+/* The handle that a user holds: a graph and a number. */
+#include "core.h"
+
+enum { KEPT = 1 << 14 }; /* dead expressions kept for the next ones */
+
+PyObject *
+ab_expression_new(GraphObject *g, int32_t node)
+{
+    ExpressionObject *e = core.free;
+#ifndef Py_LIMITED_API
+    if (e) {
+        core.free = (ExpressionObject *)e->graph;
+        core.nfree--;
+        PyObject_Init((PyObject *)e, core.expression_type);
+    } else
+#endif
+        if (!(e = PyObject_New(ExpressionObject, core.expression_type)))
+        return NULL;
+    Py_INCREF(g);
+    e->graph = g;
+    e->node = node;
+    return (PyObject *)e;
+}
+
+static void
+expression_dealloc(PyObject *self)
+{
+    ExpressionObject *e = (ExpressionObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Py_DECREF(e->graph);
+#ifndef Py_LIMITED_API
+    if (core.nfree < KEPT && type == core.expression_type) {
+        e->graph = (GraphObject *)core.free;
+        core.free = e;
+        core.nfree++;
+        Py_DECREF(type);
+        return;
+    }
+#endif
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+PyObject *
+ab_type_shape(int32_t type)
+{
+    while (PyList_Size(core.shapes) <= type) {
+        const ab_type *t = ab_type_get(&core.registry, (int32_t)PyList_Size(core.shapes));
+        PyObject *shape = PyTuple_New(t->ndim);
+        for (int32_t i = 0; shape && i < t->ndim; i++) {
+            PyObject *dim = PyLong_FromLongLong(t->dims[i]);
+            if (!dim || PyTuple_SetItem(shape, i, dim) < 0)
+                Py_CLEAR(shape);
+        }
+        if (!shape || PyList_Append(core.shapes, shape) < 0) {
+            Py_XDECREF(shape);
+            return NULL;
+        }
+        Py_DECREF(shape);
+    }
+    return PyList_GetItem(core.shapes, type);
+}
+
+static const ab_form *
+form_of(PyObject *self)
+{
+    ExpressionObject *e = (ExpressionObject *)self;
+    if (!e->graph->graph) {
+        ab_error("stale", NULL, NULL);
+        return NULL;
+    }
+    return ab_form_get(&core.registry, e->graph->graph->nodes[e->node].form);
+}
+
+static PyObject *
+get_shape(PyObject *self, void *closure)
+{
+    (void)closure;
+    const ab_form *f = form_of(self);
+    PyObject *shape = f ? ab_type_shape(f->type) : NULL;
+    Py_XINCREF(shape);
+    return shape;
+}
+
+static PyObject *
+get_batch_size(PyObject *self, void *closure)
+{
+    (void)closure;
+    const ab_form *f = form_of(self);
+    return f ? PyLong_FromLong(f->batch) : NULL;
+}
+
+static PyObject *
+get_form(PyObject *self, void *closure)
+{
+    (void)closure;
+    ExpressionObject *e = (ExpressionObject *)self;
+    return form_of(self) ? PyLong_FromLong(e->graph->graph->nodes[e->node].form) : NULL;
+}
+
+static PyObject *
+get_weight(PyObject *self, void *closure)
+{
+    (void)closure;
+    ExpressionObject *e = (ExpressionObject *)self;
+    if (!form_of(self))
+        return NULL;
+    return PyBool_FromLong(e->graph->graph->nodes[e->node].flags & AB_NODE_WEIGHT);
+}
+
+static PyObject *
+get_node(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(((ExpressionObject *)self)->node);
+}
+
+static PyObject *
+get_graph(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *graph = (PyObject *)((ExpressionObject *)self)->graph;
+    Py_INCREF(graph);
+    return graph;
+}
+
+#define BINARY(name, slot)                                                                         \
+    static PyObject *name(PyObject *a, PyObject *b)                                                \
+    {                                                                                              \
+        return ab_slot_binary(slot, a, b);                                                         \
+    }
+BINARY(slot_add, SLOT_ADD)
+BINARY(slot_subtract, SLOT_SUBTRACT)
+BINARY(slot_multiply, SLOT_MULTIPLY)
+BINARY(slot_divide, SLOT_DIVIDE)
+BINARY(slot_matmul, SLOT_MATMUL)
+
+static PyObject *
+expression_getitem(PyObject *self, PyObject *key)
+{
+    PyObject *args[] = {self, key};
+#ifdef Py_LIMITED_API
+    return PyObject_CallFunctionObjArgs(core.on_getitem, args[0], args[1], NULL);
+#else
+    return PyObject_Vectorcall(core.on_getitem, args, 2, NULL);
+#endif
+}
+
+static Py_ssize_t
+expression_length(PyObject *self)
+{
+    const ab_form *f = form_of(self);
+    if (!f)
+        return -1;
+    const ab_type *t = ab_type_get(&core.registry, f->type);
+    if (!t->ndim) {
+        PyErr_SetString(PyExc_TypeError, "len() of a scalar expression");
+        return -1;
+    }
+    return (Py_ssize_t)t->dims[0];
+}
+
+static int
+expression_bool(PyObject *self)
+{
+    (void)self;
+    ab_error("truth", NULL, NULL);
+    return -1;
+}
+
+static PyGetSetDef expression_getset[] = {
+    {"shape", get_shape, NULL, "The shape, a tuple, without the manual minibatch.", NULL},
+    {"batch_size", get_batch_size, NULL, "The size of the manual minibatch; 1 if none.", NULL},
+    {"is_weight", get_weight, NULL, "Whether it is computed from parameters only.", NULL},
+    {"graph", get_graph, NULL, "The graph that it belongs to.", NULL},
+    {"node", get_node, NULL, "The number of its node.", NULL},
+    {"_form", get_form, NULL, NULL, NULL},
+    {0},
+};
+
+static PyType_Slot expression_slots[] = {
+    {Py_tp_doc, "A value to be computed; operators on it record more."},
+    {Py_tp_dealloc, expression_dealloc},
+    {Py_tp_getset, expression_getset},
+    {Py_nb_add, slot_add},
+    {Py_nb_subtract, slot_subtract},
+    {Py_nb_multiply, slot_multiply},
+    {Py_nb_true_divide, slot_divide},
+    {Py_nb_matrix_multiply, slot_matmul},
+    {Py_nb_power, ab_slot_power},
+    {Py_nb_negative, ab_slot_negative},
+    {Py_nb_bool, expression_bool},
+    {Py_mp_subscript, expression_getitem},
+    {Py_mp_length, expression_length},
+    {0, NULL},
+};
+
+PyType_Spec ab_expression_spec = {
+    .name = "autobatch.Expression",
+    .basicsize = sizeof(ExpressionObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = expression_slots,
+};

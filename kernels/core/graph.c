@@ -1,0 +1,288 @@
+/* Graphs as Python sees them: one current graph per thread, whose memory passes on to the next. */
+#include "core.h"
+
+#include "structmember.h"
+
+#include <string.h>
+
+_Thread_local GraphObject *ab_current_graph;
+
+/* The thread's own dictionary holds the reference, so that a graph ends with its thread. */
+static const char KEY[] = "autobatch.graph";
+
+static void
+set_current(GraphObject *g)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject *dict = PyThreadState_GetDict();
+    ab_current_graph = g;
+    if (dict) {
+        if (g)
+            PyDict_SetItemString(dict, KEY, (PyObject *)g);
+        else if (PyDict_GetItemString(dict, KEY))
+            PyDict_DelItemString(dict, KEY);
+    }
+    PyErr_Restore(type, value, trace);
+}
+
+static GraphObject *
+graph_new(void)
+{
+    GraphObject *g = PyObject_New(GraphObject, core.graph_type);
+    if (!g)
+        return NULL;
+    g->graph = NULL;
+    g->serial = ++core.serial;
+    g->outer = g->replaced = NULL;
+    g->state = NULL;
+    g->entered = 0;
+    g->thread = (unsigned long)PyThread_get_thread_ident();
+    g->parameters = PyList_New(0);
+    if (!g->parameters || !(g->graph = ab_graph_new(&core.registry))) {
+        if (g->parameters)
+            PyErr_NoMemory();
+        Py_DECREF(g);
+        return NULL;
+    }
+    return g;
+}
+
+/* Expressions of a finished graph are stale; its memory may go to another one. */
+static ab_graph *
+finish(GraphObject *g)
+{
+    ab_graph *memory = g->graph;
+    g->graph = NULL;
+    Py_CLEAR(g->state);
+    if (g->parameters)
+        PyList_SetSlice(g->parameters, 0, PY_SSIZE_T_MAX, NULL);
+    return memory;
+}
+
+GraphObject *
+ab_graph_current_slow(void)
+{
+    GraphObject *g = graph_new();
+    if (g) {
+        set_current(g);
+        Py_DECREF(g); /* the thread's dictionary holds it */
+    }
+    return g;
+}
+
+int
+ab_graph_first_node(GraphObject *g)
+{
+    if (g->replaced) {
+        ab_graph *memory = finish(g->replaced);
+        Py_CLEAR(g->replaced);
+        if (memory) {
+            ab_graph_free(g->graph);
+            g->graph = memory;
+        }
+    }
+    PyObject *settings = PyObject_CallNoArgs(core.on_settings);
+    if (!settings)
+        return -1;
+    int itemsize, sharing;
+    Py_ssize_t limit;
+    int ok = PyArg_ParseTuple(settings, "iin", &itemsize, &sharing, &limit);
+    Py_DECREF(settings);
+    if (!ok)
+        return -1;
+    ab_graph_reset(g->graph, itemsize, sharing, (size_t)limit);
+    return 0;
+}
+
+PyObject *
+ab_new_graph(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    GraphObject *g = graph_new(), *old = ab_current_graph;
+    if (!g)
+        return NULL;
+    if (old) {
+        if (old->entered) {
+            g->outer = old;
+            Py_INCREF(old);
+        } else {
+            /* Whether the old one ends or waits depends on what the new one becomes: the
+             * next graph, or a context within it. */
+            g->replaced = old;
+            g->outer = old->outer;
+            Py_INCREF(old);
+            Py_XINCREF(g->outer);
+        }
+    }
+    set_current(g);
+    return (PyObject *)g;
+}
+
+PyObject *
+ab_get_graph(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    GraphObject *g = ab_graph_current();
+    Py_XINCREF(g);
+    return (PyObject *)g;
+}
+
+static PyObject *
+graph_enter(PyObject *self, PyObject *none)
+{
+    (void)none;
+    GraphObject *g = (GraphObject *)self;
+    if (g != ab_current_graph || g->entered || !g->graph || g->graph->n)
+        return ab_error("enter", NULL, NULL);
+    g->entered = 1;
+    if (g->replaced) { /* it waits */
+        Py_XDECREF(g->outer);
+        g->outer = g->replaced;
+        g->replaced = NULL;
+    }
+    Py_INCREF(self);
+    return self;
+}
+
+static PyObject *
+graph_exit(PyObject *self, PyObject *args)
+{
+    (void)args;
+    GraphObject *g = (GraphObject *)self;
+    if (g->entered) {
+        g->entered = 0;
+        GraphObject *outer = g->outer;
+        g->outer = NULL;
+        /* Graphs that took its place within the block end with it. */
+        if (ab_current_graph && ab_current_graph != g && ab_current_graph->graph)
+            ab_graph_free(finish(ab_current_graph));
+        if (g->graph)
+            ab_graph_free(finish(g));
+        set_current(outer);
+        Py_XDECREF(outer);
+    }
+    Py_RETURN_NONE;
+}
+
+static void
+graph_dealloc(PyObject *self)
+{
+    GraphObject *g = (GraphObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (ab_current_graph == g)
+        ab_current_graph = NULL;
+    ab_graph_free(g->graph);
+    Py_XDECREF(g->outer);
+    Py_XDECREF(g->replaced);
+    Py_XDECREF(g->parameters);
+    Py_XDECREF(g->state);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+graph_address(PyObject *self, void *closure)
+{
+    (void)closure;
+    ab_graph *g = ((GraphObject *)self)->graph;
+    return PyLong_FromVoidPtr(g);
+}
+
+static PyObject *
+graph_parameters(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *list = ((GraphObject *)self)->parameters;
+    Py_INCREF(list);
+    return list;
+}
+
+static PyObject *
+graph_get_state(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *state = ((GraphObject *)self)->state;
+    if (!state)
+        state = Py_None;
+    Py_INCREF(state);
+    return state;
+}
+
+static int
+graph_set_state(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    GraphObject *g = (GraphObject *)self;
+    PyObject *old = g->state;
+    Py_XINCREF(value);
+    g->state = value;
+    Py_XDECREF(old);
+    return 0;
+}
+
+static PyObject *
+graph_alive(PyObject *self, void *closure)
+{
+    (void)closure;
+    GraphObject *g = (GraphObject *)self;
+    return PyBool_FromLong(g->graph != NULL);
+}
+
+static Py_ssize_t
+graph_len(PyObject *self)
+{
+    ab_graph *g = ((GraphObject *)self)->graph;
+    return g ? g->n : 0;
+}
+
+static PyObject *
+graph_expression(PyObject *self, PyObject *arg)
+{
+    GraphObject *g = (GraphObject *)self;
+    long node = PyLong_AsLong(arg);
+    if (node == -1 && PyErr_Occurred())
+        return NULL;
+    if (!g->graph || node < 0 || node >= g->graph->n) {
+        PyErr_Format(PyExc_IndexError, "no node %ld in this graph", node);
+        return NULL;
+    }
+    return ab_expression_new(g, (int32_t)node);
+}
+
+static PyMethodDef graph_methods[] = {
+    {"__enter__", graph_enter, METH_NOARGS, NULL},
+    {"__exit__", graph_exit, METH_VARARGS, NULL},
+    {"expression", graph_expression, METH_O, "The expression of a node, by its number."},
+    {0},
+};
+
+static PyGetSetDef graph_getset[] = {
+    {"_address", graph_address, NULL, NULL, NULL},
+    {"parameters", graph_parameters, NULL, "Parameters that were recorded.", NULL},
+    {"state", graph_get_state, graph_set_state, NULL, NULL},
+    {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},
+    {0},
+};
+
+static PyType_Slot graph_slots[] = {
+    {Py_tp_doc, "A graph: what one thread has recorded since ``new_graph()``."},
+    {Py_tp_dealloc, graph_dealloc},
+    {Py_tp_methods, graph_methods},
+    {Py_tp_getset, graph_getset},
+    {Py_sq_length, graph_len},
+    {0, NULL},
+};
+
+PyType_Spec ab_graph_spec = {
+    .name = "autobatch.Graph",
+    .basicsize = sizeof(GraphObject),
+    .flags = Py_TPFLAGS_DEFAULT
+#if PY_VERSION_HEX >= 0x030A0000
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION
+#endif
+    ,
+    .slots = graph_slots,
+};

@@ -1,0 +1,140 @@
+/* The module: types, hooks into Python, and the state that they share. */
+#include "core.h"
+
+#include <string.h>
+
+/* One state for the process: recording looks at it several times per node. Sub-interpreters
+ * are refused. */
+Core core;
+
+static PyObject *
+set_hooks(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    (void)module;
+    static char *names[] = {"rule", "operand", "error", "settings", "getitem", NULL};
+    PyObject *rule, *operand, *error, *settings, *getitem;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO", names, &rule, &operand, &error,
+                                     &settings, &getitem))
+        return NULL;
+    PyObject *hooks = PyTuple_Pack(5, rule, operand, error, settings, getitem);
+    if (!hooks)
+        return NULL;
+    Py_XDECREF(core.hooks);
+    core.hooks = hooks;
+    core.on_rule = rule;
+    core.on_operand = operand;
+    core.on_error = error;
+    core.on_settings = settings;
+    core.on_getitem = getitem;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+set_ops(PyObject *module, PyObject *args)
+{
+    (void)module;
+    OpObject *ops[SLOTS + 3];
+    if (PyTuple_Size(args) != SLOTS + 3) {
+        PyErr_SetString(PyExc_TypeError, "set_ops: the operators' ops, input, parameter, lookup");
+        return NULL;
+    }
+    for (int i = 0; i < SLOTS + 3; i++) {
+        PyObject *op = PyTuple_GetItem(args, i);
+        if (!PyObject_TypeCheck(op, core.op_type)) {
+            PyErr_SetString(PyExc_TypeError, "set_ops: expected ops");
+            return NULL;
+        }
+        Py_INCREF(op);
+        ops[i] = (OpObject *)op;
+    }
+    memcpy(core.slots, ops, sizeof core.slots);
+    core.input = ops[SLOTS];
+    core.parameter = ops[SLOTS + 1];
+    core.lookup = ops[SLOTS + 2];
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+set_hash_mask(PyObject *module, PyObject *mask)
+{
+    (void)module;
+    unsigned long long bits = PyLong_AsUnsignedLongLongMask(mask);
+    if (PyErr_Occurred())
+        return NULL;
+    ab_registry_rehash(&core.registry, bits);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"set_hooks", (PyCFunction)(void (*)(void))set_hooks, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"set_ops", set_ops, METH_VARARGS, NULL},
+    {"_set_hash_mask", set_hash_mask, METH_O,
+     "Narrows every hash to the bits of a mask. For tests: collisions must change nothing."},
+    {"new_graph", ab_new_graph, METH_NOARGS, NULL},
+    {"current_graph", ab_get_graph, METH_NOARGS, NULL},
+    {0},
+};
+
+static int
+add_type(PyObject *module, const char *name, PyType_Spec *spec, PyTypeObject **type)
+{
+    *type = (PyTypeObject *)PyType_FromSpec(spec);
+    if (!*type)
+        return -1;
+    Py_INCREF(*type);
+    return PyModule_AddObject(module, name, (PyObject *)*type);
+}
+
+static int
+module_exec(PyObject *module)
+{
+    if (core.forms) {
+        PyErr_SetString(PyExc_ImportError, "autobatch._core is loaded once per process");
+        return -1;
+    }
+    if (ab_registry_init(&core.registry) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    core.forms = PyList_New(0);
+    core.shapes = PyList_New(0);
+    if (!core.forms || !core.shapes)
+        return -1;
+    Py_INCREF(core.forms);
+    if (add_type(module, "Graph", &ab_graph_spec, &core.graph_type) < 0
+        || add_type(module, "Expression", &ab_expression_spec, &core.expression_type) < 0
+        || add_type(module, "Param", &ab_param_spec, &core.param_type) < 0
+        || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
+        || PyModule_AddObject(module, "forms", core.forms) < 0)
+        return -1;
+    /* NumPy arrays leave operators with expressions to us. */
+    if (PyObject_SetAttrString((PyObject *)core.expression_type, "__array_ufunc__", Py_None) < 0
+        || PyObject_SetAttrString((PyObject *)core.param_type, "__array_ufunc__", Py_None) < 0)
+        return -1;
+    PyObject *address = PyLong_FromVoidPtr(&core.registry);
+    if (!address)
+        return -1;
+    return PyModule_AddObject(module, "registry", address);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, module_exec},
+#if defined(Py_mod_multiple_interpreters) && !defined(Py_LIMITED_API)
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "autobatch._core",
+    .m_doc = "The recorder.",
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,203 @@
+/* A declared op as a callable. The core knows it by number. */
+#include "core.h"
+
+#include <string.h>
+
+#ifndef Py_LIMITED_API
+#include "structmember.h"
+
+static PyObject *
+op_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    OpObject *op = (OpObject *)self;
+    Py_ssize_t n = PyVectorcall_NARGS(nargsf);
+    if (names && PyTuple_GET_SIZE(names))
+        return ab_error("keywords", self, NULL);
+    if (!op->plain)
+        return ab_error("not plain", self, NULL);
+    if (op->variadic && n == 1) {
+        if (PyList_CheckExact(args[0]))
+            return ab_record_operands(op, ((PyListObject *)args[0])->ob_item,
+                                      PyList_GET_SIZE(args[0]));
+        if (PyTuple_CheckExact(args[0]))
+            return ab_record_operands(op, ((PyTupleObject *)args[0])->ob_item,
+                                      PyTuple_GET_SIZE(args[0]));
+    }
+    return ab_record_operands(op, args, n);
+}
+#endif
+
+#ifdef Py_LIMITED_API
+static PyObject *
+op_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    OpObject *op = (OpObject *)self;
+    if (kwargs && PyDict_Size(kwargs))
+        return ab_error("keywords", self, NULL);
+    if (!op->plain)
+        return ab_error("not plain", self, NULL);
+    PyObject *items = NULL;
+    if (op->variadic && PyTuple_Size(args) == 1 && PyList_CheckExact(PyTuple_GetItem(args, 0)))
+        items = PyList_AsTuple(PyTuple_GetItem(args, 0));
+    else if (op->variadic && PyTuple_Size(args) == 1 && PyTuple_CheckExact(PyTuple_GetItem(args, 0)))
+        Py_INCREF(items = PyTuple_GetItem(args, 0));
+    else
+        Py_INCREF(items = args);
+    if (!items)
+        return NULL;
+    Py_ssize_t n = PyTuple_Size(items);
+    PyObject *made = NULL, *stack[8];
+    if (n <= 8) {
+        for (Py_ssize_t i = 0; i < n; i++)
+            stack[i] = PyTuple_GetItem(items, i);
+        made = ab_record_operands(op, stack, n);
+    } else {
+        PyObject **array = PyMem_Malloc((size_t)n * sizeof *array);
+        if (!array) {
+            PyErr_NoMemory();
+        } else {
+            for (Py_ssize_t i = 0; i < n; i++)
+                array[i] = PyTuple_GetItem(items, i);
+            made = ab_record_operands(op, array, n);
+            PyMem_Free(array);
+        }
+    }
+    Py_DECREF(items);
+    return made;
+}
+#endif
+
+static int
+op_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"id", "name", "inputs", "variadic", "plain", "weights", "doc", NULL};
+    OpObject *op = (OpObject *)self;
+    int id, inputs, variadic, plain, weights;
+    PyObject *name, *doc;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iUipppU", names, &id, &name, &inputs,
+                                     &variadic, &plain, &weights, &doc))
+        return -1;
+    op->id = id;
+    op->nin = inputs;
+    op->variadic = variadic;
+    op->plain = plain;
+    op->weights = weights;
+    Py_INCREF(name);
+    Py_XDECREF(op->name);
+    op->name = name;
+    Py_INCREF(doc);
+    Py_XDECREF(op->doc);
+    op->doc = doc;
+#ifndef Py_LIMITED_API
+    op->vectorcall = op_vectorcall;
+#endif
+    return 0;
+}
+
+static void
+op_dealloc(PyObject *self)
+{
+    OpObject *op = (OpObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(op->name);
+    Py_XDECREF(op->doc);
+    Py_XDECREF(op->dict);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+op_get_name(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *name = ((OpObject *)self)->name;
+    Py_INCREF(name);
+    return name;
+}
+
+static PyObject *
+op_get_doc(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *doc = ((OpObject *)self)->doc;
+    Py_INCREF(doc);
+    return doc;
+}
+
+static PyObject *
+op_get_id(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(((OpObject *)self)->id);
+}
+
+static PyObject *
+op_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<op %U>", ((OpObject *)self)->name);
+}
+
+#ifdef Py_LIMITED_API
+static PyObject *
+op_record(PyObject *self, PyObject *args)
+{
+    PyObject *three[3];
+    if (!PyArg_ParseTuple(args, "OOO", &three[0], &three[1], &three[2]))
+        return NULL;
+    return ab_record(self, three, 3);
+}
+#endif
+
+static PyMethodDef op_methods[] = {
+#ifdef Py_LIMITED_API
+    {"record", op_record, METH_VARARGS,
+#else
+    {"record", (PyCFunction)(void (*)(void))ab_record, METH_FASTCALL,
+#endif
+     "record(operands, attrs, data): the general form of a call."},
+    {0},
+};
+
+static PyGetSetDef op_getset[] = {
+    {"__name__", op_get_name, NULL, NULL, NULL},
+    {"__qualname__", op_get_name, NULL, NULL, NULL},
+    {"__doc__", op_get_doc, NULL, NULL, NULL},
+    {"id", op_get_id, NULL, "The op's number.", NULL},
+    {0},
+};
+
+#ifndef Py_LIMITED_API
+static PyMemberDef op_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, vectorcall), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(OpObject, dict), READONLY, NULL},
+    {0},
+};
+#endif
+
+static PyType_Slot op_slots[] = {
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, op_init},
+    {Py_tp_dealloc, op_dealloc},
+    {Py_tp_repr, op_repr},
+    {Py_tp_methods, op_methods},
+    {Py_tp_getset, op_getset},
+#ifdef Py_LIMITED_API
+    {Py_tp_call, op_call},
+#else
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, op_members},
+#endif
+    {0, NULL},
+};
+
+PyType_Spec ab_op_spec = {
+    .name = "autobatch._core.Op",
+    .basicsize = sizeof(OpObject),
+    .flags = Py_TPFLAGS_DEFAULT
+#ifndef Py_LIMITED_API
+             | Py_TPFLAGS_HAVE_VECTORCALL
+#endif
+    ,
+    .slots = op_slots,
+};

@@ -1,0 +1,193 @@
+/* The base type of parameters: where the numbers lie, and a cache of the node. */
+#include "core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int
+param_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"shape", "lookup", "itemsize", NULL};
+    ParamObject *p = (ParamObject *)self;
+    PyObject *shape;
+    int lookup, itemsize;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!pi", names, &PyTuple_Type, &shape, &lookup,
+                                     &itemsize))
+        return -1;
+    if (p->param) { /* graphs may point to what it is already */
+        PyErr_SetString(PyExc_RuntimeError, "a parameter is initialised only once");
+        return -1;
+    }
+    if (!(p->param = calloc(1, sizeof *p->param))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int64_t size = 1, rows = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(shape); i++) {
+        int64_t dim = PyLong_AsLongLong(PyTuple_GetItem(shape, i));
+        if (dim == -1 && PyErr_Occurred())
+            return -1;
+        if (i == 0)
+            rows = dim;
+        size *= dim;
+    }
+    p->param->size = size;
+    p->param->rows = lookup ? rows : 0;
+    p->param->dim = lookup && rows ? size / rows : 0;
+    p->param->itemsize = itemsize;
+    p->param->trainable = 1;
+    p->param->version = 1;
+    Py_INCREF(shape);
+    Py_XDECREF(p->shape);
+    p->shape = shape;
+    p->form = -1;
+    p->serial = 0;
+    return 0;
+}
+
+static void
+param_dealloc(PyObject *self)
+{
+    ParamObject *p = (ParamObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (p->param) {
+        free(p->param->packed[0]);
+        free(p->param->packed[1]);
+        free(p->param);
+    }
+    Py_XDECREF(p->shape);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static int
+initialised(ParamObject *p)
+{
+    if (!p->param)
+        PyErr_SetString(PyExc_RuntimeError, "this parameter was never initialised");
+    return p->param != NULL;
+}
+
+static PyObject *
+param_bind(PyObject *self, PyObject *address)
+{
+    ParamObject *p = (ParamObject *)self;
+    void *data = PyLong_AsVoidPtr(address);
+    if (PyErr_Occurred() || !initialised(p))
+        return NULL;
+    p->param->data = data;
+    p->param->version++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+param_touch(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ParamObject *p = (ParamObject *)self;
+    if (!initialised(p))
+        return NULL;
+    p->param->version++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+param_shape(PyObject *self, void *closure)
+{
+    (void)closure;
+    ParamObject *p = (ParamObject *)self;
+    if (!initialised(p))
+        return NULL;
+    Py_INCREF(p->shape);
+    return p->shape;
+}
+
+static PyObject *
+param_version(PyObject *self, void *closure)
+{
+    (void)closure;
+    ParamObject *p = (ParamObject *)self;
+    return initialised(p) ? PyLong_FromUnsignedLongLong(p->param->version) : NULL;
+}
+
+static PyObject *
+param_address(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromVoidPtr(((ParamObject *)self)->param);
+}
+
+static PyObject *
+param_getitem(PyObject *self, PyObject *key)
+{
+    ParamObject *p = (ParamObject *)self;
+    if (!initialised(p))
+        return NULL;
+    if (p->param->rows)
+        return ab_record_lookup(p, key);
+    return PyObject_CallFunctionObjArgs(core.on_getitem, self, key, NULL);
+}
+
+static Py_ssize_t
+param_length(PyObject *self)
+{
+    ParamObject *p = (ParamObject *)self;
+    if (!initialised(p))
+        return -1;
+    if (PyTuple_Size(p->shape) == 0) {
+        PyErr_SetString(PyExc_TypeError, "len() of a scalar parameter");
+        return -1;
+    }
+    return PyLong_AsSsize_t(PyTuple_GetItem(p->shape, 0));
+}
+
+#define BINARY(name, slot)                                                                         \
+    static PyObject *name(PyObject *a, PyObject *b)                                                \
+    {                                                                                              \
+        return ab_slot_binary(slot, a, b);                                                         \
+    }
+BINARY(slot_add, SLOT_ADD)
+BINARY(slot_subtract, SLOT_SUBTRACT)
+BINARY(slot_multiply, SLOT_MULTIPLY)
+BINARY(slot_divide, SLOT_DIVIDE)
+BINARY(slot_matmul, SLOT_MATMUL)
+
+static PyMethodDef param_methods[] = {
+    {"_bind", param_bind, METH_O, "Tells where the numbers lie."},
+    {"_touch", param_touch, METH_NOARGS, "Tells that the numbers changed."},
+    {0},
+};
+
+static PyGetSetDef param_getset[] = {
+    {"shape", param_shape, NULL, "The shape, a tuple.", NULL},
+    {"_version", param_version, NULL, NULL, NULL},
+    {"_address", param_address, NULL, NULL, NULL},
+    {0},
+};
+
+static PyType_Slot param_slots[] = {
+    {Py_tp_doc, "Base of parameters: where their numbers lie."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, param_init},
+    {Py_tp_dealloc, param_dealloc},
+    {Py_tp_methods, param_methods},
+    {Py_tp_getset, param_getset},
+    {Py_nb_add, slot_add},
+    {Py_nb_subtract, slot_subtract},
+    {Py_nb_multiply, slot_multiply},
+    {Py_nb_true_divide, slot_divide},
+    {Py_nb_matrix_multiply, slot_matmul},
+    {Py_nb_power, ab_slot_power},
+    {Py_nb_negative, ab_slot_negative},
+    {Py_mp_subscript, param_getitem},
+    {Py_mp_length, param_length},
+    {0, NULL},
+};
+
+PyType_Spec ab_param_spec = {
+    .name = "autobatch._core.Param",
+    .basicsize = sizeof(ParamObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = param_slots,
+};

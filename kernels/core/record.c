@@ -1,0 +1,422 @@
+/* Recording: from operands that the user gave to a node, and back to an expression. */
+#include "core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STACK = 64 }; /* operands and key words that need no allocation */
+
+PyObject *
+ab_error(const char *kind, PyObject *op, PyObject *detail)
+{
+    PyObject *result = PyObject_CallFunction(core.on_error, "sOO", kind, op ? op : Py_None,
+                                             detail ? detail : Py_None);
+    Py_XDECREF(detail);
+    Py_XDECREF(result); /* it raises */
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_SystemError, "the error hook returned");
+    return NULL;
+}
+
+static PyObject *
+failed(int error, OpObject *op)
+{
+    const char *kind = error == AB_LIMIT ? "limit" : error == AB_TOO_MANY ? "too many" : "memory";
+    return ab_error(kind, (PyObject *)op, NULL);
+}
+
+/* The node of an operand in the current graph, or -1 with an exception set. */
+static int32_t
+operand_slow(OpObject *op, GraphObject *g, PyObject *object)
+{
+    if (PyObject_TypeCheck(object, core.param_type))
+        return ab_record_parameter(g, (ParamObject *)object);
+    if (Py_TYPE(object) == core.expression_type) {
+        GraphObject *other = ((ExpressionObject *)object)->graph;
+        if (other == g)
+            return ((ExpressionObject *)object)->node;
+        if (!other->graph || g->replaced == other)
+            ab_error("stale", (PyObject *)op, NULL);
+        else
+            ab_error("foreign", (PyObject *)op, PyBool_FromLong(other->thread == g->thread));
+        return -1;
+    }
+    if (PyFloat_CheckExact(object) || PyLong_CheckExact(object)) {
+        double value = PyFloat_AsDouble(object);
+        if (value == -1 && PyErr_Occurred())
+            return -1;
+        int64_t word = 0;
+        if (g->graph->itemsize == 4) {
+            float narrow = (float)value;
+            memcpy(&word, &narrow, sizeof narrow);
+        } else {
+            memcpy(&word, &value, sizeof value);
+        }
+        static int32_t form = -1; /* a scalar input */
+        if (form < 0) {
+            PyObject *scalar = PyObject_CallFunction(core.on_operand, "OO", op, object);
+            if (!scalar)
+                return -1;
+            form = g->graph->nodes[((ExpressionObject *)scalar)->node].form;
+            Py_DECREF(scalar);
+        }
+        int32_t id = ab_graph_add(g->graph, form, 0, NULL, 1, &word, true);
+        if (id < 0)
+            failed(id, op);
+        else
+            g->graph->nodes[id].flags |= AB_NODE_CONSTANT;
+        return id;
+    }
+    PyObject *made = PyObject_CallFunction(core.on_operand, "OO", op, object);
+    if (!made)
+        return -1;
+    int32_t id = -1;
+    if (Py_TYPE(made) == core.expression_type && ((ExpressionObject *)made)->graph == g)
+        id = ((ExpressionObject *)made)->node;
+    else
+        PyErr_SetString(PyExc_SystemError, "the operand hook made no expression of this graph");
+    Py_DECREF(made);
+    return id;
+}
+
+static inline int32_t
+operand(OpObject *op, GraphObject *g, PyObject *object)
+{
+    if (Py_TYPE(object) == core.expression_type && ((ExpressionObject *)object)->graph == g)
+        return ((ExpressionObject *)object)->node;
+    if (PyObject_TypeCheck(object, core.param_type) && ((ParamObject *)object)->serial == g->serial)
+        return ((ParamObject *)object)->node;
+    return operand_slow(op, g, object);
+}
+
+/* Asks the declaration, once per form. */
+static int32_t
+new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs,
+         int32_t nkey, const int64_t *key)
+{
+    PyObject *described = NULL, *inputs = PyTuple_New(nin);
+    int32_t id = -1, *types = malloc(((size_t)nin + 1) * sizeof *types);
+    int64_t *p = NULL;
+    if (!inputs || !types) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (int32_t i = 0; i < nin; i++) {
+        const ab_node *d = &g->nodes[operands[i]];
+        types[i] = ab_form_get(&core.registry, d->form)->type;
+        PyObject *shape = ab_type_shape(types[i]);
+        PyObject *input = shape ? Py_BuildValue("Oii", shape, ab_type_get(&core.registry, types[i])->batch,
+                                                op->weights && d->flags & AB_NODE_WEIGHT)
+                                : NULL;
+        if (!input || PyTuple_SetItem(inputs, i, input) < 0)
+            goto done;
+    }
+    described = PyObject_CallFunction(core.on_rule, "iOO", op->id, attrs ? attrs : Py_None, inputs);
+    if (!described)
+        goto done;
+    PyObject *shape, *params, *bound;
+    ab_form f = {.op = op->id, .nin = nin, .in_type = types, .nkey = nkey, .key = (int64_t *)key};
+    unsigned long long same;
+    long long offset, scale, limit, flops;
+    unsigned int flags;
+    if (!PyArg_ParseTuple(described, "O!iiIKLLLLO!O", &PyTuple_Type, &shape, &f.batch, &f.kernel,
+                          &flags, &same, &offset, &scale, &limit, &flops, &PyTuple_Type, &params,
+                          &bound))
+        goto done;
+    f.flags = flags;
+    f.same = same;
+    f.view_offset = offset;
+    f.view_scale = scale;
+    f.index_limit = limit;
+    f.flops = flops;
+    f.np = (int32_t)PyTuple_Size(params);
+    if (!(p = malloc(((size_t)f.np + (size_t)PyTuple_Size(shape) + 1) * sizeof *p))) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    int32_t ndim = (int32_t)PyTuple_Size(shape);
+    int64_t *dims = p + f.np;
+    for (int32_t i = 0; i < f.np; i++)
+        p[i] = PyLong_AsLongLong(PyTuple_GetItem(params, i));
+    for (int32_t i = 0; i < ndim; i++)
+        dims[i] = PyLong_AsLongLong(PyTuple_GetItem(shape, i));
+    if (PyErr_Occurred())
+        goto done;
+    f.p = p;
+    f.type = ab_type_intern(&core.registry, ndim, dims, f.batch);
+    if (f.type < 0) {
+        failed(f.type, op);
+        goto done;
+    }
+    f.size = ab_type_get(&core.registry, f.type)->size;
+    /* While the rule ran, another thread may have asked for the same form. */
+    id = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
+    if (id < 0) {
+        if (PyList_Append(core.forms, bound) < 0)
+            goto done;
+        id = ab_form_add(&core.registry, &f);
+        if (id < 0) {
+            PyList_SetSlice(core.forms, core.registry.nforms, PY_SSIZE_T_MAX, NULL);
+            failed(id, op);
+            id = -1;
+        }
+    }
+done:
+    free(p);
+    free(types);
+    Py_XDECREF(inputs);
+    Py_XDECREF(described);
+    return id;
+}
+
+/* attrs: a tuple of numbers or NULL. */
+static int32_t
+find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs)
+{
+    int32_t nattrs = attrs ? (int32_t)AB_TUPLE_SIZE(attrs) : 0;
+    int32_t nkey = 2 + nattrs + nin, form = -1;
+    int64_t stack[STACK], *key = stack;
+    if (nkey > STACK && !(key = malloc((size_t)nkey * sizeof *key))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    key[0] = op->id;
+    key[1] = nattrs;
+    for (int32_t i = 0; i < nattrs; i++) {
+        PyObject *attr = AB_TUPLE_ITEM(attrs, i);
+        if (PyFloat_Check(attr)) {
+            double value = PyFloat_AsDouble(attr);
+            memcpy(&key[2 + i], &value, sizeof value);
+        } else {
+            key[2 + i] = PyLong_AsLongLong(attr);
+            if (key[2 + i] == -1 && PyErr_Occurred())
+                goto done;
+        }
+    }
+    for (int32_t i = 0; i < nin; i++) {
+        const ab_node *d = &g->nodes[operands[i]];
+        int64_t type = ab_form_get(&core.registry, d->form)->type;
+        key[2 + nattrs + i] = 2 * type + (op->weights && d->flags & AB_NODE_WEIGHT);
+    }
+    form = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
+    if (form < 0)
+        form = new_form(op, g, nin, operands, attrs, nkey, key);
+done:
+    if (key != stack)
+        free(key);
+    return form;
+}
+
+static inline GraphObject *
+recording(void)
+{
+    GraphObject *g = ab_graph_current();
+    if (g && !g->graph->n && ab_graph_first_node(g) < 0)
+        return NULL;
+    return g;
+}
+
+static inline PyObject *
+add(OpObject *op, GraphObject *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
+    const int64_t *data)
+{
+    int32_t id = ab_graph_add(g->graph, form, nin, operands, ndata, data, true);
+    return id < 0 ? failed(id, op) : ab_expression_new(g, id);
+}
+
+static PyObject *
+wrong_count(OpObject *op, Py_ssize_t n)
+{
+    return ab_error("count", (PyObject *)op, PyLong_FromSsize_t(n));
+}
+
+PyObject *
+ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n)
+{
+    GraphObject *g = recording();
+    if (!g)
+        return NULL;
+    if (op->variadic ? n < op->nin : n != op->nin)
+        return wrong_count(op, n);
+    int32_t stack[STACK], *ids = stack;
+    if (n > STACK && !(ids = malloc((size_t)n * sizeof *ids)))
+        return PyErr_NoMemory();
+    PyObject *made = NULL;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if ((ids[i] = operand(op, g, args[i])) < 0)
+            goto done;
+    int32_t form = find_form(op, g->graph, (int32_t)n, ids, NULL);
+    if (form >= 0)
+        made = add(op, g, form, (int32_t)n, ids, 0, NULL);
+done:
+    if (ids != stack)
+        free(ids);
+    return made;
+}
+
+/* record(op, operands, attrs, data): the general form. data: a tuple of numbers, or bytes
+ * that hold the words (inputs: their content). */
+PyObject *
+ab_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    OpObject *op = (OpObject *)self;
+    GraphObject *g = recording();
+    if (!g)
+        return NULL;
+    if (nargs != 3 || !PyTuple_Check(args[0]) || !PyTuple_Check(args[1])
+        || !(PyTuple_Check(args[2]) || PyBytes_Check(args[2]))) {
+        PyErr_SetString(PyExc_TypeError, "record(operands, attrs, data): tuples, or bytes of data");
+        return NULL;
+    }
+    PyObject *operands = args[0], *attrs = args[1], *data = args[2], *made = NULL;
+    Py_ssize_t nin = AB_TUPLE_SIZE(operands), ndata;
+    int content = PyBytes_Check(data);
+    if (op->variadic ? nin < op->nin : nin != op->nin)
+        return wrong_count(op, nin);
+    ndata = content ? (PyBytes_Size(data) + 7) / 8 : AB_TUPLE_SIZE(data);
+    int32_t id_stack[STACK], *ids = id_stack;
+    int64_t word_stack[STACK], *words = word_stack;
+    if (ndata > INT32_MAX || nin > INT32_MAX)
+        return failed(AB_TOO_MANY, op);
+    if (nin > STACK)
+        ids = malloc((size_t)nin * sizeof *ids);
+    if (ndata > STACK)
+        words = malloc((size_t)ndata * sizeof *words);
+    if (!ids || !words) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < nin; i++)
+        if ((ids[i] = operand(op, g, AB_TUPLE_ITEM(operands, i))) < 0)
+            goto done;
+    if (content) {
+        if (ndata)
+            words[ndata - 1] = 0;
+        memcpy(words, PyBytes_AsString(data), (size_t)PyBytes_Size(data));
+    } else {
+        for (Py_ssize_t i = 0; i < ndata; i++) {
+            PyObject *word = AB_TUPLE_ITEM(data, i);
+            if (PyFloat_Check(word)) {
+                double value = PyFloat_AsDouble(word);
+                memcpy(&words[i], &value, sizeof value);
+            } else {
+                words[i] = PyLong_AsLongLong(word);
+                if (words[i] == -1 && PyErr_Occurred())
+                    goto done;
+            }
+        }
+    }
+    int32_t form = find_form(op, g->graph, (int32_t)nin, ids, attrs);
+    if (form < 0)
+        goto done;
+    int64_t limit = ab_form_get(&core.registry, form)->index_limit;
+    for (Py_ssize_t i = 0; limit >= 0 && i < ndata; i++)
+        if (words[i] < 0 || words[i] >= limit) {
+            ab_error("index", self, Py_BuildValue("LL", (long long)words[i], (long long)limit));
+            goto done;
+        }
+    made = add(op, g, form, (int32_t)nin, ids, (int32_t)ndata, words);
+done:
+    if (ids != id_stack)
+        free(ids);
+    if (words != word_stack)
+        free(words);
+    return made;
+}
+
+int32_t
+ab_record_parameter(GraphObject *g, ParamObject *p)
+{
+    if (p->serial == g->serial)
+        return p->node;
+    if (!p->param || !p->param->data) {
+        PyErr_SetString(PyExc_RuntimeError, "this parameter was never initialised");
+        return -1;
+    }
+    if (p->param->itemsize != g->graph->itemsize) {
+        ab_error("dtype", (PyObject *)core.parameter,
+                 Py_BuildValue("Oii", (PyObject *)p, p->param->itemsize, g->graph->itemsize));
+        return -1;
+    }
+    if (p->form < 0) {
+        int32_t form = find_form(core.parameter, g->graph, 0, NULL, p->shape);
+        if (form < 0)
+            return -1;
+        p->form = form;
+    }
+    int32_t before = g->graph->n;
+    int64_t word = (int64_t)(intptr_t)p->param;
+    int32_t id = ab_graph_add(g->graph, p->form, 0, NULL, 1, &word, true);
+    if (id < 0) {
+        failed(id, core.parameter);
+        return -1;
+    }
+    /* Nodes point into the parameter: the graph keeps it alive. */
+    if (id == before && PyList_Append(g->parameters, (PyObject *)p) < 0)
+        return -1;
+    p->node = id;
+    p->serial = g->serial;
+    return id;
+}
+
+PyObject *
+ab_record_lookup(ParamObject *table, PyObject *index)
+{
+    GraphObject *g = recording();
+    if (!g)
+        return NULL;
+    int32_t id = ab_record_parameter(g, table);
+    if (id < 0)
+        return NULL;
+    PyObject *number = PyNumber_Index(index);
+    if (!number) {
+        PyErr_Clear();
+        Py_INCREF(index);
+        return ab_error("lookup", (PyObject *)core.lookup, index);
+    }
+    int overflow;
+    int64_t row = PyLong_AsLongLongAndOverflow(number, &overflow);
+    Py_DECREF(number);
+    if (overflow || row < 0 || row >= table->param->rows)
+        return ab_error("index", (PyObject *)core.lookup,
+                        Py_BuildValue("OL", index, (long long)table->param->rows));
+    int32_t form = find_form(core.lookup, g->graph, 1, &id, NULL);
+    return form < 0 ? NULL : add(core.lookup, g, form, 1, &id, 1, &row);
+}
+
+/* Operators. */
+
+static int
+is_operand(PyObject *object)
+{
+    if (Py_TYPE(object) == core.expression_type || PyFloat_CheckExact(object)
+        || PyLong_CheckExact(object) || PyObject_TypeCheck(object, core.param_type))
+        return 1;
+    /* Arrays and NumPy scalars have a shape; anything else may know what to do with us. */
+    return PyObject_HasAttrString(object, "__array__") || PyList_Check(object)
+           || PyFloat_Check(object) || PyLong_Check(object);
+}
+
+PyObject *
+ab_slot_binary(int slot, PyObject *a, PyObject *b)
+{
+    if (!is_operand(a) || !is_operand(b))
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *args[] = {a, b};
+    return ab_record_operands(core.slots[slot], args, 2);
+}
+
+PyObject *
+ab_slot_power(PyObject *a, PyObject *b, PyObject *modulo)
+{
+    if (modulo != Py_None || !is_operand(a) || !is_operand(b))
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *args[] = {a, b};
+    return ab_record_operands(core.slots[SLOT_POWER], args, 2);
+}
+
+PyObject *
+ab_slot_negative(PyObject *a)
+{
+    return ab_record_operands(core.slots[SLOT_NEGATIVE], &a, 1);
+}
