@@ -45,7 +45,11 @@ def _matmul_shape(a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
         )
     k = b[0] if len(b) == 1 else b[-2]
     if a[-1] != k:
-        hint = "use * for the elementwise product" if a == b else "transpose an operand with .T"
+        hint = (
+            "use * for the elementwise product"
+            if a == b
+            else "transpose an operand with ab.transpose"
+        )
         raise ShapeError(
             f"matmul: expected the last axis of the left operand to equal the "
             f"{'only' if len(b) == 1 else 'second to last'} axis of the right one, got shapes "

@@ -1,0 +1,1272 @@
+"""The public functions that record ops.
+
+A plain op's function is the recorder's C callable itself; the others settle attributes
+(negative axes, -1 in a shape, lists instead of expressions) and record once. Nothing here
+computes a number: values are computed when they are asked for.
+
+Operands may be expressions, parameters, Python and NumPy numbers, and arrays.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from . import recording
+from ._core import Expression, Param
+from .errors import IndexRangeError, OperandError, ShapeError
+from .ops.linear import NotWeightsError
+from .ops.shapes import contiguous_strides, merge_axes
+from .recording import recorder
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Like: TypeAlias = Expression | Param | np.ndarray | float
+    Shape: TypeAlias = tuple[int, ...]
+
+__all__ = [
+    "abs",
+    "add",
+    "affine",
+    "argmax",
+    "binary_cross_entropy",
+    "clip",
+    "concat",
+    "cos",
+    "cross_entropy",
+    "divide",
+    "dot",
+    "dropout",
+    "elu",
+    "erf",
+    "exp",
+    "full",
+    "gelu",
+    "hinge",
+    "input",
+    "leaky_relu",
+    "linear",
+    "log",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "mean_batch",
+    "min",
+    "minimum",
+    "multiply",
+    "negative",
+    "norm",
+    "one_hot",
+    "ones",
+    "pick",
+    "pick_batch_element",
+    "power",
+    "relu",
+    "reshape",
+    "select_rows",
+    "selu",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
+    "softsign",
+    "split",
+    "sqrt",
+    "square",
+    "squared_error",
+    "stack",
+    "stop_gradient",
+    "subtract",
+    "sum",
+    "sum_batch",
+    "tanh",
+    "transpose",
+    "zeros",
+]
+
+
+class Unary(Protocol):
+    """A recorded op of one operand."""
+
+    def __call__(self, x: Like, /) -> Expression: ...
+
+
+class Binary(Protocol):
+    """A recorded op of two operands."""
+
+    def __call__(self, x: Like, y: Like, /) -> Expression: ...
+
+
+# ------------------------------------------------------------- ops without attributes
+
+add: Binary = recorder("add")
+subtract: Binary = recorder("subtract")
+multiply: Binary = recorder("multiply")
+divide: Binary = recorder("divide")
+negative: Unary = recorder("negative")
+maximum: Binary = recorder("maximum")
+minimum: Binary = recorder("minimum")
+matmul: Binary = recorder("matmul")
+dot: Binary = recorder("dot")
+exp: Unary = recorder("exp")
+log: Unary = recorder("log")
+sqrt: Unary = recorder("sqrt")
+square: Unary = recorder("square")
+abs: Unary = recorder("abs")
+sin: Unary = recorder("sin")
+cos: Unary = recorder("cos")
+erf: Unary = recorder("erf")
+tanh: Unary = recorder("tanh")
+sigmoid: Unary = recorder("sigmoid")
+log_sigmoid: Unary = recorder("log_sigmoid")
+softplus: Unary = recorder("softplus")
+relu: Unary = recorder("relu")
+selu: Unary = recorder("selu")
+silu: Unary = recorder("silu")
+softsign: Unary = recorder("softsign")
+squared_error: Binary = recorder("squared_error")
+stop_gradient: Unary = recorder("stop_gradient")
+sum_batch: Unary = recorder("sum_batch")
+mean_batch: Unary = recorder("mean_batch")
+
+_power = recorder("power")
+_clip = recorder("clip")
+_leaky_relu = recorder("leaky_relu")
+_elu = recorder("elu")
+_gelu = {
+    "none": recorder("gelu"),
+    "tanh": recorder("gelu_tanh"),
+    "sigmoid": recorder("gelu_sigmoid"),
+}
+_affine = recorder("affine")
+_linear = recorder("linear")
+_transpose = recorder("transpose")
+_reshape = recorder("reshape")
+_slice = recorder("slice")
+_strided = recorder("strided")
+_pick = recorder("pick")
+_pick_each = recorder("pick_each")
+_select_rows = recorder("select_rows")
+_concat = recorder("concat")
+_stack = recorder("stack")
+_reduce = {
+    name: recorder(name) for name in ("sum", "mean", "max", "min", "logsumexp", "norm", "argmax")
+}
+_nary_sum = recorder("nary_sum")
+_nary_mean = recorder("nary_mean")
+_nary_max = recorder("nary_max")
+_softmax = recorder("softmax")
+_log_softmax = recorder("log_softmax")
+_cross_entropy = recorder("cross_entropy")
+_cross_entropy_soft = recorder("cross_entropy_soft")
+_binary_cross_entropy = recorder("binary_cross_entropy")
+_binary_cross_entropy_logits = recorder("binary_cross_entropy_logits")
+_hinge = recorder("hinge")
+_dropout = recorder("dropout")
+_full = recorder("full")
+_one_hot = recorder("one_hot")
+_lookup_batch = recorder("lookup_batch")
+_pick_batch_element = recorder("pick_batch_element")
+
+
+# ------------------------------------------------------------------ reading arguments
+
+
+def _shape(x: Any) -> Shape:
+    """The shape of any operand."""
+    shape = getattr(x, "shape", None)
+    return np.shape(x) if shape is None else tuple(shape)
+
+
+def _batch(x: Any) -> int:
+    """The size of an operand's manual minibatch; 1 where there is none."""
+    return getattr(x, "batch_size", 1)
+
+
+def _is_operand(x: Any) -> bool:
+    return hasattr(x, "shape") or isinstance(x, (int, float))
+
+
+def _operands(op: str, xs: Any) -> Sequence[Any]:
+    """A list of operands; any iterable will do, but not a single operand."""
+    if not isinstance(xs, (list, tuple)):
+        if _is_operand(xs) or not isinstance(xs, Iterable):
+            raise OperandError(
+                f"{op}: expected a list of expressions, got {type(xs).__name__}; write "
+                f"ab.{op}([x, y])"
+            )
+        xs = list(xs)
+    if not xs:
+        raise OperandError(f"{op}: expected at least one expression, got an empty list")
+    return xs
+
+
+def _axis(op: str, axis: Any, ndim: int, got: Any) -> int:
+    """An axis in [0, ndim)."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise OperandError(f"{op}: expected an int as axis, got {axis!r}") from None
+    if not -ndim <= index < ndim:
+        raise ShapeError(
+            f"{op}: expected an axis from {-ndim} to {ndim - 1} for shape {got}, got {index}"
+            if ndim
+            else f"{op}: expected an operand with axes, got a scalar and axis {index}"
+        )
+    return index % ndim
+
+
+def _index(op: str, index: Any, length: int) -> int:
+    """An index in [0, length), from one that may be negative."""
+    try:
+        value = operator.index(index)
+    except TypeError:
+        raise OperandError(f"{op}: expected an int as index, got {type(index).__name__}") from None
+    if not -length <= value < length:
+        raise IndexRangeError(
+            f"{op}: expected an index from {-length} to {length - 1}, got {value}"
+            if length
+            else f"{op}: got index {value} of an axis of size 0"
+        )
+    return value + length if value < 0 else value
+
+
+def _labels(op: str, labels: Any) -> tuple[int, ...]:
+    """A sequence of ints (or an integer array of one axis) as a tuple."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise OperandError(
+            f"{op}: expected an int or a sequence of ints, got "
+            f"{f'an array of {array.dtype}' if array.ndim else type(labels).__name__} of shape "
+            f"{array.shape}"
+        )
+    if not array.size:
+        raise OperandError(f"{op}: expected at least one index, got an empty sequence")
+    return tuple(array.tolist())
+
+
+def _dims(op: str, shape: Any) -> Shape:
+    """A shape given as an int or a sequence of ints."""
+    try:
+        if not isinstance(shape, (list, tuple)):
+            return (operator.index(shape),)
+        return tuple(operator.index(dim) for dim in shape)
+    except TypeError:
+        raise OperandError(
+            f"{op}: expected a shape, an int or a tuple of ints, got {shape!r}"
+        ) from None
+
+
+# ---------------------------------------------------------------------------- sources
+
+
+def input(array: Any, batched: bool = False) -> Expression:
+    """Records an array; its numbers are copied now.
+
+    Args:
+        array: real numbers of any dtype and strides, or (nested) lists of them. Inputs of
+            equal content are one node.
+        batched: the first axis is a manual minibatch; the expression's shape is that of the
+            rest. Default: False.
+
+    Raises:
+        OperandError: not an array of real numbers.
+        ShapeError: ``batched`` and no first axis, or one of size 0.
+
+    Example:
+        >>> import autobatch as ab
+        >>> x = ab.input([[1, 2, 3], [4, 5, 6]])
+        >>> x.shape
+        (2, 3)
+        >>> x = ab.input([[1, 2, 3], [4, 5, 6]], batched=True)
+        >>> x.shape, x.batch_size
+        ((3,), 2)
+    """
+    if isinstance(array, (Expression, Param)):
+        raise OperandError(
+            f"input: expected an array, got {type(array).__name__}, which can be used as it is"
+        )
+    try:
+        numbers = np.asarray(array)
+    except ValueError as error:
+        raise ShapeError(f"input: the lists do not form an array: {error}") from None
+    if numbers.dtype.kind not in "biuf":
+        raise OperandError(f"input: expected real numbers, got an array of {numbers.dtype}")
+    if batched and (numbers.ndim == 0 or numbers.shape[0] == 0):
+        raise ShapeError(
+            f"input: expected a first axis with the elements of the minibatch, got shape "
+            f"{numbers.shape}"
+        )
+    return recording.input_array(numbers, batched)
+
+
+def full(shape: int | Sequence[int], value: float) -> Expression:
+    """An array of one number.
+
+    Args:
+        shape: an int or a sequence of ints; ``()`` for a scalar.
+        value: the number. Arrays of one shape batch together whatever it is.
+
+    Raises:
+        ShapeError: a negative size.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.full(2, 0.5).value()
+        array([0.5, 0.5], dtype=float32)
+    """
+    return _full.record((), _dims("full", shape), (float(value),))
+
+
+def zeros(shape: int | Sequence[int]) -> Expression:
+    """An array of zeros; see `full`.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.zeros((1, 2)).value()
+        array([[0., 0.]], dtype=float32)
+    """
+    return _full.record((), _dims("zeros", shape), (0.0,))
+
+
+def ones(shape: int | Sequence[int]) -> Expression:
+    """An array of ones; see `full`.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.ones(2).value()
+        array([1., 1.], dtype=float32)
+    """
+    return _full.record((), _dims("ones", shape), (1.0,))
+
+
+def one_hot(index: int | Sequence[int], size: int) -> Expression:
+    """A vector of zeros with a 1 at `index`.
+
+    Args:
+        index: an int from 0 to ``size - 1``; a sequence makes a manual minibatch.
+        size: length of the vector.
+
+    Raises:
+        IndexRangeError: an index outside its range.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.one_hot(1, 3).value()
+        array([0., 1., 0.], dtype=float32)
+    """
+    if hasattr(index, "__index__"):
+        return _one_hot.record((), (0, size), (operator.index(index),))
+    labels = _labels("one_hot", index)
+    return _one_hot.record((), (len(labels), size), labels)
+
+
+def _rows_of(table: Param, ids: Sequence[int]) -> Expression:
+    """Rows of a lookup as a manual minibatch: ``Lookup.batch``."""
+    rows = _labels("lookup", ids)
+    return _lookup_batch.record((table,), (len(rows),), rows)
+
+
+# ------------------------------------------------------------------------ elementwise
+
+
+def power(x: Like, y: Like) -> Expression:
+    """x to the power y, elementwise, with broadcasting (the operator ``**``).
+
+    The exponents -1, 0.5, 1, 2 and 3 become a division, a square root or products.
+
+    Args:
+        x, y: shapes that broadcast. A negative x with a y that is not an integer gives NaN.
+
+    Raises:
+        ShapeError: the shapes do not broadcast.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.power(2.0, 3.0).item()
+        8.0
+    """
+    if isinstance(y, (int, float, np.number)) and not isinstance(x, (int, float, np.number)):
+        if y == 2:
+            return square(x)
+        if y == 3:
+            return multiply(square(x), x)
+        if y == 0.5:
+            return sqrt(x)
+        if y == -1:
+            return divide(1.0, x)
+        if y == 1 and isinstance(x, Expression):
+            return x
+    return _power(x, y)
+
+
+def clip(x: Like, low: float | None = None, high: float | None = None) -> Expression:
+    """x limited to the interval from `low` to `high`, elementwise.
+
+    The derivative is 1 inside the closed interval and 0 outside.
+
+    Args:
+        x: any shape; the result has the same.
+        low, high: the bounds; None for none. Default: None.
+
+    Raises:
+        OperandError: `low` is above `high`.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.clip(1.5, high=1.0).item()
+        1.0
+    """
+    lower = -math.inf if low is None else float(low)
+    upper = math.inf if high is None else float(high)
+    return _clip.record((x,), (lower, upper), ())
+
+
+def leaky_relu(x: Like, slope: float = 0.01) -> Expression:
+    """x where positive, ``slope * x`` elsewhere, elementwise. The derivative at 0 is `slope`.
+
+    Args:
+        x: any shape; the result has the same.
+        slope: default 0.01.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.leaky_relu(-1.0, slope=0.5).item()
+        -0.5
+    """
+    return _leaky_relu.record((x,), (float(slope),), ())
+
+
+def elu(x: Like, alpha: float = 1.0) -> Expression:
+    """x where positive, ``alpha * (exp(x) - 1)`` elsewhere, elementwise.
+
+    Source: Clevert, Unterthiner, Hochreiter 2016, "Fast and accurate deep network learning by
+    exponential linear units".
+
+    Args:
+        x: any shape; the result has the same.
+        alpha: default 1.
+
+    Example:
+        >>> import autobatch as ab
+        >>> round(ab.elu(-0.5, alpha=2.0).item(), 4)
+        -0.7869
+    """
+    return _elu.record((x,), (float(alpha),), ())
+
+
+def gelu(x: Like, approximate: str = "none") -> Expression:
+    """x times the normal distribution function of x, elementwise.
+
+    Source: Hendrycks and Gimpel 2016, "Gaussian error linear units".
+
+    Args:
+        x: any shape; the result has the same.
+        approximate: "none": by the error function; "tanh": x (1 + tanh(sqrt(2/pi)
+            (x + 0.044715 x^3))) / 2; "sigmoid": x sigmoid(1.702 x). Default: "none".
+
+    Raises:
+        OperandError: another `approximate`.
+
+    Example:
+        >>> import autobatch as ab
+        >>> round(ab.gelu(0.5).item(), 4)
+        0.3457
+        >>> round(ab.gelu(0.5, approximate="sigmoid").item(), 4)
+        0.3504
+    """
+    try:
+        form = _gelu[approximate]
+    except (KeyError, TypeError):
+        raise OperandError(
+            f'gelu: expected approximate to be "none", "tanh" or "sigmoid", got {approximate!r}'
+        ) from None
+    return form(x)
+
+
+def dropout(x: Like, rate: float = 0.5) -> Expression:
+    """Zeroes each element with probability `rate` and divides the others by ``1 - rate``.
+
+    Every call draws anew, from the seed of the configuration; a node is never shared. Leave
+    the call out when evaluating.
+
+    Source: Srivastava and others 2014, "Dropout", in its inverted form.
+
+    Args:
+        x: any shape; the result has the same.
+        rate: at least 0 and below 1. Default: 0.5.
+
+    Raises:
+        OperandError: a rate outside its range.
+
+    Example:
+        >>> import autobatch as ab
+        >>> y = ab.dropout(ab.ones(1000), 0.75)
+        >>> sorted(set(y.value().tolist()))
+        [0.0, 4.0]
+    """
+    if rate == 0 and isinstance(x, Expression):
+        return x
+    words: list[int] = []
+    for _ in range(_batch(x)):
+        words += recording.next_serial()
+    return _dropout.record((x,), (float(rate),), tuple(words))
+
+
+# ----------------------------------------------------------------------------- linear
+
+
+def affine(bias: Like | None, *pairs: Like) -> Expression:
+    """``bias + W1 @ x1 + W2 @ x2 + ...`` in one kernel call for all examples.
+
+    Args:
+        bias: (m,) where the x are vectors, (m, 1) where they are matrices; None for none.
+        pairs: W1, x1, W2, x2, ...: matrices (m, k_i), and vectors (k_i,) or matrices
+            (k_i, r). Where the W are not weights, the products are recorded one by one.
+
+    Returns:
+        (m,) or (m, r).
+
+    Raises:
+        OperandError: no pair.
+        ShapeError: the shapes do not fit together.
+
+    Example:
+        >>> import numpy as np
+        >>> import autobatch as ab
+        >>> W = ab.Parameter(init=np.array([[1.0, 2.0], [0.0, 1.0]]))
+        >>> ab.affine(ab.ones(2), W, np.array([3.0, 4.0])).value()
+        array([12.,  5.], dtype=float32)
+    """
+    if len(pairs) % 2:
+        raise OperandError(
+            f"affine: expected bias, W1, x1, W2, x2, ..., got {len(pairs) + 1} operands; the bias "
+            f"may be None"
+        )
+    try:
+        return _affine(*pairs) if bias is None else _affine(bias, *pairs)
+    except NotWeightsError:
+        total = matmul(pairs[0], pairs[1])
+        for w, x in zip(pairs[2::2], pairs[3::2], strict=True):
+            total = add(total, matmul(w, x))
+        return total if bias is None else add(total, bias)
+
+
+def linear(x: Like, weight: Like, bias: Like | None = None) -> Expression:
+    """``x @ weight.T + bias``: a linear layer over the last axis.
+
+    Args:
+        x: (k,) or (..., k).
+        weight: (m, k), a row for every output.
+        bias: (m,); None for none. Default: None.
+
+    Returns:
+        (m,) or (..., m).
+
+    Raises:
+        ShapeError: the shapes do not fit together.
+
+    Example:
+        >>> import numpy as np
+        >>> import autobatch as ab
+        >>> W = ab.Parameter(init=np.array([[1.0, 2.0], [0.0, 1.0]]))
+        >>> ab.linear(np.array([[3.0, 4.0], [1.0, 0.0]]), W).value()
+        array([[11.,  4.],
+               [ 1.,  0.]], dtype=float32)
+    """
+    if len(_shape(x)) == 1:
+        return affine(bias, weight, x)
+    try:
+        return _linear(weight, x) if bias is None else _linear(bias, weight, x)
+    except NotWeightsError:
+        product = matmul(x, transpose(weight))
+        return product if bias is None else add(product, bias)
+
+
+def transpose(x: Like, axes: Sequence[int] | None = None) -> Expression:
+    """Permutes the axes.
+
+    Args:
+        x: any shape.
+        axes: axis ``i`` of the result is axis ``axes[i]`` of x. Default: the reverse order.
+
+    Raises:
+        ShapeError: `axes` is not a permutation.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.transpose(ab.zeros((2, 3, 4))).shape
+        (4, 3, 2)
+        >>> ab.transpose(ab.zeros((2, 3, 4)), (0, 2, 1)).shape
+        (2, 4, 3)
+    """
+    shape = _shape(x)
+    if axes is None:
+        order = tuple(range(len(shape) - 1, -1, -1))
+    else:
+        order = tuple(_axis("transpose", axis, len(shape), shape) for axis in axes)
+    return _transpose.record((x,), order, ())
+
+
+# ------------------------------------------------------------------------- reductions
+
+
+def _over_axes(name: str, x: Any, axis: Any, keepdims: bool) -> Expression:
+    """Records a reduction; axes that are not neighbours are reduced one run after another."""
+    op, shape = _reduce[name], _shape(x)
+    ndim, keep = len(shape), int(bool(keepdims))
+    if axis is None:
+        return op.record((x,), (0, ndim, keep), ())
+    if not isinstance(axis, (tuple, list)):
+        return op.record((x,), (_axis(name, axis, ndim, shape), 1, keep), ())
+    axes = sorted(_axis(name, a, ndim, shape) for a in axis)
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{name}: expected different axes, got {tuple(axis)}")
+    runs: list[list[int]] = []
+    for a in axes:
+        if runs and a == builtins.sum(runs[-1]):
+            runs[-1][1] += 1
+        else:
+            runs.append([a, 1])
+    for first, count in reversed(runs or [[0, 0]]):
+        x = op.record((x,), (first, count, keep), ())
+    return x
+
+
+def _over_list(name: str, x: Any, axis: Any, keepdims: bool) -> Sequence[Any] | None:
+    """The operands, if `x` is a list of them; None if it is one operand."""
+    if _is_operand(x):
+        return None
+    xs = _operands(name, x)
+    if axis is not None or keepdims:
+        raise OperandError(
+            f"{name}: a list of expressions is reduced elementwise and takes no axis; to reduce "
+            f"along axes too, use ab.stack(list) first"
+        )
+    return xs
+
+
+def sum(
+    x: Like | Iterable[Like], axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Expression:
+    """Sum over axes, or elementwise over a list of expressions.
+
+    Args:
+        x: any shape; or a list of operands of one shape, whose sum has that shape.
+        axis: an axis or several; negative ones count from the end. Default: None, all.
+        keepdims: keeps the reduced axes with size 1. Default: False.
+
+    Raises:
+        OperandError: an empty list.
+        ShapeError: no such axis, or shapes in the list that differ.
+
+    Example:
+        >>> import autobatch as ab
+        >>> x = ab.input([[1, 2], [3, 4]])
+        >>> ab.sum(x).item()
+        10.0
+        >>> ab.sum(x, axis=0).value()
+        array([4., 6.], dtype=float32)
+        >>> ab.sum([x, x, x]).value()
+        array([[ 3.,  6.],
+               [ 9., 12.]], dtype=float32)
+    """
+    xs = _over_list("sum", x, axis, keepdims)
+    return _over_axes("sum", x, axis, keepdims) if xs is None else _nary_sum(xs)
+
+
+def mean(
+    x: Like | Iterable[Like], axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Expression:
+    """Mean over axes, or elementwise over a list of expressions; arguments as in `sum`.
+
+    Raises:
+        OperandError: an empty list.
+        ShapeError: no such axis, an empty one, or shapes in the list that differ.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.mean(ab.input([[1, 2], [3, 4]]), axis=1).value()
+        array([1.5, 3.5], dtype=float32)
+        >>> ab.mean([ab.input(1.0), ab.input(2.0)]).item()
+        1.5
+    """
+    xs = _over_list("mean", x, axis, keepdims)
+    return _over_axes("mean", x, axis, keepdims) if xs is None else _nary_mean(xs)
+
+
+def max(
+    x: Like | Iterable[Like], axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Expression:
+    """Maximum over axes, or elementwise over a list of expressions; arguments as in `sum`.
+
+    NaN if any element is. Of equal elements the first gets the gradient.
+
+    Raises:
+        OperandError: an empty list.
+        ShapeError: no such axis, an empty one, or shapes in the list that differ.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.max(ab.input([[1, 4], [3, 2]]), axis=0).value()
+        array([3., 4.], dtype=float32)
+        >>> ab.max([ab.input([1, 4]), ab.input([3, 2])]).value()
+        array([3., 4.], dtype=float32)
+    """
+    xs = _over_list("max", x, axis, keepdims)
+    return _over_axes("max", x, axis, keepdims) if xs is None else _nary_max(xs)
+
+
+def min(
+    x: Like | Iterable[Like], axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Expression:
+    """Minimum over axes, or elementwise over a list of expressions; arguments as in `sum`.
+
+    NaN if any element is. Of equal elements the first gets the gradient.
+
+    Raises:
+        OperandError: an empty list.
+        ShapeError: no such axis, an empty one, or shapes in the list that differ.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.min(ab.input([[1, 4], [3, 2]]), axis=0).value()
+        array([1., 2.], dtype=float32)
+    """
+    xs = _over_list("min", x, axis, keepdims)
+    if xs is None:
+        return _over_axes("min", x, axis, keepdims)
+    return _over_axes("min", _stack.record(tuple(xs), (0,), ()), 0, False)
+
+
+def logsumexp(
+    x: Like | Iterable[Like], axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Expression:
+    """``log(sum(exp(x)))`` over axes, or elementwise over a list, without overflow.
+
+    Arguments as in `sum`.
+
+    Raises:
+        OperandError: an empty list.
+        ShapeError: no such axis, an empty one, or shapes in the list that differ.
+
+    Example:
+        >>> import autobatch as ab
+        >>> round(ab.logsumexp(ab.input([1.0, 2.0])).item(), 4)
+        2.3133
+        >>> round(ab.logsumexp([ab.input(1000.0), ab.input(1000.0)]).item(), 3)
+        1000.693
+    """
+    xs = _over_list("logsumexp", x, axis, keepdims)
+    if xs is None:
+        return _over_axes("logsumexp", x, axis, keepdims)
+    return _over_axes("logsumexp", _stack.record(tuple(xs), (0,), ()), 0, False)
+
+
+def norm(x: Like, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Expression:
+    """Euclidean norm over axes: the square root of the sum of squares.
+
+    The gradient where the norm is 0 is 0.
+
+    Args:
+        x: any shape.
+        axis, keepdims: as in `sum`.
+
+    Raises:
+        ShapeError: no such axis.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.norm(ab.input([3.0, 4.0])).item()
+        5.0
+    """
+    return _over_axes("norm", x, axis, keepdims)
+
+
+def argmax(x: Like | Iterable[Like], axis: int | None = None, keepdims: bool = False) -> Expression:
+    """Index of the largest element, of the first if several are; NaN counts as the largest.
+
+    The result has no gradient; its ``value()`` holds integers.
+
+    Args:
+        x: any shape; or a list of operands of one shape, of which the index is found
+            elementwise.
+        axis: the axis to search along. Default: None, all elements in row-major order.
+        keepdims: keeps the axis with size 1. Default: False.
+
+    Raises:
+        ShapeError: no such axis, or nothing to search.
+
+    Example:
+        >>> import autobatch as ab
+        >>> int(ab.argmax(ab.input([1.0, 5.0, 2.0])).value())
+        1
+    """
+    xs = _over_list("argmax", x, axis, keepdims)
+    if xs is not None:
+        return _over_axes("argmax", _stack.record(tuple(xs), (0,), ()), 0, False)
+    if isinstance(axis, (tuple, list)):
+        raise OperandError(f"argmax: expected one axis or None, got {axis!r}")
+    return _over_axes("argmax", x, axis, keepdims)
+
+
+def softmax(x: Like, axis: int = -1) -> Expression:
+    """``exp(x) / sum(exp(x))`` along an axis.
+
+    Args:
+        x: at least one axis; the result has the same shape.
+        axis: default -1, the last.
+
+    Raises:
+        ShapeError: no such axis.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.softmax(ab.input([1.0, 1.0])).value()
+        array([0.5, 0.5], dtype=float32)
+    """
+    shape = _shape(x)
+    return _softmax.record((x,), (_axis("softmax", axis, len(shape), shape),), ())
+
+
+def log_softmax(x: Like, axis: int = -1) -> Expression:
+    """The logarithm of `softmax`, without overflow or underflow.
+
+    Args:
+        x: at least one axis; the result has the same shape.
+        axis: default -1, the last.
+
+    Raises:
+        ShapeError: no such axis.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.log_softmax(ab.input([1.0, 1.0])).value().round(4)
+        array([-0.6931, -0.6931], dtype=float32)
+    """
+    shape = _shape(x)
+    return _log_softmax.record((x,), (_axis("log_softmax", axis, len(shape), shape),), ())
+
+
+# ----------------------------------------------------------------------------- losses
+
+
+def _per_row(
+    op: Any, x: Any, labels: Sequence[int], name: str, attrs: tuple[float, ...]
+) -> Expression:
+    """A loss with labels: of a vector by minibatch element, of a matrix by row."""
+    shape, batch = _shape(x), _batch(x)
+    if len(shape) == 2 and batch == 1:
+        if len(labels) != shape[0]:
+            raise ShapeError(
+                f"{name}: expected a label for each of the {shape[0]} rows of shape {shape}, got "
+                f"{len(labels)}"
+            )
+        rows = (_pick.record((x,), (), (i,)) for i in range(shape[0]))
+        losses = [
+            op.record((row,), (0, *attrs), (label,))
+            for row, label in zip(rows, labels, strict=True)
+        ]
+        return _stack.record(tuple(losses), (0,), ())
+    return op.record((x,), (0 if len(labels) == batch else len(labels), *attrs), tuple(labels))
+
+
+def cross_entropy(logits: Like, label: int | Sequence[int] | Like) -> Expression:
+    """``-log(softmax(logits)[label])``, in nats.
+
+    Args:
+        logits: (classes,), with or without a manual minibatch; or (rows, classes).
+        label: an int from 0 to ``classes - 1``. A sequence of ints: one for every element of
+            the minibatch (logits without one are repeated), or for every row. An expression
+            or an array of floats, (classes,): a distribution over the classes, which gives
+            ``-sum(label * log_softmax(logits))``.
+
+    Returns:
+        A scalar; (rows,) for logits with rows.
+
+    Raises:
+        ShapeError: logits of another shape; a number of labels that does not fit.
+        IndexRangeError: a label outside its range.
+
+    Example:
+        >>> import autobatch as ab
+        >>> logits = ab.input([0.0, 1.0, 2.0])
+        >>> round(ab.cross_entropy(logits, 2).item(), 4)
+        0.4076
+        >>> ab.cross_entropy(logits, [2, 0]).value().round(4)
+        array([0.4076, 2.4076], dtype=float32)
+    """
+    if type(label) is int:
+        batch = _batch(logits)
+        return _cross_entropy.record((logits,), (0,), (label,) if batch == 1 else (label,) * batch)
+    if isinstance(label, (Expression, Param)):
+        return _cross_entropy_soft(logits, label)
+    array = np.asarray(label)
+    if array.dtype.kind == "f" and array.ndim:
+        return _cross_entropy_soft(logits, array)
+    if array.ndim == 0 and array.dtype.kind in "iu":
+        return cross_entropy(logits, int(array))
+    return _per_row(_cross_entropy, logits, _labels("cross_entropy", label), "cross_entropy", ())
+
+
+def hinge(scores: Like, label: int | Sequence[int], margin: float = 1.0) -> Expression:
+    """Sum over the wrong classes j of ``max(0, margin - scores[label] + scores[j])``.
+
+    Source: Weston and Watkins 1999, "Support vector machines for multi-class pattern
+    recognition".
+
+    Args:
+        scores: (classes,), with or without a manual minibatch; or (rows, classes).
+        label: an int, or a sequence of ints as in `cross_entropy`.
+        margin: at least 0. Default: 1.
+
+    Returns:
+        A scalar; (rows,) for scores with rows.
+
+    Raises:
+        ShapeError: scores of another shape; a number of labels that does not fit.
+        IndexRangeError: a label outside its range.
+        OperandError: a negative margin.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.hinge(ab.input([0.0, 1.0, 1.5]), 2).item()
+        0.5
+    """
+    if hasattr(label, "__index__") and np.ndim(label) == 0:
+        index = operator.index(label)
+        return _hinge.record((scores,), (0, float(margin)), (index,) * _batch(scores))
+    return _per_row(_hinge, scores, _labels("hinge", label), "hinge", (float(margin),))
+
+
+def binary_cross_entropy(x: Like, target: Like, from_logits: bool = False) -> Expression:
+    """``-sum(target * log(x) + (1 - target) * log(1 - x))``, in nats.
+
+    Args:
+        x: probabilities; with `from_logits`, any numbers, whose sigmoid is taken.
+        target: probabilities (most often 0 or 1), a shape that broadcasts with that of x.
+        from_logits: more exact than a `sigmoid` before. Default: False.
+
+    Returns:
+        A scalar: the sum over all elements.
+
+    Raises:
+        ShapeError: the shapes do not broadcast.
+
+    Example:
+        >>> import autobatch as ab
+        >>> round(ab.binary_cross_entropy(0.8, 1.0).item(), 4)
+        0.2231
+        >>> round(ab.binary_cross_entropy(2.0, 1.0, from_logits=True).item(), 4)
+        0.1269
+    """
+    form = _binary_cross_entropy_logits if from_logits else _binary_cross_entropy
+    loss = form(x, target)
+    return sum(loss) if loss.shape else loss
+
+
+# ---------------------------------------------------------------------- joining, shape
+
+
+def concat(xs: Iterable[Like], axis: int = 0) -> Expression:
+    """Joins expressions along an axis that they have.
+
+    Args:
+        xs: a list of operands whose shapes are equal except along the axis.
+        axis: negative ones count from the end. Default: 0.
+
+    Raises:
+        OperandError: an empty list, or no list.
+        ShapeError: shapes that do not fit, or no such axis.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.concat([ab.zeros(2), ab.ones(1)]).value()
+        array([0., 0., 1.], dtype=float32)
+    """
+    xs = _operands("concat", xs)
+    if axis:
+        shape = _shape(xs[0])
+        axis = _axis("concat", axis, len(shape), shape)
+    return _concat.record(tuple(xs), (axis,), ())
+
+
+def stack(xs: Iterable[Like], axis: int = 0) -> Expression:
+    """Joins expressions of one shape along a new axis.
+
+    Args:
+        xs: a list of operands of one shape.
+        axis: place of the new axis in the result; negative ones count from the end.
+            Default: 0.
+
+    Raises:
+        OperandError: an empty list, or no list.
+        ShapeError: shapes that differ, or no such axis.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.stack([ab.zeros(2), ab.ones(2)], axis=1).value()
+        array([[0., 1.],
+               [0., 1.]], dtype=float32)
+    """
+    xs = _operands("stack", xs)
+    if axis:
+        shape = _shape(xs[0])
+        axis = _axis("stack", axis, len(shape) + 1, shape)
+    return _stack.record(tuple(xs), (axis,), ())
+
+
+def split(x: Like, parts: int | Sequence[int], axis: int = 0) -> list[Expression]:
+    """Cuts an expression along an axis.
+
+    Along the first axis the parts are views and cost nothing.
+
+    Args:
+        x: at least one axis.
+        parts: the number of equal parts; or the positions at which to cut, as in
+            ``numpy.split``.
+        axis: negative ones count from the end. Default: 0.
+
+    Raises:
+        ShapeError: the axis does not divide into that many parts, or there is no such axis.
+
+    Example:
+        >>> import autobatch as ab
+        >>> a, b = ab.split(ab.input([1, 2, 3, 4]), 2)
+        >>> b.value()
+        array([3., 4.], dtype=float32)
+        >>> [part.shape for part in ab.split(ab.input([1, 2, 3, 4]), [1])]
+        [(1,), (3,)]
+    """
+    shape = _shape(x)
+    axis = _axis("split", axis, len(shape), shape)
+    length = shape[axis]
+    if isinstance(parts, (list, tuple, np.ndarray)):
+        cuts = [0, *_dims("split", list(parts)), length]
+    else:
+        (count,) = _dims("split", parts)
+        if count < 1 or length % count:
+            raise ShapeError(
+                f"split: expected a number of parts that divides the {length} entries of axis "
+                f"{axis} of shape {shape}, got {count}; cut at positions with a list of them"
+            )
+        step = length // count
+        if axis == 0:
+            rest = shape[1:]
+            size, batch = step * math.prod(rest), _batch(x)
+            attrs = (step, *rest)
+            return [_slice.record((x,), attrs, (start * size,) * batch) for start in range(count)]
+        cuts = list(range(0, length + 1, step)) if step else [0] * (count + 1)
+    before = (slice(None),) * axis
+    return [
+        _getitem(x, (*before, slice(start, stop)))
+        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
+    ]
+
+
+def reshape(x: Like, shape: int | Sequence[int]) -> Expression:
+    """The same elements, in row-major order, in another shape; a view.
+
+    Args:
+        x: any shape.
+        shape: an int or a sequence of ints; one may be -1 and is worked out.
+
+    Raises:
+        ShapeError: another number of elements.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.reshape(ab.zeros((2, 6)), (3, -1)).shape
+        (3, 4)
+    """
+    dims = _dims("reshape", shape)
+    if -1 in dims:
+        known = -math.prod(dims)
+        size = math.prod(_shape(x))
+        if known > 0 and size % known == 0:
+            at = dims.index(-1)
+            dims = (*dims[:at], size // known, *dims[at + 1 :])
+    return _reshape.record((x,), dims, ())
+
+
+# --------------------------------------------------------------------------- indexing
+
+
+def _getitem(x: Any, key: Any) -> Expression:
+    """``x[key]`` with NumPy's basic indexing: ints, slices, None and an ellipsis.
+
+    What is contiguous is a view whose place is data; the rest is copied. The copy begins at
+    a view too, so that the same pattern at another place has the same form.
+    """
+    batch = _batch(x)
+    if type(key) is int:
+        shape = x.shape
+        if not shape:
+            raise IndexRangeError("indexing: a scalar has no axes to index")
+        index = _index("indexing", key, shape[0])
+        return _pick.record((x,), (), (index,) * batch)
+    shape = _shape(x)
+    dims, strides, offset = _walk(shape, key if isinstance(key, tuple) else (key,))
+    sizes, steps = merge_axes(dims, strides)
+    if len(sizes) == 1 and (steps[0] == 1 or sizes[0] <= 1):
+        if dims == shape and isinstance(x, Expression):
+            return x
+        return _slice.record((x,), dims, (offset,) * batch)
+    reach = [(dim - 1) * stride for dim, stride in zip(dims, strides, strict=True)]
+    back = builtins.sum(r for r in reach if r < 0)
+    span = builtins.sum(builtins.abs(r) for r in reach) + 1
+    window = _slice.record((x,), (span,), (offset + back,) * batch)
+    return _strided.record((window,), (-back, *dims, *strides), ())
+
+
+def _walk(shape: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
+    """Shape, strides and offset (in elements) of ``x[key]`` inside a contiguous x."""
+    given = builtins.sum(1 for item in key if item is not None and item is not Ellipsis)
+    if builtins.sum(1 for item in key if item is Ellipsis) > 1:
+        raise IndexRangeError("indexing: expected at most one ellipsis (...)")
+    if given > len(shape):
+        raise IndexRangeError(
+            f"indexing: expected at most {len(shape)} indices for shape {shape}, got {given}"
+        )
+    if not any(item is Ellipsis for item in key):
+        key = (*key, Ellipsis)
+    own = contiguous_strides(shape)
+    dims: list[int] = []
+    strides: list[int] = []
+    offset = axis = 0
+    for item in key:
+        if item is None:
+            dims.append(1)
+            strides.append(0)
+        elif item is Ellipsis:
+            for _ in range(len(shape) - given):
+                dims.append(shape[axis])
+                strides.append(own[axis])
+                axis += 1
+        elif isinstance(item, slice):
+            try:
+                start, stop, step = item.indices(shape[axis])
+            except TypeError:
+                raise OperandError(f"indexing: expected ints in a slice, got {item}") from None
+            except ValueError:
+                raise OperandError("indexing: the step of a slice cannot be 0") from None
+            dims.append(len(range(start, stop, step)))
+            strides.append(step * own[axis])
+            offset += start * own[axis]
+            axis += 1
+        elif isinstance(item, (bool, np.bool_)) or not hasattr(item, "__index__"):
+            raise OperandError(
+                f"indexing: expected ints, slices, None or ..., got {type(item).__name__}; rows "
+                f"in any order are taken by ab.select_rows(x, ids)"
+            )
+        elif np.ndim(item):
+            raise OperandError(
+                "indexing: expected ints, slices, None or ..., got an array; rows in any order "
+                "are taken by ab.select_rows(x, ids)"
+            )
+        else:
+            offset += _index("indexing", item, shape[axis]) * own[axis]
+            axis += 1
+    if 0 in dims:
+        offset = 0
+    return tuple(dims), tuple(strides), offset
+
+
+def pick(x: Like, index: int | Sequence[int], axis: int = 0) -> Expression:
+    """The entry at `index` along an axis.
+
+    The index is data: picks of different entries batch together. Along the first axis, one
+    index is a view and costs nothing.
+
+    Args:
+        x: at least one axis.
+        index: an int; negative ones count from the end. A sequence of ints: one for every
+            element of the minibatch (an x without one is repeated).
+        axis: negative ones count from the end. Default: 0.
+
+    Returns:
+        The shape of x without the axis.
+
+    Raises:
+        IndexRangeError: an index outside its range.
+        ShapeError: no such axis, or a number of indices that is not the minibatch's.
+
+    Example:
+        >>> import autobatch as ab
+        >>> x = ab.input([1.0, 2.0, 3.0])
+        >>> ab.pick(x, -1).item()
+        3.0
+        >>> ab.pick(x, [0, 2]).value()
+        array([1., 3.], dtype=float32)
+    """
+    shape = _shape(x)
+    axis = _axis("pick", axis, len(shape), shape)
+    if hasattr(index, "__index__") and np.ndim(index) == 0:
+        place = _index("pick", index, shape[axis])
+        if axis == 0:
+            return _pick.record((x,), (), (place,) * _batch(x))
+        return _getitem(x, (*(slice(None),) * axis, place))
+    places = tuple(_index("pick", i, shape[axis]) for i in _labels("pick", index))
+    if axis:
+        x = transpose(x, (axis, *range(axis), *range(axis + 1, len(shape))))
+    return _pick_each.record((x,), (0 if len(places) == _batch(x) else len(places),), places)
+
+
+def select_rows(x: Like, ids: Sequence[int]) -> Expression:
+    """Entries of the first axis, in any order, any number of times.
+
+    The ids are data: selections of one length batch together.
+
+    Args:
+        x: (rows, ...).
+        ids: a sequence of ints; negative ones count from the end.
+
+    Returns:
+        (len(ids), ...).
+
+    Raises:
+        IndexRangeError: an id outside its range.
+        OperandError: an empty sequence, or not a sequence of ints.
+
+    Example:
+        >>> import autobatch as ab
+        >>> x = ab.input([[1, 2], [3, 4], [5, 6]])
+        >>> ab.select_rows(x, [2, 0]).value()
+        array([[5., 6.],
+               [1., 2.]], dtype=float32)
+    """
+    shape = _shape(x)
+    if not shape:
+        raise ShapeError("select_rows: expected an operand with at least one axis, got a scalar")
+    rows = tuple(_index("select_rows", i, shape[0]) for i in _labels("select_rows", ids))
+    return _select_rows.record((x,), (len(rows),), rows * _batch(x))
+
+
+def pick_batch_element(x: Like, index: int) -> Expression:
+    """One element of a manual minibatch, as an expression without one; a view.
+
+    Args:
+        x: any shape, any minibatch.
+        index: an int; negative ones count from the end.
+
+    Raises:
+        IndexRangeError: an index outside the minibatch.
+
+    Example:
+        >>> import autobatch as ab
+        >>> x = ab.input([[1, 2], [3, 4]], batched=True)
+        >>> ab.pick_batch_element(x, 1).value()
+        array([3., 4.], dtype=float32)
+    """
+    return _pick_batch_element.record((x,), (), (_index("pick_batch_element", index, _batch(x)),))
