@@ -1,0 +1,93 @@
+"""Every op has all that a declaration owes, or is listed here with the reason why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from samples import SAMPLES, Case
+
+from autobatch.errors import AutobatchError
+from autobatch.ops import REGISTRY, Op, Operand
+from autobatch.twin import TwinGraph
+
+OPS = list(REGISTRY.values())
+
+# Values that depend on no operand, or on none smoothly.
+NO_GRADIENT = {
+    "input": "a source",
+    "parameter": "a source",
+    "full": "has no operands",
+    "one_hot": "has no operands",
+    "argmax": "an index does not vary smoothly",
+    "stop_gradient": "that is what it is for",
+}
+# Sources exist before anything runs; `lookup` is tested where lookups are.
+NO_SAMPLES = {"input", "parameter", "lookup"}
+# Samples that run by formula: the sample's number, and why no kernel takes it.
+NO_KERNEL = {("matmul", 7): "two stacks of matrices that broadcast crosswise"}
+# Take operands of every shape: nothing can be wrong at the record.
+NO_ERRORS = {"input", "parameter", "lookup", "stop_gradient", "sum_batch", "mean_batch"}
+
+
+def form_of(case: Case):
+    operands = [
+        Operand(*about) for about in zip(case.shapes, case.batches, case.weights, strict=True)
+    ]
+    return case.declaration.rule(dict(case.attrs), operands)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_op_is_documented(op: Op) -> None:
+    assert op.doc.strip()
+    if op.public:
+        assert ">>>" in op.doc, "a public op shows an executed example"
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_op_has_samples(op: Op) -> None:
+    assert bool(op.samples) != (op.name in NO_SAMPLES)
+    for sample in op.samples:
+        assert set(sample.attrs) == {name for name, _ in op.attrs}
+        assert op.variadic or len(sample.shapes) == len(op.inputs)
+    if op.inputs and op.samples:
+        assert any(max(sample.batches, default=1) > 1 for sample in op.samples) or (
+            op.name == "lookup_batch"
+        ), "at least one sample with a manual minibatch"
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_op_has_a_formula_and_a_gradient(op: Op) -> None:
+    assert (op.forward is None) == (op.name in ("input", "parameter"))
+    assert (op.gradient is None) == (op.name in NO_GRADIENT)
+    if op.elementwise:
+        assert len(op.gradients) == len(op.inputs)
+        assert None not in op.gradients
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=str)
+def test_sample_has_a_kernel(case: Case) -> None:
+    form = form_of(case)
+    missing = form.kernel is None and form.view is None
+    assert missing == ((case.op, case.number) in NO_KERNEL)
+    if case.declaration.elementwise:
+        assert form.kernel == case.op
+    assert all(isinstance(p, int) for p in form.params)
+    assert all(case.weights[j] for j, same in enumerate(form.same) if same)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_op_has_error_samples(op: Op) -> None:
+    any_shape = op.elementwise and len(op.inputs) == 1
+    assert op.errors or any_shape or op.name in NO_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "attrs", "data", "text"),
+    [(op.name, *error) for op in OPS for error in op.errors],
+)
+def test_error_sample_raises(name, shapes, attrs, data, text) -> None:
+    graph = TwinGraph(sharing=False)
+    operands = [graph.input(np.ones(shape)) for shape in shapes]
+    with pytest.raises(AutobatchError) as caught:
+        graph.record(name, operands, attrs, data or ())
+    assert text in str(caught.value)
