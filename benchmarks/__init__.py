@@ -1,0 +1,1 @@
+"""``python -m benchmarks``: autobatch beside its rivals, in one run."""
