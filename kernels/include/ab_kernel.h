@@ -114,4 +114,11 @@ extern const ab_kernel_table ab_table_baseline_f32, ab_table_baseline_f64;
 extern const ab_kernel_table ab_table_avx2_f32, ab_table_avx2_f64;
 extern const ab_kernel_table ab_table_avx512_f32, ab_table_avx512_f64;
 
+/* The table of an instruction set, or of the best that this processor has (isa NULL), for
+ * numbers of 4 or 8 bytes. NULL: unknown, or the processor has it not. */
+const ab_kernel_table *ab_table_select(const char *isa, int itemsize);
+
+/* Place of a kernel in every table; -1 if there is none of that name. */
+int ab_kernel_index(const char *name);
+
 #endif

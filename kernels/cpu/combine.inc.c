@@ -1,0 +1,118 @@
+/* Reductions over a list of operands of one shape, and over a manual minibatch. */
+
+/* nary_sum: y = scale * (x_1 + ... + x_nin). p: [size, scale (bits)]. */
+static void
+nary_sum_forward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    const double scale = ab_double(call->p[1]);
+    for (int64_t i = 0; i < call->n; i++) {
+        real *const y = ROW(call->y, i);
+        if (size == 1) {
+            /* A sum of losses may have thousands of terms: double costs nothing here. */
+            double sum = 0;
+            for (int32_t j = 0; j < call->nin; j++)
+                sum += ROW(call->x[j], i)[0];
+            y[0] = (real)(scale * sum);
+            continue;
+        }
+        for (int64_t first = 0; first < size; first += TILE) {
+            const int64_t width = size - first < TILE ? size - first : TILE;
+            real sum[TILE] = {0};
+            for (int32_t j = 0; j < call->nin; j++)
+                row_add(width, sum, ROW(call->x[j], i) + first, 1);
+            for (int64_t k = 0; k < width; k++)
+                y[first + k] = (real)scale * sum[k];
+        }
+    }
+}
+
+static void
+nary_sum_backward(const ab_call *call)
+{
+    const real scale = (real)ab_double(call->p[1]);
+    for (int64_t i = 0; i < call->n; i++)
+        row_add(call->p[0], ROW(call->dx, i), ROW(call->dy, i), scale);
+}
+
+/* nary_max: y = the largest of x_1 ... x_nin; NaN where one is NaN. p: [size]. */
+static void
+nary_max_forward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    for (int64_t i = 0; i < call->n; i++) {
+        real *const restrict y = ROW(call->y, i);
+        row_copy(size, y, ROW(call->x[0], i));
+        for (int32_t j = 1; j < call->nin; j++) {
+            const real *const x = ROW(call->x[j], i);
+            for (int64_t k = 0; k < size; k++)
+                y[k] = ab_max(y[k], x[k]);
+        }
+    }
+}
+
+/* The gradient goes to the first operand that holds the maximum, or the first NaN. */
+static void
+nary_max_backward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    for (int64_t i = 0; i < call->n; i++) {
+        const real *const y = ROW(call->y, i);
+        const real *const dy = ROW(call->dy, i);
+        real *const restrict dx = ROW(call->dx, i);
+        for (int64_t first = 0; first < size; first += TILE) {
+            const int64_t width = size - first < TILE ? size - first : TILE;
+            real free[TILE]; /* 1 until an earlier operand has taken the gradient */
+            for (int64_t k = 0; k < width; k++)
+                free[k] = 1;
+            for (int32_t j = 0; j <= call->wrt; j++) {
+                const real *const x = ROW(call->x[j], i) + first;
+                for (int64_t k = 0; k < width; k++) {
+                    const int holds = (x[k] == y[first + k]) | (x[k] != x[k]);
+                    if (j == call->wrt)
+                        dx[first + k] += holds ? free[k] * dy[first + k] : 0;
+                    else
+                        free[k] = holds ? 0 : free[k];
+                }
+            }
+        }
+    }
+}
+
+/* batch_sum: y = scale * (sum over the minibatch of x); x has B rows for each row of y.
+ * p: [B, size, scale (bits)]. */
+static void
+batch_sum_forward(const ab_call *call)
+{
+    const int64_t batch = call->p[0], size = call->p[1];
+    const double scale = ab_double(call->p[2]);
+    for (int64_t i = 0; i < call->n; i++) {
+        real *const y = ROW(call->y, i);
+        if (size == 1) {
+            double sum = 0;
+            for (int64_t b = 0; b < batch; b++)
+                sum += ROW(call->x[0], i * batch + b)[0];
+            y[0] = (real)(scale * sum);
+            continue;
+        }
+        for (int64_t first = 0; first < size; first += TILE) {
+            const int64_t width = size - first < TILE ? size - first : TILE;
+            real sum[TILE] = {0};
+            for (int64_t b = 0; b < batch; b++)
+                row_add(width, sum, ROW(call->x[0], i * batch + b) + first, 1);
+            for (int64_t k = 0; k < width; k++)
+                y[first + k] = (real)scale * sum[k];
+        }
+    }
+}
+
+static void
+batch_sum_backward(const ab_call *call)
+{
+    const int64_t batch = call->p[0], size = call->p[1];
+    const real scale = (real)ab_double(call->p[2]);
+    for (int64_t i = 0; i < call->n; i++) {
+        for (int64_t b = 0; b < batch; b++)
+            row_add(size, ROW(call->dx, i * batch + b), ROW(call->dy, i), scale);
+    }
+}

@@ -1,0 +1,321 @@
+/* Reductions over one axis: x (outer, len, inner) -> y (outer, inner). p: [outer, len, inner].
+ *
+ * Where inner is 1 the axis is contiguous: a vectorised reduction. Otherwise the kernel
+ * walks along the axis and keeps up to TILE results, which lie side by side, at hand. */
+
+/* A block of results that lie side by side, and where they come from. */
+typedef struct reduce_block {
+    int64_t rows, outer, len, inner;
+    int64_t row;   /* of the call */
+    int64_t o;     /* outer index */
+    int64_t first; /* inner index of the first result */
+    int64_t width; /* results, at most TILE */
+    int64_t from;  /* place of their first number in x; numbers of an axis are `inner` apart */
+    int64_t to;    /* place of the first result in y */
+} reduce_block;
+
+ALWAYS_INLINE reduce_block
+reduce_start(const ab_call *call)
+{
+    const int64_t *const p = call->p;
+    const int empty = p[0] == 0 || p[2] == 0;
+    return (reduce_block){
+        .rows = empty ? 0 : call->n, .outer = p[0], .len = p[1], .inner = p[2], .first = -TILE};
+}
+
+/* Steps to the next block; 0 after the last. */
+ALWAYS_INLINE int
+reduce_next(reduce_block *b)
+{
+    b->first += TILE;
+    if (b->first >= b->inner) {
+        b->first = 0;
+        if (++b->o == b->outer) {
+            b->o = 0;
+            b->row++;
+        }
+    }
+    b->width = b->inner - b->first < TILE ? b->inner - b->first : TILE;
+    b->from = b->o * b->len * b->inner + b->first;
+    b->to = b->o * b->inner + b->first;
+    return b->row < b->rows;
+}
+
+static real
+reduce_row_sum(int64_t n, const real *x)
+{
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
+ALWAYS_INLINE void
+reduce_sum_scaled(const ab_call *call, const real scale)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        real *const y = ROW(call->y, b.row) + b.to;
+        if (b.inner == 1) {
+            y[0] = scale * reduce_row_sum(b.len, x);
+        } else {
+            real sum[TILE] = {0};
+            for (int64_t l = 0; l < b.len; l++)
+                row_add(b.width, sum, x + l * b.inner, 1);
+            for (int64_t k = 0; k < b.width; k++)
+                y[k] = scale * sum[k];
+        }
+    }
+}
+
+ALWAYS_INLINE void
+reduce_sum_scaled_backward(const ab_call *call, const real scale)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const dy = ROW(call->dy, b.row) + b.to;
+        real *const dx = ROW(call->dx, b.row) + b.from;
+        if (b.inner == 1) {
+            const real share = scale * dy[0];
+            for (int64_t l = 0; l < b.len; l++)
+                dx[l] += share;
+        } else {
+            for (int64_t l = 0; l < b.len; l++)
+                row_add(b.width, dx + l * b.inner, dy, scale);
+        }
+    }
+}
+
+static void
+reduce_sum_forward(const ab_call *call)
+{
+    reduce_sum_scaled(call, 1);
+}
+
+static void
+reduce_sum_backward(const ab_call *call)
+{
+    reduce_sum_scaled_backward(call, 1);
+}
+
+/* The mean of nothing is NaN, as in NumPy. */
+static void
+reduce_mean_forward(const ab_call *call)
+{
+    reduce_sum_scaled(call, 1 / (real)call->p[1]);
+}
+
+static void
+reduce_mean_backward(const ab_call *call)
+{
+    reduce_sum_scaled_backward(call, 1 / (real)call->p[1]);
+}
+
+/* ------------------------------------------------------------------ maximum and minimum */
+
+/* Place of the first extremum (sign 1: largest, -1: smallest) of n numbers `step` apart; the
+ * first NaN, if there is one. */
+ALWAYS_INLINE int64_t
+reduce_place(int64_t n, int64_t step, const real *x, const real sign)
+{
+    if (n == 0)
+        return 0;
+    real best = x[0];
+    int64_t place = 0;
+    for (int64_t l = 1; l < n && best == best; l++) {
+        const real here = x[l * step];
+        if (sign * here > sign * best || here != here) {
+            best = here;
+            place = l;
+        }
+    }
+    return place;
+}
+
+ALWAYS_INLINE void
+reduce_extremum(const ab_call *call, const real sign)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        real *const y = ROW(call->y, b.row) + b.to;
+        if (b.inner == 1) {
+            real best = -(real)INFINITY;
+            int nans = 0;
+#pragma omp simd reduction(max : best) reduction(| : nans)
+            for (int64_t l = 0; l < b.len; l++) {
+                const real here = sign * x[l];
+                best = here > best ? here : best;
+                nans |= here != here;
+            }
+            y[0] = nans ? (real)NAN : sign * best;
+        } else {
+            real best[TILE];
+            for (int64_t k = 0; k < b.width; k++)
+                best[k] = -(real)INFINITY;
+            for (int64_t l = 0; l < b.len; l++) {
+                for (int64_t k = 0; k < b.width; k++)
+                    best[k] = ab_max(best[k], sign * x[l * b.inner + k]);
+            }
+            for (int64_t k = 0; k < b.width; k++)
+                y[k] = sign * best[k];
+        }
+    }
+}
+
+/* The gradient goes to the first of equal extrema. */
+ALWAYS_INLINE void
+reduce_extremum_backward(const ab_call *call, const real sign)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        const real *const dy = ROW(call->dy, b.row) + b.to;
+        real *const dx = ROW(call->dx, b.row) + b.from;
+        for (int64_t k = 0; b.len > 0 && k < b.width; k++)
+            dx[reduce_place(b.len, b.inner, x + k, sign) * b.inner + k] += dy[k];
+    }
+}
+
+static void
+reduce_max_forward(const ab_call *call)
+{
+    reduce_extremum(call, 1);
+}
+
+static void
+reduce_max_backward(const ab_call *call)
+{
+    reduce_extremum_backward(call, 1);
+}
+
+static void
+reduce_min_forward(const ab_call *call)
+{
+    reduce_extremum(call, -1);
+}
+
+static void
+reduce_min_backward(const ab_call *call)
+{
+    reduce_extremum_backward(call, -1);
+}
+
+static void
+reduce_argmax_forward(const ab_call *call)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        real *const y = ROW(call->y, b.row) + b.to;
+        for (int64_t k = 0; k < b.width; k++)
+            y[k] = (real)reduce_place(b.len, b.inner, x + k, 1);
+    }
+}
+
+/* ---------------------------------------------------------------------- logsumexp, norm */
+
+/* For `width` neighbours at once: shift[k] and the sum of exp(x - shift[k]) along the axis. */
+static void
+tile_exp_sum(int64_t len, int64_t inner, int64_t width, const real *x, real *restrict shift,
+             real *restrict sum)
+{
+    for (int64_t k = 0; k < width; k++) {
+        shift[k] = -(real)INFINITY;
+        sum[k] = 0;
+    }
+    for (int64_t l = 0; l < len; l++) {
+        for (int64_t k = 0; k < width; k++)
+            shift[k] = x[l * inner + k] > shift[k] ? x[l * inner + k] : shift[k];
+    }
+    for (int64_t k = 0; k < width; k++)
+        shift[k] = exp_shift(shift[k]);
+    for (int64_t l = 0; l < len; l++) {
+#pragma omp simd
+        for (int64_t k = 0; k < width; k++)
+            sum[k] += ab_exp(x[l * inner + k] - shift[k]);
+    }
+}
+
+static void
+reduce_logsumexp_forward(const ab_call *call)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        real *const y = ROW(call->y, b.row) + b.to;
+        if (b.inner == 1) {
+            y[0] = row_logsumexp(b.len, x);
+        } else {
+            real shift[TILE];
+            real sum[TILE];
+            tile_exp_sum(b.len, b.inner, b.width, x, shift, sum);
+            for (int64_t k = 0; k < b.width; k++)
+                y[k] = shift[k] + ab_log(sum[k]);
+        }
+    }
+}
+
+static void
+reduce_logsumexp_backward(const ab_call *call)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        const real *const y = ROW(call->y, b.row) + b.to;
+        const real *const dy = ROW(call->dy, b.row) + b.to;
+        real *const dx = ROW(call->dx, b.row) + b.from;
+        if (b.inner == 1) {
+            const real shift = exp_shift(y[0]);
+            const real share = dy[0];
+#pragma omp simd
+            for (int64_t l = 0; l < b.len; l++)
+                dx[l] += share * ab_exp(x[l] - shift);
+        } else {
+            for (int64_t l = 0; l < b.len; l++) {
+#pragma omp simd
+                for (int64_t k = 0; k < b.width; k++)
+                    dx[l * b.inner + k] += dy[k] * ab_exp(x[l * b.inner + k] - exp_shift(y[k]));
+            }
+        }
+    }
+}
+
+/* Square root of the sum of squares. */
+static void
+reduce_norm_forward(const ab_call *call)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        real *const y = ROW(call->y, b.row) + b.to;
+        if (b.inner == 1) {
+            y[0] = ab_sqrt(row_dot(b.len, x, x));
+        } else {
+            real sum[TILE] = {0};
+            for (int64_t l = 0; l < b.len; l++) {
+                for (int64_t k = 0; k < b.width; k++)
+                    sum[k] += x[l * b.inner + k] * x[l * b.inner + k];
+            }
+            for (int64_t k = 0; k < b.width; k++)
+                y[k] = ab_sqrt(sum[k]);
+        }
+    }
+}
+
+/* dx = dy x / y; 0, a subgradient, where the norm is 0. */
+static void
+reduce_norm_backward(const ab_call *call)
+{
+    for (reduce_block b = reduce_start(call); reduce_next(&b);) {
+        const real *const x = ROW(call->x[0], b.row) + b.from;
+        const real *const y = ROW(call->y, b.row) + b.to;
+        const real *const dy = ROW(call->dy, b.row) + b.to;
+        real *const dx = ROW(call->dx, b.row) + b.from;
+        real share[TILE];
+        for (int64_t k = 0; k < b.width; k++)
+            share[k] = y[k] == 0 ? 0 : dy[k] / y[k];
+        if (b.inner == 1) {
+            row_add(b.len, dx, x, share[0]);
+        } else {
+            for (int64_t l = 0; l < b.len; l++) {
+                for (int64_t k = 0; k < b.width; k++)
+                    dx[l * b.inner + k] += share[k] * x[l * b.inner + k];
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+/* All kernels of one (instruction set, number type). The including file defines
+ *
+ *   AB_ISA           name of the instruction set, a string
+ *   AB_NAME(noun)    the noun with the suffix of this build
+ *   real, AB_F64     float and 0, or double and 1
+ *   AB_VECTOR_BYTES  bytes of a vector register
+ */
+#include "ab_kernel.h"
+#include "ab_update.h"
+#include "vmath.h"
+
+#include "rows.inc.c"
+#include "elementwise.inc.c"
+#include "reduce.inc.c"
+#include "softmax.inc.c"
+#include "loss.inc.c"
+#include "shape.inc.c"
+#include "combine.inc.c"
+#include "dropout.inc.c"
+#include "matrix.inc.c"
+#include "update.inc.c"
+#include "product.inc.c"
+
+/* The same order in every build: a kernel's place is its number. */
+static const ab_kernel AB_NAME(kernels)[] = {
+    AB_ELEMENTWISE_KERNELS
+    {"fill", fill_forward, NULL, NULL, NULL},
+    {"one_hot", one_hot_forward, NULL, NULL, NULL},
+    {"affine", affine_forward, affine_backward, affine_scratch, NULL},
+    {"matmul", matmul_forward, matmul_backward, matmul_scratch, NULL},
+    {"dot", dot_forward, dot_backward, NULL, NULL},
+    {"reduce_sum", reduce_sum_forward, reduce_sum_backward, NULL, NULL},
+    {"reduce_mean", reduce_mean_forward, reduce_mean_backward, NULL, NULL},
+    {"reduce_max", reduce_max_forward, reduce_max_backward, NULL, NULL},
+    {"reduce_min", reduce_min_forward, reduce_min_backward, NULL, NULL},
+    {"reduce_argmax", reduce_argmax_forward, NULL, NULL, NULL},
+    {"reduce_logsumexp", reduce_logsumexp_forward, reduce_logsumexp_backward, NULL, NULL},
+    {"reduce_norm", reduce_norm_forward, reduce_norm_backward, NULL, NULL},
+    {"softmax", softmax_forward, softmax_backward, NULL, NULL},
+    {"log_softmax", log_softmax_forward, log_softmax_backward, NULL, NULL},
+    {"cross_entropy", cross_entropy_forward, cross_entropy_backward, NULL, NULL},
+    {"cross_entropy_soft", cross_entropy_soft_forward, cross_entropy_soft_backward, NULL, NULL},
+    {"hinge", hinge_forward, hinge_backward, NULL, NULL},
+    {"squared_error", squared_error_forward, squared_error_backward, NULL, NULL},
+    {"nary_sum", nary_sum_forward, nary_sum_backward, NULL, NULL},
+    {"nary_max", nary_max_forward, nary_max_backward, NULL, NULL},
+    {"batch_sum", batch_sum_forward, batch_sum_backward, NULL, NULL},
+    {"concat", concat_forward, concat_backward, NULL, NULL},
+    {"copy", copy_forward, copy_backward, NULL, NULL},
+    {"copy_strided", copy_strided_forward, copy_strided_backward, NULL, NULL},
+    {"gather_rows", gather_rows_forward, gather_rows_backward, NULL, NULL},
+    {"dropout", dropout_forward, dropout_backward, NULL, NULL},
+};
+
+const ab_kernel_table AB_NAME(ab_table) = {
+    .isa = AB_ISA,
+    .itemsize = sizeof(real),
+    .count = sizeof AB_NAME(kernels) / sizeof AB_NAME(kernels)[0],
+    .kernels = AB_NAME(kernels),
+    .matrix = &AB_NAME(matrix_kernels),
+    .update = &AB_NAME(update_kernels),
+};
