@@ -43,7 +43,7 @@ class TwinParameter:
         self._grad: np.ndarray | None = None
         self.shape = data.shape
         self.trainable = trainable
-        self.version = 0
+        self._version = 0
 
     def _ensure_grad(self) -> np.ndarray:
         if self._grad is None:

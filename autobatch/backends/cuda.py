@@ -58,7 +58,7 @@ class CudaBackend(FormulaBackend):
 
     def parameter(self, parameter: Any, dtype: np.dtype) -> Any:
         version, copy = self._copies.get(parameter, (None, None))
-        if version != parameter.version or copy.dtype != dtype:
+        if version != parameter._version or copy.dtype != dtype:
             copy = self.xp.asarray(parameter._data, dtype).reshape(-1)
-            self._copies[parameter] = parameter.version, copy
+            self._copies[parameter] = parameter._version, copy
         return copy
