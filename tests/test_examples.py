@@ -573,13 +573,13 @@ def test_early_stopping(tmp_path: Path) -> None:
     text = "(1 (0 a) (0 b))\n"
     for split in ("train", "dev"):
         write(tmp_path / f"{split}.txt", 8 * text)
-    out = run("tree_lstm", "--data", tmp_path, "--dim", 4, "--epochs", 99, "--patience", 2,
-              "--learning-rate", 0.05, cwd=tmp_path).splitlines()  # fmt: skip
+    out = run("tree_lstm", "--data", tmp_path, "--dim", 4, "--epochs", 99, "--patience", 3,
+              "--batch-size", 1, "--learning-rate", 0.1, cwd=tmp_path).splitlines()  # fmt: skip
     assert "dev_accuracy 1.0000" in out[-1]
     match = re.search(r"epoch (\d+) of (\d+)", out[-1])
     assert match
     assert int(match[2]) == len(out) - 1 < 99
-    assert int(match[2]) == int(match[1]) + 2
+    assert int(match[2]) == int(match[1]) + 3
 
 
 def test_parser_writes_what_it_parsed(tmp_path: Path) -> None:
