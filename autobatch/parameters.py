@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from . import config
 from ._core import Param
 from .errors import OperandError, ShapeError
 from .initializers import Constant, FromArray, Glorot, Initializer, Uniform
+
+if TYPE_CHECKING:
+    from ._core import Expression
 
 Shape = tuple[int, ...]
 
@@ -333,6 +336,23 @@ class Lookup(_Stored):
     def _store(self, values: np.ndarray) -> None:
         super()._store(values)
         self._sparse = SparseGradient(values.shape[0], values.shape[1:], values.dtype)
+
+    def batch(self, ids: Sequence[int] | np.ndarray) -> Expression:
+        """Rows as a manual minibatch: one expression of shape `dim` and batch size ``len(ids)``.
+
+        Raises:
+            OperandError: `ids` is no list of integers, or empty.
+            IndexRangeError: there is no such row.
+
+        >>> import autobatch as ab
+        >>> table = ab.Lookup(init=[[1, 2], [3, 4], [5, 6]])
+        >>> rows = table.batch([2, 0, 2])
+        >>> rows.shape, rows.batch_size
+        ((2,), 3)
+        """
+        from .functions import _rows_of
+
+        return _rows_of(self, ids)
 
     def gradient(self) -> np.ndarray | None:
         """A dense copy of the gradient, shape ``(rows, *dim)``; None if there is none yet."""

@@ -1,0 +1,74 @@
+"""GRU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import functions as F
+from ..module import Module
+from .recurrent import HiddenState, Recurrent
+from .weights import bias, stacked
+
+
+class _GRULayer(Module):
+    """Weights of one layer; the gates lie in the order r, z, n."""
+
+    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+        self.weight_x = stacked(3, hidden_dim, input_dim)
+        self.weight_h = stacked(3, hidden_dim, hidden_dim)
+        self.bias_x = bias((3 * hidden_dim, 0.0))
+        self.bias_h = bias((3 * hidden_dim, 0.0))
+
+
+class GRU(Recurrent):
+    """Gated recurrent units (Cho et al. 2014), with the reset gate after the product.
+
+    ``r, z = sigmoid(W x + b + U h + d)``, ``n = tanh(W x + b + r * (U h + d))``, each with its
+    own W, b, U, d; ``h = n + z * (h - n)``. In this form, cuDNN's, all gates share one product
+    with ``h``, and the products with ``x`` wait for no state.
+
+    Args:
+        input_dim: size of an input vector.
+        hidden_dim: size of the hidden vector.
+        layers: how many layers lie one above the other; default 1.
+        dropout: rate of dropout between layers, in training only; default 0.
+        learned_start: whether the state before the first step is trained; default: zeros.
+
+    >>> import autobatch as ab
+    >>> gru = ab.GRU(3, 4, layers=2)
+    >>> [h.shape for h in gru([ab.zeros(3), ab.zeros(3)])]
+    [(4,), (4,)]
+    """
+
+    def _layer(self, input_dim: int) -> Module:
+        return _GRULayer(input_dim, self.hidden_dim)
+
+    def start(self, h: Any = None) -> HiddenState:
+        """The state before the first step.
+
+        Args:
+            h: a vector of shape (hidden_dim,), or with several layers a list of as many;
+                default: the trained ones or zeros.
+
+        Raises:
+            OperandError: there are not as many vectors as layers.
+        """
+        layers = tuple(self._starts(h, "h"))
+        return HiddenState(layers[-1], layers)
+
+    def step(self, x: Any, state: HiddenState | None = None) -> HiddenState:
+        """The state after reading `x`, a vector of `input_dim`; default state: the start."""
+        if state is None:
+            state = self.start()
+        after = []
+        for layer, h in zip(self.layers, state.layers):
+            if after:
+                x = self._between(x)
+            of_x = F.affine(layer.bias_x, layer.weight_x, x)
+            of_h = F.affine(layer.bias_h, layer.weight_h, h)
+            rx, zx, nx = F.split(of_x, 3)
+            rh, zh, nh = F.split(of_h, 3)
+            n = F.tanh(nx + F.sigmoid(rx + rh) * nh)
+            x = n + F.sigmoid(zx + zh) * (h - n)
+            after.append(x)
+        return HiddenState(x, tuple(after))

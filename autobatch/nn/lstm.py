@@ -1,0 +1,101 @@
+"""LSTM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import functions as F
+from ..initializers import Zeros
+from ..module import Module
+from ..parameters import Parameter
+from .recurrent import Recurrent
+from .weights import bias, stacked
+
+if TYPE_CHECKING:
+    from .._core import Expression
+
+
+class LSTMState(NamedTuple):
+    """The state of an LSTM after a step.
+
+    Attributes:
+        h: hidden vector of the top layer, the layer's output.
+        c: cell of the top layer.
+        layers: (hidden vector, cell) of each layer, the lowest first.
+    """
+
+    h: Expression
+    c: Expression
+    layers: tuple[tuple[Expression, Expression], ...]
+
+
+class _LSTMLayer(Module):
+    """Weights of one layer; the gates lie in the order i, f, o, g."""
+
+    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+        self.weight_x = stacked(4, hidden_dim, input_dim)
+        self.weight_h = stacked(4, hidden_dim, hidden_dim)
+        # A forget gate that begins open lets gradients through (Jozefowicz et al. 2015).
+        self.bias = bias((hidden_dim, 0.0), (hidden_dim, 1.0), (2 * hidden_dim, 0.0))
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; with forget gates, Gers et al.
+    2000), the gates of a layer in one product.
+
+    ``i, f, o = sigmoid(W x + U h + b)``, ``g = tanh(W x + U h + b)``, each with its own W, U, b;
+    ``c = f * c + i * g``, ``h = o * tanh(c)``. The forget gates' bias begins at 1.
+
+    Args:
+        input_dim: size of an input vector.
+        hidden_dim: size of hidden vector and cell.
+        layers: how many layers lie one above the other; default 1.
+        dropout: rate of dropout between layers, in training only; default 0.
+        learned_start: whether the state before the first step is trained; default: zeros.
+
+    >>> import autobatch as ab
+    >>> lstm = ab.LSTM(3, 4)
+    >>> outputs = lstm([ab.zeros(3), ab.zeros(3)])
+    >>> len(outputs), outputs[-1].shape
+    (2, (4,))
+    >>> state = lstm.step(ab.zeros(3), lstm.start())
+    >>> state.h.shape, state.c.shape
+    ((4,), (4,))
+    """
+
+    def _layer(self, input_dim: int) -> Module:
+        return _LSTMLayer(input_dim, self.hidden_dim)
+
+    def _first(self) -> Any:
+        return (super()._first(), Parameter(self.hidden_dim, init=Zeros()))
+
+    def start(self, h: Any = None, c: Any = None) -> LSTMState:
+        """The state before the first step.
+
+        Args:
+            h, c: vectors of shape (hidden_dim,), or with several layers a list of as many;
+                default: the trained ones or zeros.
+
+        Raises:
+            OperandError: there are not as many vectors as layers.
+        """
+        if self.first is not None:
+            h = [first[0] for first in self.first] if h is None else h
+            c = [first[1] for first in self.first] if c is None else c
+        layers = tuple(zip(self._starts(h, "h"), self._starts(c, "c")))
+        return LSTMState(*layers[-1], layers)
+
+    def step(self, x: Any, state: LSTMState | None = None) -> LSTMState:
+        """The state after reading `x`, a vector of `input_dim`; default state: the start."""
+        if state is None:
+            state = self.start()
+        after = []
+        for layer, (h, c) in zip(self.layers, state.layers):
+            if after:
+                x = self._between(x)
+            gates = F.affine(layer.bias, layer.weight_x, x, layer.weight_h, h)
+            i, f, o, g = F.split(gates, 4)
+            c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
+            x = F.sigmoid(o) * F.tanh(c)
+            after.append((x, c))
+        return LSTMState(x, c, tuple(after))
