@@ -246,11 +246,8 @@ def _labels(op: str, labels: Any) -> tuple[int, ...]:
     """A sequence of ints (or an integer array of one axis) as a tuple."""
     array = np.asarray(labels)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise OperandError(
-            f"{op}: expected an int or a sequence of ints, got "
-            f"{f'an array of {array.dtype}' if array.ndim else type(labels).__name__} of shape "
-            f"{array.shape}"
-        )
+        got = f"{array.dtype} of shape {array.shape}" if array.ndim else type(labels).__name__
+        raise OperandError(f"{op}: expected an int or a sequence of ints, got {got}")
     if not array.size:
         raise OperandError(f"{op}: expected at least one index, got an empty sequence")
     return tuple(array.tolist())
@@ -913,7 +910,7 @@ def cross_entropy(logits: Like, label: int | Sequence[int] | Like) -> Expression
     if isinstance(label, (Expression, Param)):
         return _cross_entropy_soft(logits, label)
     array = np.asarray(label)
-    if array.dtype.kind == "f" and array.ndim:
+    if array.dtype.kind == "f" and array.size and array.ndim:
         return _cross_entropy_soft(logits, array)
     if array.ndim == 0 and array.dtype.kind in "iu":
         return cross_entropy(logits, int(array))

@@ -106,6 +106,5 @@ declare(
             Sample(((5,),), {}, (0,)),
         ),
         errors=((((5,),), {}, (1,), "pick_batch_element"),),
-        public=False,
     )
 )

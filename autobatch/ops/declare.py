@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,6 +78,24 @@ class Form:
     batch_aware: bool = False
     block_gradient: bool = False
     flops: int = 0
+
+
+class BoundForm(NamedTuple):
+    """A form with all that was fixed when it was interned.
+
+    Attributes:
+        op, attrs, operands: what was asked.
+        form: what the rule answered.
+        shape, batch, size: of the result; size is that of one element of the minibatch.
+    """
+
+    op: Op
+    attrs: dict[str, Any]
+    operands: tuple[Operand, ...]
+    form: Form
+    shape: Shape
+    batch: int
+    size: int
 
 
 @dataclass
@@ -155,6 +173,9 @@ class Op:
         random: never shared; its data hold the seed and the node's serial number.
         source: the value exists before anything runs (inputs, parameters).
         integer: the result is an integer index, and `value()` returns integers.
+        table: operand 0 is a table of rows; each data word picks one, and gradients stay
+            with the rows.
+        reads_weights: the rule asks which operands are weights; forms differ by it.
         doc: the public docstring: shapes, defaults, errors, source, executed example.
         samples: cases for tests and benchmarks.
         errors: cases that must raise: (shapes, attrs, data, text in the message).
@@ -173,6 +194,8 @@ class Op:
     random: bool = False
     source: bool = False
     integer: bool = False
+    table: bool = False
+    reads_weights: bool = False
     doc: str = ""
     samples: tuple[Sample, ...] = ()
     errors: tuple[tuple[Any, ...], ...] = ()

@@ -137,6 +137,7 @@ declare(
         rule=_matmul_rule,
         forward=_matmul_forward,
         gradient=_matmul_gradient,
+        reads_weights=True,
         doc="""Matrix product, the operator ``@``, with NumPy's rules.
 
 Two vectors give their inner product; a matrix and a vector, in either order, a vector; two
@@ -206,6 +207,10 @@ def _pairs(
     if len(operands) < 2:
         raise OperandError(
             f"{op}: expected [bias,] W1, x1, W2, x2, ..., got {len(operands)} operands"
+        )
+    if len(operands) > 64:  # the most for which a form says whether they are the same
+        raise OperandError(
+            f"{op}: expected at most 64 operands, got {len(operands)}; add two results"
         )
     bias = operands[0] if len(operands) % 2 else None
     rest = operands[len(operands) % 2 :]
@@ -294,6 +299,7 @@ declare(
         rule=_affine_rule,
         forward=_affine_forward,
         gradient=_affine_gradient,
+        reads_weights=True,
         doc="bias + W1 @ x1 + W2 @ x2 + ... in one kernel; see ``autobatch.affine``.",
         samples=(
             Sample(((4,), (4, 3), (3,)), weights=(True, True, False)),
@@ -320,7 +326,6 @@ declare(
             (((4,), (4, 3), (3, 2)), {}, None, "affine: expected a bias of shape (4, 1)"),
             (((4, 3), (3,), (5, 2), (2,)), {}, None, "affine: expected all matrices"),
         ),
-        public=False,
     )
 )
 
@@ -381,6 +386,7 @@ declare(
         rule=_linear_rule,
         forward=_linear_forward,
         gradient=_linear_gradient,
+        reads_weights=True,
         doc="bias + x1 @ W1.T + x2 @ W2.T + ... in one kernel; see ``autobatch.linear``.",
         samples=(
             Sample(((4,), (4, 3), (5, 3)), weights=(True, True, False)),
@@ -396,7 +402,6 @@ declare(
             (((4,), (4, 3), (5, 4)), {}, None, "linear: expected x1 of shape (5, 3)"),
             (((3,), (4, 3), (5, 3)), {}, None, "linear: expected a bias of shape (4,)"),
         ),
-        public=False,
     )
 )
 
@@ -511,6 +516,5 @@ declare(
             (((3, 4),), {"axes": (0, 0)}, None, "transpose: expected axes to be a permutation"),
             (((3, 4),), {"axes": (0,)}, None, "transpose: expected axes to be a permutation"),
         ),
-        public=False,
     )
 )

@@ -87,7 +87,6 @@ declare(
             (((3,),), {"batch": 0}, (3,), "cross_entropy"),
             (((3,),), {"batch": 0}, (-1,), "cross_entropy"),
         ),
-        public=False,
     )
 )
 
@@ -191,7 +190,6 @@ declare(
             (((3,),), {"batch": 0, "margin": -1.0}, (0,), "hinge: expected a margin"),
             (((3,),), {"batch": 0, "margin": 1.0}, (3,), "hinge"),
         ),
-        public=False,
     )
 )
 

@@ -81,6 +81,5 @@ declare(
             (((3,),), {"rate": 1.0}, (0, 0), "dropout: expected a rate"),
             (((3,),), {"rate": -0.1}, (0, 0), "dropout: expected a rate"),
         ),
-        public=False,
     )
 )

@@ -121,7 +121,6 @@ def _reduction(
             doc=doc,
             samples=_samples(*ranges, empty=empty),
             errors=tuple(errors),
-            public=False,
         )
     )
 

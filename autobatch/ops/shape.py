@@ -90,7 +90,6 @@ declare(
             (((3,), (3,)), {"axis": 1}, None, "concat: expected an axis"),
             (((), ()), {"axis": 0}, None, "use ab.stack for scalars"),
         ),
-        public=False,
     )
 )
 
@@ -140,7 +139,6 @@ declare(
             (((3,), (4,)), {"axis": 0}, None, "stack: expected expressions of one shape"),
             (((3,), (3,)), {"axis": 2}, None, "stack: expected an axis"),
         ),
-        public=False,
     )
 )
 
@@ -178,7 +176,6 @@ declare(
             (((6,),), {"shape": (4,)}, None, "reshape: expected a shape with the 6 elements"),
             (((6,),), {"shape": (-1, -1)}, None, "reshape: expected a shape"),
         ),
-        public=False,
     )
 )
 
@@ -310,7 +307,6 @@ declare(
             (((3,),), {}, (3,), "pick"),
             (((3,),), {}, (-1,), "pick"),
         ),
-        public=False,
     )
 )
 
@@ -394,7 +390,6 @@ declare(
             (((),), {"count": 1}, (0,), "select_rows: expected an operand with at least one"),
             (((3, 2),), {"count": 2}, (0, 3), "select_rows"),
         ),
-        public=False,
     )
 )
 

@@ -63,7 +63,6 @@ def _along_axis(
                 (((3,),), {"axis": 1}, None, f"{name}: expected an axis"),
                 (((),), {"axis": 0}, None, f"{name}: expected an axis"),
             ),
-            public=False,
         )
     )
 

@@ -18,7 +18,6 @@ declare(
         attrs=(("batch", "int"), ("shape", "ints")),
         source=True,
         doc="An array from outside; see ``autobatch.input``.",
-        public=False,
     )
 )
 
@@ -69,6 +68,7 @@ declare(
         gradient=_lookup_gradient,
         data=("row",),
         source=True,
+        table=True,
         doc="A row of a table; see ``autobatch.Lookup``.",
         public=False,
     )
@@ -97,6 +97,7 @@ declare(
         gradient=_lookup_gradient,
         attrs=(("batch", "int"),),
         data=("row",),
+        table=True,
         doc="Rows of a table as a manual minibatch; see ``autobatch.Lookup.batch``.",
         samples=(
             Sample(((6, 3),), {"batch": 4}, (5, 0, 5, 2), weights=(True,)),
@@ -137,7 +138,6 @@ declare(
             Sample((), {"shape": (0,)}, (1.0,)),
         ),
         errors=(((), {"shape": (-1,)}, (0.0,), "full: expected sizes"),),
-        public=False,
     )
 )
 
@@ -173,6 +173,5 @@ declare(
             ((), {"batch": 0, "size": 0}, (0,), "one_hot: expected a size"),
             ((), {"batch": 0, "size": 3}, (3,), "one_hot"),
         ),
-        public=False,
     )
 )
