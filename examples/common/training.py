@@ -220,6 +220,7 @@ class Loop:
         if options.resume is not None:
             self.resume(Path(options.resume))
             progress = self.progress
+        first = progress.epoch
         if options.json is not None and options.resume is None:
             Path(options.json).write_text("")
         try:
@@ -227,24 +228,30 @@ class Loop:
         except ValueError:  # not the main thread: Ctrl-C is not ours to take
             previous = None
         try:
+            self.epochs()
+            self.restore_best()
+            if progress.epoch == first:  # nothing was trained: measure what there is
+                progress.best = self.evaluate()
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGINT, previous)
+        self.report(time.perf_counter() - started)
+        return progress.best
+
+    def epochs(self) -> None:
+        """Train until the last epoch, or until nothing is gained any more; save if cut off."""
+        options, progress = self.options, self.progress
+        try:
             while progress.epoch < options.epochs:
                 if progress.epoch - progress.best_epoch >= options.patience:
                     break
                 self.epoch()
-            if not progress.best:  # nothing was trained: measure what there is
-                progress.best = self.evaluate()
         except Stop:
             where = f"epoch {progress.epoch + 1}, step {progress.step}"
             if options.save is None:
                 raise Stop(f"interrupted in {where}; nothing saved, for want of --save") from None
             self.save(Path(options.save))
             raise Stop(f"interrupted in {where}; go on with --resume {options.save}") from None
-        finally:
-            if previous is not None:
-                signal.signal(signal.SIGINT, previous)
-        self.restore_best()
-        self.report(time.perf_counter() - started)
-        return progress.best
 
     def on_interrupt(self, number: int, frame: object) -> None:
         """Ctrl-C ends the run between two minibatches; a second one, at once."""
@@ -260,7 +267,7 @@ class Loop:
         try:
             for batch in batches[done:]:
                 if self.stopping:
-                    raise Stop
+                    raise Stop("interrupted")
                 yield batch
                 if progress is not None:
                     progress.update()
@@ -300,7 +307,7 @@ class Loop:
             progress.best, progress.best_epoch = metrics, number
             self.best_values = [parameter.value() for parameter in task.model.parameters()]
             if self.options.save is not None:
-                ab.save(best_path(self.options.save), task.model, metadata=self.metadata())
+                self.save(best_path(self.options.save))
         if self.options.save is not None:
             self.save(Path(self.options.save))
         line = {"epoch": number, "train_loss": train_loss, **metrics, "seconds": seconds,
@@ -353,8 +360,12 @@ class Loop:
                 flag = "--" + name.replace("_", "-") if hasattr(self.options, name) else name
                 raise UsageError(f"--resume {path}: saved with {flag} {settings.get(name)}, "
                                  f"which is {value} now")  # fmt: skip
-        best = best_path(path)
-        if progress.best_epoch and best.is_file():
+        if progress.best_epoch:
+            # A file of the best epoch itself, as FILE.best is, needs no other.
+            latest = progress.best_epoch == progress.epoch and not progress.step
+            best = path if latest else best_path(path)
+            if not best.is_file():
+                raise UsageError(f"--resume {path}: {best}, which belongs to it, is missing")
             ab.load(best, self.task.model)
             self.best_values = [parameter.value() for parameter in self.task.model.parameters()]
         ab.load(path, self.task.model, self.trainer)
