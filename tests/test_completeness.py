@@ -39,8 +39,14 @@ def form_of(case: Case):
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_op_is_documented(op: Op) -> None:
     assert op.doc.strip()
-    if op.public:
-        assert ">>>" in op.doc, "a public op shows an executed example"
+
+
+@pytest.mark.parametrize("name", [op.name for op in OPS if op.public])
+def test_public_op_has_a_function_with_an_example(name: str) -> None:
+    from autobatch import functions
+
+    assert name in functions.__all__
+    assert ">>>" in getattr(functions, name).__doc__
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
