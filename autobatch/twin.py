@@ -12,19 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import IndexRangeError, ShapeError
-from .ops.declare import REGISTRY, Form, Op, Operand, double_bits
-
-
-class BoundForm(NamedTuple):
-    """A form with all that was fixed when it was interned."""
-
-    op: Op
-    attrs: dict[str, Any]
-    operands: tuple[Operand, ...]
-    form: Form
-    shape: tuple[int, ...]
-    batch: int
-    size: int
+from .ops.declare import REGISTRY, BoundForm, Form, Op, Operand, double_bits
 
 
 class Batch(NamedTuple):
@@ -143,7 +131,10 @@ class TwinGraph:
         given = attrs or {}
         kinds = {"int": int, "float": float, "ints": lambda v: tuple(int(i) for i in v)}
         attrs = {name: kinds[kind](given[name]) for name, kind in op.attrs}
-        form = self._intern(op, attrs, tuple(self.operand(node) for node in operands), None)
+        inputs = tuple(self.operand(node) for node in operands)
+        if not op.reads_weights:
+            inputs = tuple(Operand(x.shape, x.batch) for x in inputs)
+        form = self._intern(op, attrs, inputs, None)
         bound = self.forms[form]
         row = words(op, data)
         if op.data and len(row) % bound.batch:
@@ -255,10 +246,12 @@ def schedule(graph: TwinGraph, wanted: Iterable[int], strategy: str) -> list[lis
     if strategy == "none":
         return [[node] for node in nodes]
     depth = depths(graph, nodes)
+    numbers: dict[int, int] = {}  # of profiles: in the order of their first needed nodes
+    profile = {node: numbers.setdefault(graph.profile[node], len(numbers)) for node in nodes}
     if strategy == "depth":
         levels: dict[tuple[int, int], list[int]] = {}
         for node in nodes:
-            levels.setdefault((depth[node], graph.profile[node]), []).append(node)
+            levels.setdefault((depth[node], profile[node]), []).append(node)
         return [levels[key] for key in sorted(levels)]
     assert strategy == "agenda", strategy
     remaining, batches = set(nodes), []
@@ -266,13 +259,12 @@ def schedule(graph: TwinGraph, wanted: Iterable[int], strategy: str) -> list[lis
         ready: dict[int, list[int]] = {}
         for node in sorted(remaining):
             if graph.dependencies(node).isdisjoint(remaining):
-                ready.setdefault(graph.profile[node], []).append(node)
-
+                ready.setdefault(profile[node], []).append(node)
         average: dict[int, float] = {}
-        for profile in ready:
-            of = [depth[node] for node in remaining if graph.profile[node] == profile]
-            average[profile] = sum(of) / len(of)
-        first = min(ready, key=lambda profile: (average[profile], profile))
+        for number in ready:
+            of = [depth[node] for node in remaining if profile[node] == number]
+            average[number] = sum(of) / len(of)
+        first = min(ready, key=lambda number: (average[number], number))
         batches.append(ready[first])
         remaining -= set(ready[first])
     return batches

@@ -259,7 +259,7 @@ class FormulaBackend:
             np.concatenate([np.zeros(0, np.int64), *(root[v].ravel() for v in nodes)])
         )
         for batch in batches:
-            if not _takes_rows(graph.forms[batch.form].op):
+            if not graph.forms[batch.form].op.table:
                 continue
             for node, table in zip(batch.nodes.tolist(), batch.operands[:, 0].tolist()):
                 held = graph.source(table) if root[table] == table else None
@@ -271,7 +271,7 @@ class FormulaBackend:
             held = graph.source(node)
             if not hasattr(held, "_data"):
                 load(node, held)
-            elif _takes_rows(graph.forms[graph.form_of[node]].op):
+            elif graph.forms[graph.form_of[node]].op.table:
                 state.tables[node] = held, graph.data(node)
                 load(node, held._data[graph.data(node)])
             else:
@@ -446,11 +446,6 @@ class _Way:
     def passes(self, view: int) -> bool:
         """Whether the gradient of a view with room of its own goes on."""
         return bool(self.wanted[self.out.anchor[view]]) and not self._blocks[view]
-
-
-def _takes_rows(op: Any) -> bool:
-    """Whether an op's first operand is a table of which its data words pick rows."""
-    return op.inputs[:1] == ("table",)
 
 
 def _is_same(bound: Any, j: int) -> bool:
