@@ -113,6 +113,8 @@ def _full_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     shape = attrs["shape"]
     if any(dim < 0 for dim in shape):
         raise ShapeError(f"full: expected sizes of at least 0, got shape {shape}")
+    if math.prod(shape) >= 1 << 48:
+        raise ShapeError(f"full: shape {shape} has more elements than an address space holds")
     return Form(shape, kernel="fill", params=(math.prod(shape),))
 
 
@@ -137,7 +139,10 @@ declare(
             Sample((), {"shape": (3, 4)}, (0.0,)),
             Sample((), {"shape": (0,)}, (1.0,)),
         ),
-        errors=(((), {"shape": (-1,)}, (0.0,), "full: expected sizes"),),
+        errors=(
+            ((), {"shape": (-1,)}, (0.0,), "full: expected sizes"),
+            ((), {"shape": (1 << 40, 1 << 40)}, (0.0,), "more elements than an address space"),
+        ),
     )
 )
 
