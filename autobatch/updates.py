@@ -133,9 +133,10 @@ def squared_norm(g: np.ndarray) -> float:
     25.0
     """
     flat, total = g.reshape(-1), 0.0
-    for start in range(0, flat.size, BLOCK):
-        block = flat[start : start + BLOCK].astype(np.float64)
-        total += float(block @ block)
+    with np.errstate(over="ignore"):  # the caller asks whether the sum is finite
+        for start in range(0, flat.size, BLOCK):
+            block = flat[start : start + BLOCK].astype(np.float64)
+            total += float(block @ block)
     return total
 
 

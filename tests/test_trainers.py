@@ -1,0 +1,470 @@
+"""Every trainer against its formula in plain Python, one number at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import autobatch as ab
+from autobatch import schedules, trainers, updates
+from autobatch.errors import ConfigurationError, GradientError
+from autobatch.parameters import Lookup, Parameter
+from autobatch.updates import Update
+
+
+class Number:
+    """One number of a parameter, and the formulas, written out for it alone."""
+
+    def __init__(self, w):
+        self.w, self.m, self.v = w, 0.0, 0.0
+
+    def SGD(self, g, t, lr):  # noqa: N802
+        self.w -= lr * g
+
+    def Momentum(self, g, t, lr, mu=0.9, nesterov=False):  # noqa: N802
+        self.m = mu * self.m + g
+        self.w -= lr * (g + mu * self.m if nesterov else self.m)
+
+    def Adagrad(self, g, t, lr, epsilon=1e-10):  # noqa: N802
+        self.v += g * g
+        self.w -= lr * g / (math.sqrt(self.v) + epsilon)
+
+    def RMSProp(self, g, t, lr, rho=0.9, epsilon=1e-8):  # noqa: N802
+        self.v = rho * self.v + (1 - rho) * g * g
+        self.w -= lr * g / (math.sqrt(self.v) + epsilon)
+
+    def Adam(self, g, t, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):  # noqa: N802
+        self.m = beta1 * self.m + (1 - beta1) * g
+        self.v = beta2 * self.v + (1 - beta2) * g * g
+        mean, square = self.m / (1 - beta1**t), self.v / (1 - beta2**t)
+        self.w -= lr * mean / (math.sqrt(square) + epsilon)
+
+    def AdamW(self, g, t, lr, weight_decay=0.01, **settings):  # noqa: N802
+        self.w -= lr * weight_decay * self.w
+        self.Adam(g, t, lr, **settings)
+
+
+CASES = [
+    ("SGD", {}, {}),
+    ("Momentum", {}, {}),
+    ("Momentum", {"momentum": 0.5, "nesterov": True}, {"mu": 0.5, "nesterov": True}),
+    ("Adagrad", {}, {}),
+    ("Adagrad", {"epsilon": 0.1}, {"epsilon": 0.1}),
+    ("RMSProp", {}, {}),
+    ("RMSProp", {"rho": 0.5, "epsilon": 0.1}, {"rho": 0.5, "epsilon": 0.1}),
+    ("Adam", {}, {}),
+    ("Adam", *[{"beta1": 0.5, "beta2": 0.9, "epsilon": 0.1}] * 2),
+    ("AdamW", {}, {}),
+    ("AdamW", *[{"weight_decay": 0.5}] * 2),
+]
+KINDS = [getattr(trainers, name) for name in ("SGD", "Momentum", "Adagrad", "RMSProp", "Adam")]
+KINDS.append(trainers.AdamW)
+
+
+def tolerance(dtype):
+    return {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-14}
+
+
+@pytest.mark.parametrize(("kind", "settings", "formula"), CASES)
+def test_ten_dense_updates(kind, settings, formula, dtype, rng):
+    parameter = Parameter((3, 5))
+    trainer = getattr(trainers, kind)(parameter, learning_rate=0.05, **settings)
+    numbers = [Number(float(w)) for w in parameter.value().flat]
+    for step in range(1, 11):
+        gradient = rng.normal(size=(3, 5)).astype(dtype)
+        parameter._ensure_grad()[...] += gradient
+        trainer.update()
+        for number, g in zip(numbers, gradient.flat):
+            getattr(number, kind)(float(g), step, 0.05, **formula)
+        expected = np.reshape([number.w for number in numbers], (3, 5))
+        np.testing.assert_allclose(parameter.value(), expected, **tolerance(dtype))
+        assert parameter.gradient() is None
+    assert trainer.step == 10
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize(("kind", "settings", "formula"), CASES)
+def test_ten_updates_of_a_lookup(kind, settings, formula, sparse, dtype, rng):
+    table = Lookup(6, 4)
+    trainer = getattr(trainers, kind)(table, learning_rate=0.05, sparse=sparse, **settings)
+    numbers = [[Number(float(w)) for w in row] for row in table.value()]
+    for step in range(1, 11):
+        rows = rng.integers(0, 5, size=3)  # with repetitions; row 5 is never used
+        gradients = rng.normal(size=(3, 4)).astype(dtype)
+        table._sparse.add(rows, gradients)
+        total = table.gradient()
+        trainer.update()
+        for i, row in enumerate(numbers):
+            if sparse and i not in rows:
+                continue
+            for number, g in zip(row, total[i]):
+                getattr(number, kind)(float(g), step, 0.05, **formula)
+        expected = [[number.w for number in row] for row in numbers]
+        np.testing.assert_allclose(table.value(), expected, **tolerance(dtype))
+        assert table.gradient() is None
+        assert table._sparse.count == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unused_rows_and_their_state_stay_as_they_are(kind, rng):
+    table = Lookup(100, 4)
+    trainer = kind(table)
+    for rows in ([1, 2], [2, 50]):
+        before = table.value()
+        state = trainer.state_dict()["state"]
+        table._sparse.add(rows, rng.normal(size=(2, 4)))
+        trainer.update()
+        others = np.setdiff1d(np.arange(100), rows)
+        assert np.array_equal(table.value()[others], before[others])
+        assert (table.value()[rows] != before[rows]).any(axis=1).all()
+        for which, arrays in trainer.state_dict()["state"].items():
+            for name, array in arrays.items():
+                old = state[which].get(name, np.zeros_like(array))
+                assert np.array_equal(array[others], old[others])
+
+
+def test_a_dense_gradient_of_a_lookup_joins_the_rows():
+    table = Lookup(init=np.zeros((3, 2)))
+    table._sparse.add([1], np.ones((1, 2)))
+    table._ensure_grad()[...] += 1
+    ab.SGD(table, learning_rate=1.0).update()
+    assert table.value().tolist() == [[-1, -1], [-2, -2], [-1, -1]]
+
+
+def test_a_parameter_without_a_gradient_is_left_alone():
+    used, unused = Parameter(3), Parameter(3)
+    trainer = ab.AdamW([used, unused])
+    before = unused.value()
+    for _ in range(3):
+        used._ensure_grad()[...] = 1
+        trainer.update()
+    assert np.array_equal(unused.value(), before)
+    assert list(trainer.state_dict()["state"]["m"]) == ["0"]
+
+
+def test_an_untrained_parameter_is_left_alone_and_does_not_count():
+    free, frozen = Parameter(init=[1.0]), Parameter(init=[1.0])
+    frozen.trainable = False
+    trainer = ab.SGD([free, frozen], learning_rate=1.0)
+    free._ensure_grad()[...] = 3
+    frozen._ensure_grad()[...] = 4
+    trainer.update()
+    assert trainer.gradient_norm == 3
+    assert frozen.value() == 1
+    assert frozen.gradient() is None
+
+
+def test_changed_parameters_and_only_these_are_touched(monkeypatch):
+    a, b, table = Parameter(1), Parameter(1), Lookup(3, 1)
+    touched = []
+    for kind in (Parameter, Lookup):
+        monkeypatch.setattr(kind, "_touch", lambda self: touched.append(self), raising=False)
+    a._ensure_grad()
+    table._sparse.add([0], np.ones((1, 1)))
+    ab.SGD([a, b, table]).update()
+    assert touched == [a, table]
+
+
+# ---- clipping
+
+
+def two(dense, sparse):
+    """A parameter and a lookup with these gradients."""
+    parameter, table = Parameter(init=np.zeros(len(dense))), Lookup(init=np.zeros((4, 2)))
+    parameter._ensure_grad()[...] = dense
+    table._sparse.add(np.arange(len(sparse)) + 1, np.reshape(sparse, (-1, 2)))
+    return parameter, table
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_clipping_by_the_norm_of_everything(sparse, dtype):
+    parameter, table = two([2.0, -4.0], [[4.0, 0.0]])
+    trainer = ab.SGD([parameter, table], learning_rate=1.0, clip_norm=3.0, sparse=sparse)
+    trainer.update()
+    assert trainer.gradient_norm == pytest.approx(6.0)
+    assert np.allclose(parameter.value(), [-1, 2])
+    assert np.allclose(table.value(), [[0, 0], [-2, 0], [0, 0], [0, 0]])
+
+
+def test_a_small_gradient_is_not_scaled(dtype):
+    parameter, table = two([0.1, 0.2], [[0.2, 0.0]])
+    ab.SGD([parameter, table], learning_rate=1.0, clip_norm=3.0).update()
+    assert np.array_equal(parameter.value(), -np.array([0.1, 0.2], dtype))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_clipping_by_value(sparse, dtype):
+    parameter, table = two([2.0, -4.0], [[0.25, -9.0]])
+    trainer = ab.SGD([parameter, table], learning_rate=1.0, clip_value=0.5, sparse=sparse)
+    trainer.update()
+    assert trainer.gradient_norm == pytest.approx(math.sqrt(4 + 16 + 0.25**2 + 81))
+    assert parameter.value().tolist() == [-0.5, 0.5]
+    assert table.value()[1].tolist() == [-0.25, 0.5]
+
+
+def test_clipping_by_value_and_then_by_norm():
+    parameter, table = two([2.0, -4.0], [])
+    trainer = ab.SGD([parameter, table], learning_rate=1.0, clip_value=1.0, clip_norm=0.5)
+    trainer.update()
+    assert trainer.gradient_norm == pytest.approx(math.sqrt(20))
+    assert np.allclose(parameter.value(), [-0.5 / math.sqrt(2), 0.5 / math.sqrt(2)])
+
+
+@pytest.mark.parametrize(("dtype", "big"), [("float32", 3e38), ("float64", 1e308)])
+def test_squares_that_overflow_are_not_an_error(dtype, big):
+    parameter = Parameter(init=[0.0, 0.0, 0.0])
+    parameter._ensure_grad()[...] = [big, -big, 0]
+    trainer = ab.SGD(parameter, learning_rate=1.0, clip_norm=1.0)
+    trainer.update()
+    assert trainer.gradient_norm == pytest.approx(big * math.sqrt(2), rel=1e-6)
+    assert np.allclose(parameter.value(), [-1 / math.sqrt(2), 1 / math.sqrt(2), 0])
+
+
+# ---- gradients that cannot be applied
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_that_is_not_finite_changes_nothing(kind, bad):
+    first, second = Parameter(3), Parameter((2, 2))
+    trainer = kind({"first": first, "second": second}, clip_norm=1.0, clip_value=1.0)
+    for parameter in (first, second):
+        parameter._ensure_grad()[...] = 1
+    trainer.update()
+    before = trainer.state_dict(), first.value(), second.value()
+    first._ensure_grad()[...] = 1
+    second._ensure_grad()[1, 0] = bad
+    with pytest.raises(GradientError, match=r"'second' is not finite: 1 of 4 .*\(1, 0\)"):
+        trainer.update()
+    after = trainer.state_dict(), first.value(), second.value()
+    np.testing.assert_equal(after, before)
+    assert first.gradient() is None
+    assert second.gradient() is None
+    assert math.isnan(trainer.gradient_norm)
+    first._ensure_grad()[...] = 1
+    trainer.update()
+    assert trainer.step == 2
+
+
+def test_a_row_that_is_not_finite_is_named():
+    table = Lookup(10, 2)
+    table._sparse.add([3, 7], np.array([[1, 1], [1, math.nan]]))
+    before = table.value()
+    with pytest.raises(GradientError, match=r"'words'.* 1 of 4 numbers, .* index \(7, 1\)"):
+        ab.Adam({"words": table}).update()
+    assert np.array_equal(table.value(), before)
+    assert table.gradient() is None
+
+
+def test_an_update_without_a_gradient_is_an_error():
+    trainer = ab.SGD(Parameter(2))
+    with pytest.raises(GradientError, match=r"call loss\.backward\(\) first"):
+        trainer.update()
+    assert trainer.step == 0
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", [ab.Module(), [], {}])
+def test_a_model_without_parameters_is_an_error(kind, model):
+    with pytest.raises(ConfigurationError, match="no parameters to train"):
+        kind(model)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("SGD", {"learning_rate": -1}),
+        ("SGD", {"learning_rate": math.nan}),
+        ("SGD", {"learning_rate": math.inf}),
+        ("SGD", {"clip_norm": 0}),
+        ("SGD", {"clip_value": -1}),
+        ("SGD", {"clip_norm": math.nan}),
+        ("SGD", {"schedule": 3}),
+        ("Momentum", {"momentum": 1}),
+        ("RMSProp", {"rho": -0.1}),
+        ("Adagrad", {"epsilon": 0}),
+        ("Adam", {"beta1": 1.0}),
+        ("Adam", {"beta2": 1.5}),
+        ("AdamW", {"weight_decay": -1}),
+    ],
+)
+def test_settings_out_of_range_are_named(kind, settings):
+    name = next(iter(settings))
+    with pytest.raises(ConfigurationError, match=f"{kind}: {name}"):
+        getattr(trainers, kind)(Parameter(2), **settings)
+
+
+def test_the_learning_rate_can_be_assigned_and_scheduled():
+    parameter = Parameter(init=[0.0])
+    trainer = ab.SGD(parameter, learning_rate=1.0, schedule=lambda step: [1, 0.5, 0][step])
+    values = []
+    for _ in range(3):
+        parameter._ensure_grad()[...] = 1
+        trainer.update()
+        values.append(float(parameter.value()[0]))
+    assert values == [-1, -1.5, -1.5]
+    trainer.schedule = None
+    trainer.learning_rate = 2.0
+    assert trainer.rate == 2.0
+    trainer.schedule = lambda step: math.nan
+    parameter._ensure_grad()[...] = 1
+    with pytest.raises(ConfigurationError, match="learning rate of update 3 is nan"):
+        trainer.update()
+    assert parameter.value() == -1.5
+
+
+def test_state_goes_from_trainer_to_trainer():
+    parameters = [Parameter((2, 3)), Lookup(4, 2)]
+    first = ab.Adam(parameters, learning_rate=0.5, clip_norm=2.0)
+    for _ in range(2):
+        parameters[0]._ensure_grad()[...] = 1
+        parameters[1]._sparse.add([1], np.ones((1, 2)))
+        first.update()
+    second = ab.Adam(parameters)
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_equal(second.state_dict(), first.state_dict())
+    assert (second.step, second.learning_rate, second.clip_norm) == (2, 0.5, 2.0)
+    # Neither shares memory with the other.
+    parameters[0]._ensure_grad()[...] = 1
+    before = first.state_dict()
+    second.update()
+    np.testing.assert_equal(first.state_dict(), before)
+
+
+def changed(given, **parts):
+    return {**given, **parts}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda state: 3, "not the state of a trainer"),
+        (lambda state: {}, "not the state of a trainer"),
+        (lambda state: changed(state, kind="SGD"), "expected the state of Adam, got that of SGD"),
+        (lambda state: changed(state, step=-1), "step"),
+        (lambda state: changed(state, step="1"), "step"),
+        (lambda state: changed(state, settings={}), "expected the settings"),
+        (
+            lambda state: changed(state, settings=changed(state["settings"], beta1="x")),
+            "setting beta1",
+        ),
+        (lambda state: changed(state, state={}), "expected the states"),
+        (
+            lambda state: changed(state, state={"m": {"other": np.zeros(3)}, "v": {}}),
+            "parameter 'other'",
+        ),
+        (
+            lambda state: changed(state, state={"m": {"w": np.zeros(3, "f4")}, "v": {}}),
+            r"float32 of shape \(2,\), got float32 of \(3,\)",
+        ),
+        (
+            lambda state: changed(state, state={"m": {"w": np.zeros(2, "f8")}, "v": {}}),
+            "got float64",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(wrong, text):
+    parameter = Parameter(2)
+    trainer = ab.Adam({"w": parameter})
+    parameter._ensure_grad()[...] = 1
+    trainer.update()
+    before = trainer.state_dict()
+    with pytest.raises(ConfigurationError, match=text):
+        trainer.load_state_dict(wrong(trainer.state_dict()))
+    np.testing.assert_equal(trainer.state_dict(), before)
+
+
+# ---- the compiled rules, where there are any, against NumPy's
+
+
+def compiled(itemsize):
+    rules = trainers._rules(itemsize)
+    if rules is updates:
+        pytest.skip("no compiled update kernels")
+    return rules
+
+
+RULES = {
+    "sgd": (0.1,),
+    "momentum": (0.1, 0.9, False),
+    "adagrad": (0.1, 1e-10),
+    "rmsprop": (0.1, 0.9, 1e-8),
+    "adam": (0.1, 1.5, 0.9, 0.99, 1e-8),
+    "adamw": (0.1, 1.5, 0.9, 0.99, 1e-8, 0.01),
+}
+
+
+@pytest.mark.parametrize("rows", [None, [5, 0, 63]])
+@pytest.mark.parametrize("rule", [*RULES, "nesterov"])
+@pytest.mark.parametrize("factor", [1.0, 0.25])
+def test_compiled_rules_equal_their_twins(rule, rows, factor, dtype, rng):
+    kernels = compiled(np.dtype(dtype).itemsize)
+    shape, state = (64, 37), rng.normal(size=(3, 64, 37)).astype(dtype)
+    state[2] = np.abs(state[2])
+    g = rng.normal(size=shape if rows is None else (len(rows), 37)).astype(dtype)
+    arguments = (0.1, 0.9, True) if rule == "nesterov" else RULES[rule]
+    name = "momentum" if rule == "nesterov" else rule
+    results = []
+    for rules in (kernels, updates):
+        w, m, v = (array.copy() for array in state)
+        index = None if rows is None else np.array(rows, np.int64)
+        getattr(rules, name)(Update(w, g.copy(), m, v, index, factor), *arguments)
+        results.append((w, m, v))
+    for mine, twin in zip(*results):
+        np.testing.assert_allclose(mine, twin, **tolerance(dtype))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 64, 10_001])
+def test_compiled_norm_and_clip_equal_their_twins(count, dtype, rng):
+    kernels = compiled(np.dtype(dtype).itemsize)
+    g = rng.normal(size=count).astype(dtype)
+    assert kernels.squared_norm(g) == pytest.approx(updates.squared_norm(g), rel=1e-12)
+    mine, twin = g.copy(), g.copy()
+    kernels.clip(mine, -0.5, 0.5)
+    updates.clip(twin, -0.5, 0.5)
+    assert np.array_equal(mine, twin)
+    if count:
+        g[count // 2] = math.nan
+        assert not math.isfinite(kernels.squared_norm(g))
+
+
+# ---- schedules
+
+
+def test_schedules_are_their_formulas():
+    steps = range(0, 60, 7)
+    assert [schedules.ConstantRate(0.5)(s) for s in steps] == [0.5 for _ in steps]
+    assert [schedules.Step(20, 0.5)(s) for s in steps] == [0.5 ** (s // 20) for s in steps]
+    assert [schedules.Exponential(0.9)(s) for s in steps] == [0.9**s for s in steps]
+    root = [math.sqrt(10 / max(s, 10)) for s in steps]
+    assert [schedules.InverseSqrt(10)(s) for s in steps] == root
+    wave = [0.1 + 0.9 * (1 + math.cos(math.pi * min(s / 40, 1))) / 2 for s in steps]
+    assert np.allclose([schedules.Cosine(40, 0.1)(s) for s in steps], wave)
+
+
+def test_warmup_leads_into_another_schedule():
+    schedule = schedules.Warmup(4, schedules.Cosine(10))
+    assert [schedule(s) for s in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert schedule(14) == pytest.approx(0)
+    assert schedules.Warmup(4)(100) == 1.0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: schedules.Step(0),
+        lambda: schedules.Step(2.5),
+        lambda: schedules.Exponential(-1),
+        lambda: schedules.Cosine(10, math.nan),
+        lambda: schedules.Warmup(-3),
+        lambda: schedules.InverseSqrt(0),
+    ],
+)
+def test_schedules_refuse(make):
+    with pytest.raises(ConfigurationError):
+        make()
