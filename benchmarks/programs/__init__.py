@@ -1,0 +1,1 @@
+"""The programs in autobatch. Those of the rivals, ``benchmarks.rivals``, are their twins."""

@@ -1,0 +1,54 @@
+"""A stack-LSTM parser (Dyer et al. 2015) following gold actions.
+
+The stack of states is a list of the LSTM's states: popping is dropping the last one. A reduction
+joins the two topmost words into one vector, which is pushed in their place.
+"""
+
+import autobatch as ab
+
+
+class Parser(ab.Module):
+    def __init__(self, sample, dim):
+        self.words = ab.Lookup(sample.words, dim)
+        self.labels = ab.Lookup(sample.classes, dim)
+        self.stack = ab.LSTM(dim, dim)
+        self.buffer = ab.LSTM(dim, dim)
+        self.bottom = ab.Parameter(dim, init=ab.Uniform(0.1))
+        self.end = ab.Parameter(dim, init=ab.Uniform(0.1))
+        self.join = ab.Linear(3 * dim, dim)
+        self.hidden = ab.Linear(2 * dim, dim)
+        self.action = ab.Linear(dim, sample.classes)
+
+    def compose(self, head, dependent, action):
+        return ab.tanh(self.join(ab.concat([head, dependent, self.labels[action]])))
+
+    def score(self, stack, buffer):
+        return self.action(ab.relu(self.hidden(ab.concat([stack, buffer]))))
+
+    def sentence(self, parse, losses):
+        words = [self.words[word] for word in parse.words]
+        buffer = [self.buffer.step(self.end)]
+        for word in reversed(words):
+            buffer.append(self.buffer.step(word, buffer[-1]))
+        words.reverse()
+        vectors = [self.bottom]
+        stack = [self.stack.step(self.bottom)]
+        for action in parse.actions:
+            scores = self.score(stack[-1].h, buffer[-1].h)
+            losses.append(ab.cross_entropy(scores, action))
+            if action == 0:
+                buffer.pop()
+                vector = words.pop()
+            else:
+                top, below = vectors.pop(), vectors.pop()
+                stack.pop(), stack.pop()
+                head, dependent = (top, below) if action % 2 else (below, top)
+                vector = self.compose(head, dependent, action)
+            vectors.append(vector)
+            stack.append(self.stack.step(vector, stack[-1]))
+
+    def loss(self, minibatch):
+        losses = []
+        for parse in minibatch:
+            self.sentence(parse, losses)
+        return ab.sum(losses) * (1.0 / len(minibatch))

@@ -1,0 +1,111 @@
+"""Tree-LSTM (Tai et al. 2015), a loss at every node."""
+
+import autobatch as ab
+
+
+class Plain(ab.Module):
+    """One product per gate, written with plain operators."""
+
+    def __init__(self, sample, dim):
+        self.embed = ab.Lookup(sample.words, dim)
+        self.Wi, self.Wo, self.Wu = (ab.Parameter((dim, dim)) for _ in range(3))
+        self.Ui, self.Uo, self.Uu = (ab.Parameter((dim, 2 * dim)) for _ in range(3))
+        self.Ul, self.Ur = (ab.Parameter((dim, dim)) for _ in range(2))
+        self.bi, self.bo, self.bu, self.bf = (ab.Parameter(init=zeros(dim)) for _ in range(4))
+        self.V = ab.Parameter((sample.classes, dim))
+        self.bv = ab.Parameter(init=zeros(sample.classes))
+
+    def leaf(self, x):
+        i = ab.sigmoid(self.Wi @ x + self.bi)
+        o = ab.sigmoid(self.Wo @ x + self.bo)
+        u = ab.tanh(self.Wu @ x + self.bu)
+        c = i * u
+        return o * ab.tanh(c), c
+
+    def join(self, hl, cl, hr, cr):
+        h = ab.concat([hl, hr])
+        i = ab.sigmoid(self.Ui @ h + self.bi)
+        o = ab.sigmoid(self.Uo @ h + self.bo)
+        fl = ab.sigmoid(self.Ul @ hl + self.bf)
+        fr = ab.sigmoid(self.Ur @ hr + self.bf)
+        u = ab.tanh(self.Uu @ h + self.bu)
+        c = i * u + fl * cl + fr * cr
+        return o * ab.tanh(c), c
+
+    def score(self, h):
+        return self.V @ h + self.bv
+
+    def node(self, tree, losses):
+        if tree.left is None:
+            h, c = self.leaf(self.embed[tree.word])
+        else:
+            hl, cl = self.node(tree.left, losses)
+            hr, cr = self.node(tree.right, losses)
+            h, c = self.join(hl, cl, hr, cr)
+        losses.append(ab.cross_entropy(self.score(h), tree.label))
+        return h, c
+
+    def loss(self, minibatch):
+        losses = []
+        for tree in minibatch:
+            self.node(tree, losses)
+        return ab.sum(losses) * (1.0 / len(minibatch))
+
+
+class Affine(Plain):
+    """One ``affine`` per gate."""
+
+    def leaf(self, x):
+        i = ab.sigmoid(ab.affine(self.bi, self.Wi, x))
+        o = ab.sigmoid(ab.affine(self.bo, self.Wo, x))
+        u = ab.tanh(ab.affine(self.bu, self.Wu, x))
+        c = i * u
+        return o * ab.tanh(c), c
+
+    def join(self, hl, cl, hr, cr):
+        h = ab.concat([hl, hr])
+        i = ab.sigmoid(ab.affine(self.bi, self.Ui, h))
+        o = ab.sigmoid(ab.affine(self.bo, self.Uo, h))
+        fl = ab.sigmoid(ab.affine(self.bf, self.Ul, hl))
+        fr = ab.sigmoid(ab.affine(self.bf, self.Ur, hr))
+        u = ab.tanh(ab.affine(self.bu, self.Uu, h))
+        c = i * u + fl * cl + fr * cr
+        return o * ab.tanh(c), c
+
+    def score(self, h):
+        return ab.affine(self.bv, self.V, h)
+
+
+class Fused(Affine):
+    """One product for the gates that read the same input."""
+
+    def __init__(self, sample, dim):
+        self.embed = ab.Lookup(sample.words, dim)
+        self.W = ab.Parameter((3 * dim, dim))
+        self.U = ab.Parameter((3 * dim, 2 * dim))
+        self.Ul, self.Ur = (ab.Parameter((dim, dim)) for _ in range(2))
+        self.b = ab.Parameter(init=zeros(3 * dim))
+        self.bf = ab.Parameter(init=zeros(dim))
+        self.V = ab.Parameter((sample.classes, dim))
+        self.bv = ab.Parameter(init=zeros(sample.classes))
+
+    def split(self, gates):
+        d = self.bf.shape[0]
+        io = ab.sigmoid(gates[: 2 * d])
+        return io[:d], io[d:], ab.tanh(gates[2 * d :])
+
+    def leaf(self, x):
+        i, o, u = self.split(ab.affine(self.b, self.W, x))
+        c = i * u
+        return o * ab.tanh(c), c
+
+    def join(self, hl, cl, hr, cr):
+        i, o, u = self.split(ab.affine(self.b, self.U, ab.concat([hl, hr])))
+        fl = ab.sigmoid(ab.affine(self.bf, self.Ul, hl))
+        fr = ab.sigmoid(ab.affine(self.bf, self.Ur, hr))
+        c = i * u + fl * cl + fr * cr
+        return o * ab.tanh(c), c
+
+
+def zeros(size):
+    return [0.0] * size
