@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from samples import SAMPLES, Case
 
 from autobatch.backends.formula import FormulaBackend
+from autobatch.ops import REGISTRY
 from autobatch.twin import TwinGraph, TwinParameter
+
+INTEGER = {op.name for op in REGISTRY.values() if op.integer}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Program:
     def parameters(self) -> list[int]:
         """The steps that are parameters."""
         return [i for i, step in enumerate(self.steps) if step.op == "parameter"]
+
+    def differentiable(self) -> list[int]:
+        """The steps whose values are no indices."""
+        return [i for i, step in enumerate(self.steps) if step.op not in INTEGER]
 
     def inputs(self) -> list[int]:
         """The steps that are inputs."""

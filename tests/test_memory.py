@@ -140,12 +140,15 @@ def loops(model) -> dict[str, object]:
         w = ab.Parameter((30, 30))
         ab.sum(w @ ab.input(np.ones(30))).backward()
 
+    def fill() -> None:
+        for i in range(10_000):
+            ab.input(x_data) + float(i)
+
     def limits() -> None:
         with ab.configure(memory_limit=1 << 17):
             ab.new_graph()
             with pytest.raises(ab.MemoryLimitError):
-                for i in range(10_000):
-                    ab.input(x_data) + float(i)
+                fill()
 
     return {
         "train": lambda: small_program(draw, *model),

@@ -20,14 +20,6 @@ DIFFERENTIABLE = [
 every_case = pytest.mark.parametrize("case", SAMPLES, ids=str)
 
 
-def gradient_of(operand, expression) -> np.ndarray:
-    """The gradient that reached an operand, an input or a parameter."""
-    if operand is not expression:
-        gradient = operand.gradient()
-        return np.zeros(operand.shape) if gradient is None else gradient
-    return operand.gradient()
-
-
 @every_case
 def test_value_is_the_formula(case: Case, dtype: str, backend: str, rng) -> None:
     arrays = case.operands(rng, dtype)
@@ -57,13 +49,13 @@ def test_gradient_is_the_finite_difference(case: Case, dtype: str, backend: str,
         np.testing.assert_allclose((gradient * direction).sum(), expected, atol=scale * size)
 
 
-def scattered(case: Case, arrays: list[np.ndarray], i: int) -> list[ab.Expression]:
-    """Operands that lie in different places: an input, a computed value, part of a larger one."""
+def scattered(case: Case, arrays: list[np.ndarray], held: list, i: int) -> list:
+    """Operands in different places: an input, a computed value, a part of a larger one."""
     made = []
     for j, (array, batch) in enumerate(zip(arrays, case.batches)):
         place = (i + j) % 3
-        if case.weights[j]:
-            made.append(None)
+        if held[j] is not None:
+            made.append(held[j])
         elif place == 0 or batch > 1:
             made.append(ab.input(array, batched=batch > 1) * 1.0)
         elif place == 1:
@@ -75,67 +67,61 @@ def scattered(case: Case, arrays: list[np.ndarray], i: int) -> list[ab.Expressio
     return made
 
 
+def parameters_of(case: Case, arrays: list[np.ndarray]) -> list:
+    """A parameter for every operand that is one."""
+    return [ab.Parameter(init=a) if w else None for a, w in zip(arrays, case.weights)]
+
+
 @pytest.mark.parametrize("case", [c for c in SAMPLES if c.shapes], ids=str)
 def test_batched_equals_alone(case: Case, dtype: str, backend: str, rng) -> None:
-    """Seven nodes in one batch, two of them with the same operand twice, equal the formula."""
-    count = 7
-    held = case.operands(rng, dtype)
-    sets = [case.operands(rng, dtype) for _ in range(count)]
-    for arrays in sets:
+    """Seven nodes in one batch, some with an operand in common, equal the formula."""
+    sets = [case.operands(rng, dtype) for _ in range(7)]
+    for arrays in sets[1:]:
         for j, weight in enumerate(case.weights):
             if weight:
-                arrays[j] = held[j]
+                arrays[j] = sets[0][j]
     sets[4] = sets[3]
-    parameters = [
-        ab.Parameter(init=array) if weight else None for array, weight in zip(held, case.weights)
-    ]
-    with_gradient = case.declaration.gradient is not None and not form_of(case).block_gradient
+    sets[6] = [*sets[5][:1], *sets[6][1:]]
+    held = parameters_of(case, sets[0])
     expected = [formula(case, [a.astype(np.float64) for a in arrays]) for arrays in sets]
     weights = [rng.normal(size=value.shape) for value in expected]
+    differentiable = case in DIFFERENTIABLE
 
-    def gradients(batched: bool):
-        """Values, and gradients of all operands and parameters."""
+    def run(together: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Values of the nodes; gradients of all operands."""
         ab.new_graph()
-        operands = [scattered(case, arrays, i) for i, arrays in enumerate(sets)]
-        operands = [[p or x for p, x in zip(parameters, xs)] for xs in operands]
+        operands = [scattered(case, arrays, held, i) for i, arrays in enumerate(sets)]
         nodes = [record_case(case, xs) for xs in operands]
-        if batched:
-            values = ab.values(nodes)
-        else:
-            values = [node.value() for node in nodes]
-        if not with_gradient:
+        values = ab.values(nodes) if together else [node.value() for node in nodes]
+        if not differentiable:
             return values, []
-        for parameter in filter(None, parameters):
-            parameter.zero_grad()
-        flat = [x for xs in operands for x in xs if isinstance(x, ab.Expression)]
-        weighted_sum(nodes, weights).backward(wrt=flat)
-        found = [x.gradient() for x in flat] + [p.gradient() for p in parameters if p is not None]
-        return values, found
+        for parameter in held:
+            if parameter is not None:
+                parameter.zero_grad()
+        inner = [x for xs in operands for x in xs if isinstance(x, ab.Expression)]
+        weighted_sum(nodes, weights).backward(wrt=inner)
+        return values, [x.gradient() for x in (*inner, *held) if x is not None]
 
-    values, together = gradients(batched=True)
-    for value, want in zip(values, expected):
+    values, gradients = run(together=True)
+    for value, want in zip(values, expected, strict=True):
         np.testing.assert_allclose(value, want, **TOLERANCE[dtype])
-    with ab.configure(strategy="none", sharing=False):
-        _, alone = gradients(batched=False)
-    # A shared operand's gradient is the sum over its readers; apart they are single.
-    for got, want in zip(together, alone):
-        assert got.shape == want.shape
-    if case.weights.count(True):
-        for got, want in zip(together[-case.weights.count(True) :], alone[-case.weights.count(True) :]):
-            size = np.abs(want).max(initial=1)
-            np.testing.assert_allclose(got, want, rtol=TOLERANCE[dtype]["rtol"], atol=size * 1e-5)
+    with ab.configure(strategy="none"):
+        _, alone = run(together=False)
+    for got, want in zip(gradients, alone, strict=True):
+        size = np.abs(want).max(initial=1)
+        np.testing.assert_allclose(got, want, atol=size * TOLERANCE[dtype]["atol"])
 
 
 @every_case
 def test_one_profile_runs_as_one_batch(case: Case, rng) -> None:
     form = form_of(case)
     if form.view is not None or not case.shapes:
-        pytest.skip("not scheduled")
-    held = [ab.Parameter(init=a) if w else None for a, w in zip(case.operands(rng, "float32"), case.weights)]
+        pytest.skip("not scheduled, or always shared")
+    held = parameters_of(case, case.operands(rng, "float32"))
     nodes = []
     for _ in range(5):
-        arrays = case.operands(rng, "float32")
-        made = make_operands(case, arrays)
-        nodes.append(record_case(case, [p or x for p, x in zip(held, made)]))
+        made = make_operands(case, case.operands(rng, "float32"))
+        operands = [x if p is None else p for p, x in zip(held, made)]
+        nodes.append(record_case(case, operands))
     assert batch_of(case) == nodes[0].batch_size
     assert ab.testing.count_batches(*nodes) == 1

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from recorded import replay as record_program
+from recorded import weighted_sum
 from strategies import Program, programs, replay
 
+import autobatch as ab
+from autobatch import engine
 from autobatch.backends.formula import FormulaBackend
 from autobatch.twin import TwinGraph, lower_bound, needed, schedule
 
@@ -27,8 +31,10 @@ def run_on_twin(program: Program, strategy: str, sharing: bool) -> list[np.ndarr
     seeds: dict[int, np.ndarray] = {}
     for i, weight in zip(program.results, program.weights):
         seeds[nodes[i]] = seeds.get(nodes[i], 0) + weight
-    wrt = [nodes[i] for i in program.inputs()]
+    # Shared nodes have the gradients of all that they stand for; inputs are all different.
+    wrt = [nodes[i] for i in (program.inputs() if sharing else program.differentiable())]
     backend.backward(graph, batches, seeds, wrt)
+    wrt = wrt if sharing else [nodes[i] for i in program.inputs()]
     return [backend.value(graph, v) for v in nodes] + [backend.gradient(graph, v) for v in wrt]
 
 
@@ -59,3 +65,78 @@ def test_twin_schedules_are_valid(sharing: bool, program: Program) -> None:
                 assert graph.dependencies(v) <= done
             done |= set(batch)
         assert len(batches) >= bound
+
+
+STRATEGIES = ("none", "depth", "agenda", "frontier")
+
+
+def run_recorded(program: Program, backend: str, together: bool) -> list[np.ndarray]:
+    """Values of all steps, gradients of inputs and parameters, through the package."""
+    ab.new_graph()
+    made = record_program(program)
+    nodes = [x for x in made if isinstance(x, ab.Expression)]
+    with ab.use(backend):
+        values = ab.values(nodes) if together else [x.value() for x in nodes]
+        results = [made[i] for i in program.results]
+        kept = [i for i, x in enumerate(results) if isinstance(x, ab.Expression)]
+        loss = weighted_sum([results[i] for i in kept], [program.weights[i] for i in kept])
+        loss.backward(wrt=[made[i] for i in program.inputs()])
+        gradients = [made[i].gradient() for i in program.inputs() + program.parameters()]
+    return values + [np.zeros(0) if g is None else g for g in gradients]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numpy"])
+@given(program=programs())
+@RANDOM
+def test_nothing_changes_a_number(backend: str, program: Program) -> None:
+    with ab.configure(dtype="float64", strategy="none", sharing=False):
+        expected = run_recorded(program, "numpy", together=False)
+    for strategy in STRATEGIES:
+        for sharing in (False, True):
+            for together in (False, True):
+                with ab.configure(dtype="float64", strategy=strategy, sharing=sharing):
+                    found = run_recorded(program, backend, together)
+                for got, want in zip(found, expected, strict=True):
+                    size = np.abs(want).max(initial=1)
+                    np.testing.assert_allclose(got, want, rtol=1e-7, atol=1e-9 * size)
+
+
+def canonical(schedule: list[list[int]], step_of: dict[int, int]) -> list[list[int]]:
+    """A schedule in terms of the program's steps."""
+    return [sorted(step_of[node] for node in batch) for batch in schedule]
+
+
+@pytest.mark.parametrize("sharing", [False, True])
+@given(program=programs())
+@RANDOM
+def test_schedules_are_the_twins(sharing: bool, program: Program) -> None:
+    graph = TwinGraph(sharing, np.float64)
+    twin_nodes = replay(program, graph)
+    with ab.configure(dtype="float64", sharing=sharing):
+        ab.new_graph()
+        made = record_program(program)
+    wanted = [x for x in made if isinstance(x, ab.Expression)]
+    twin_step: dict[int, int] = {}
+    step: dict[int, int] = {}
+    for i, (x, node) in enumerate(zip(made, twin_nodes)):
+        twin_step.setdefault(node, i)
+        if isinstance(x, ab.Expression):
+            step.setdefault(x.node, i)
+    bound = lower_bound(graph, twin_nodes)
+    if wanted:
+        assert engine.lower_bound_of(wanted) == bound
+    for strategy in STRATEGIES:
+        with ab.configure(strategy=strategy):
+            found = canonical(engine.schedule_of(wanted), step)
+        if strategy in TWIN_STRATEGIES:
+            assert found == canonical(schedule(graph, twin_nodes, strategy), twin_step)
+        assert sorted(i for batch in found for i in batch) == sorted(
+            twin_step[v] for v in needed(graph, twin_nodes)
+        )
+        done: set[int] = set()
+        for batch in found:
+            nodes = [twin_nodes[i] for i in batch]
+            assert len({graph.profile[v] for v in nodes}) == 1
+            assert all(graph.dependencies(v) <= done for v in nodes)
+            done |= set(nodes)
+        assert len(found) >= bound
