@@ -31,10 +31,11 @@ def run_on_twin(program: Program, strategy: str, sharing: bool) -> list[np.ndarr
     seeds: dict[int, np.ndarray] = {}
     for i, weight in zip(program.results, program.weights):
         seeds[nodes[i]] = seeds.get(nodes[i], 0) + weight
-    # Shared nodes have the gradients of all that they stand for; inputs are all different.
-    wrt = [nodes[i] for i in (program.inputs() if sharing else program.differentiable())]
+    # A shared node has the gradients of all that it stands for; inputs are all different.
+    wrt = [nodes[i] for i in program.inputs()]
+    if not sharing:
+        wrt += [nodes[i] for i in program.differentiable()]
     backend.backward(graph, batches, seeds, wrt)
-    wrt = wrt if sharing else [nodes[i] for i in program.inputs()]
     return [backend.value(graph, v) for v in nodes] + [backend.gradient(graph, v) for v in wrt]
 
 
