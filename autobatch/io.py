@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 import zlib
 from typing import Any
 
@@ -161,11 +162,16 @@ def _write(path: str, arrays: dict[str, np.ndarray], header: dict[str, str]) -> 
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     try:
+        # The library writes files that only their owner can read. What is usual here an
+        # empty file tells, and an older file of this name knows better.
+        with open(temporary, "xb") as file:
+            mode = os.stat(file.fileno()).st_mode
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.stat(path).st_mode
         save_file(arrays, temporary, header)
+        os.chmod(temporary, stat.S_IMODE(mode))
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, os.stat(path).st_mode & 0o7777)
         os.replace(temporary, path)
     except SafetensorError as error:  # how the library reports a failed write
         raise OSError(f"cannot write {path}: {error}") from None

@@ -20,28 +20,28 @@ class Number:
     def __init__(self, w):
         self.w, self.m, self.v = w, 0.0, 0.0
 
-    def SGD(self, g, t, lr):  # noqa: N802
+    def SGD(self, g, t, lr):
         self.w -= lr * g
 
-    def Momentum(self, g, t, lr, mu=0.9, nesterov=False):  # noqa: N802
+    def Momentum(self, g, t, lr, mu=0.9, nesterov=False):
         self.m = mu * self.m + g
         self.w -= lr * (g + mu * self.m if nesterov else self.m)
 
-    def Adagrad(self, g, t, lr, epsilon=1e-10):  # noqa: N802
+    def Adagrad(self, g, t, lr, epsilon=1e-10):
         self.v += g * g
         self.w -= lr * g / (math.sqrt(self.v) + epsilon)
 
-    def RMSProp(self, g, t, lr, rho=0.9, epsilon=1e-8):  # noqa: N802
+    def RMSProp(self, g, t, lr, rho=0.9, epsilon=1e-8):
         self.v = rho * self.v + (1 - rho) * g * g
         self.w -= lr * g / (math.sqrt(self.v) + epsilon)
 
-    def Adam(self, g, t, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):  # noqa: N802
+    def Adam(self, g, t, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
         self.m = beta1 * self.m + (1 - beta1) * g
         self.v = beta2 * self.v + (1 - beta2) * g * g
         mean, square = self.m / (1 - beta1**t), self.v / (1 - beta2**t)
         self.w -= lr * mean / (math.sqrt(square) + epsilon)
 
-    def AdamW(self, g, t, lr, weight_decay=0.01, **settings):  # noqa: N802
+    def AdamW(self, g, t, lr, weight_decay=0.01, **settings):
         self.w -= lr * weight_decay * self.w
         self.Adam(g, t, lr, **settings)
 
