@@ -144,17 +144,26 @@ matrix_tile_run(const matrix_tile *t, const int rows, const int vectors)
                 sum[r][v] += number * row[v];
         }
     }
-    MATRIX_UNROLL
-    for (int r = 0; r < rows; r++) {
-        real *y = (real *)t->y[r] + t->y_offset;
-        if (t->accumulate) {
+    /* What t says of y is read anew: the row pointers need every register in the loop. */
+    __asm__ volatile("" ::: "memory");
+    void *const *y = t->y;
+    const int64_t y_offset = t->y_offset;
+    if (t->accumulate) {
+        MATRIX_UNROLL
+        for (int r = 0; r < rows; r++) {
+            matrix_vec_at *row = (matrix_vec_at *)((real *)y[r] + y_offset);
             MATRIX_UNROLL
             for (int v = 0; v < vectors; v++)
-                sum[r][v] += *(const matrix_vec_at *)(y + v * MATRIX_LANES);
+                row[v] += sum[r][v];
         }
+    } else {
         MATRIX_UNROLL
-        for (int v = 0; v < vectors; v++)
-            *(matrix_vec_at *)(y + v * MATRIX_LANES) = sum[r][v];
+        for (int r = 0; r < rows; r++) {
+            matrix_vec_at *row = (matrix_vec_at *)((real *)y[r] + y_offset);
+            MATRIX_UNROLL
+            for (int v = 0; v < vectors; v++)
+                row[v] = sum[r][v];
+        }
     }
 }
 
