@@ -35,11 +35,11 @@ class ContenderFailed(Exception):
 class Process:
     """The driver's end of a worker."""
 
-    def __init__(self, job: dict[str, Any], log: IO[str]) -> None:
+    def __init__(self, job: dict[str, Any], log: IO[str], verbose: bool = False) -> None:
+        self.verbose = verbose
         threads = str(job["threads"])
         environment = os.environ | {
-            name: threads
-            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+            name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         }
         # The same hashes in every process: sets are walked in the same order everywhere.
         environment |= {"PYTHONHASHSEED": "0"}
@@ -61,7 +61,8 @@ class Process:
             raise ContenderFailed(f"its process ended with status {self.process.wait()}")
         message = json.loads(line)
         if "error" in message:
-            print(message["traceback"], file=sys.stderr)
+            if self.verbose:
+                print(message["traceback"], file=sys.stderr)
             raise ContenderFailed(message["error"])
         return message
 
@@ -74,7 +75,7 @@ class Process:
             raise ContenderFailed("its process is gone") from None
         return self.answer()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """The worker's loop ends with its input."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
@@ -166,11 +167,11 @@ def run(
 
         for result in results:
             try:
-                process = Process(job_of(task, result.contender, path, threads), log)
+                process = Process(job_of(task, result.contender, path, threads), log, verbose)
             except ContenderFailed as failure:
                 result.failure = str(failure)
                 continue
-            stack.callback(process.end)
+            stack.callback(process.close)
             result.version = process.hello["version"]
             running.append((result, process))
 
@@ -184,7 +185,9 @@ def run(
                 if answer is not None and number > 0:
                     work = sum(
                         len(minibatch) if task.operations is None else task.operations(minibatch)
-                        for minibatch in (sample.minibatch(first + i, task.size) for i in range(count))
+                        for minibatch in (
+                            sample.minibatch(first + i, task.size) for i in range(count)
+                        )
                     )
                     result.rates.append(work / answer["seconds"])
 

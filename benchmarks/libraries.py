@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 LEARNING_RATE = 1e-3
 
 Step = Callable[[list], float]
@@ -65,6 +67,28 @@ class Autobatch:
         self.ab.new_graph()
         self.model.loss(minibatch)
         return 0.0
+
+    def export(self, file: str) -> None:
+        """Parameters by the names that the DyNet programs give them."""
+        ab, arrays = self.ab, {}
+
+        def lstm(name: str, layers: Any) -> None:
+            (layer,) = layers.layers
+            dim = layers.hidden_dim
+            bias = layer.bias.value()
+            bias[dim : 2 * dim] -= 1.0  # DyNet adds the forget gates' 1 when it runs
+            weights = (layer.weight_x.value(), layer.weight_h.value(), bias)
+            arrays.update({f"{name}.{i}": array for i, array in enumerate(weights)})
+
+        for name, value in vars(self.model).items():
+            if isinstance(value, (ab.Parameter, ab.Lookup)):
+                arrays[name] = value.value()
+            elif isinstance(value, ab.BiLSTM):
+                lstm(f"{name}_forward", value.forward[0])
+                lstm(f"{name}_backward", value.backward[0])
+            elif isinstance(value, ab.LSTM):
+                lstm(name, value)
+        np.savez(file, **arrays)
 
     def split(self, minibatches: list[list]) -> dict[str, float]:
         """Seconds by phase over some steps; the engine measures what happens inside a call."""
@@ -125,6 +149,27 @@ class DyNet:
         self.dy.renew_cg()
         self.model.loss(minibatch)
         return 0.0
+
+    def adopt(self, file: str) -> None:
+        """Takes over parameters written by :meth:`Autobatch.export`; each must have its twin."""
+        dy, seen = self.dy, set()
+        with np.load(file) as arrays:
+
+            def take(name: str, parameter: Any) -> None:
+                seen.add(name)
+                if isinstance(parameter, dy.LookupParameters):
+                    parameter.init_from_array(arrays[name])
+                else:
+                    parameter.set_value(arrays[name])
+
+            for name, value in vars(self.model).items():
+                if isinstance(value, (dy.Parameters, dy.LookupParameters)):
+                    take(name, value)
+                elif hasattr(value, "initial_state"):
+                    for i, weight in enumerate(value.get_parameters()[0]):
+                        take(f"{name}.{i}", weight)
+            if seen != set(arrays.files):
+                raise ValueError(f"parameters differ: {sorted(seen ^ set(arrays.files))}")
 
     def split(self, minibatches: list[list]) -> dict[str, float]:
         """Seconds by phase; DyNet schedules inside ``forward``."""

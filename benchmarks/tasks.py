@@ -137,6 +137,7 @@ TASKS = (
             Contender("dynet", "Compact"),
             Contender("torch", "Loop", slow=True),
             Contender("torch", "Packed", by_hand=True),
+            Contender("torch", "Padded", by_hand=True),
         ),
         rounds_of=4,
     ),

@@ -56,6 +56,16 @@ class Worker:
         """Training steps with a clock between the phases."""
         return {"phases": self.library.split(self.minibatches(request))}
 
+    def export(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Writes the program's parameters to a file."""
+        self.library.export(request["file"])
+        return {}
+
+    def adopt(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Takes the parameters that another library's program wrote."""
+        self.library.adopt(request["file"])
+        return {}
+
 
 def main() -> None:
     # Libraries print to standard output what is no answer of ours (DyNet its notices).

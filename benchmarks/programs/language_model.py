@@ -7,13 +7,14 @@ class Loop(ab.Module):
     def __init__(self, sample, dim):
         self.embed = ab.Lookup(sample.words, dim)
         self.lstm = ab.LSTM(dim, dim)
-        self.out = ab.Linear(dim, sample.words)
+        self.V, self.b = ab.Parameter((sample.words, dim)), ab.Parameter(sample.words, init=0)
 
     def sentence(self, words, losses):
         state = self.lstm.start()
         for word, following in zip(words, words[1:], strict=False):
             state = self.lstm.step(self.embed[word], state)
-            losses.append(ab.cross_entropy(self.out(state.h), following))
+            scores = ab.affine(self.b, self.V, state.h)
+            losses.append(ab.cross_entropy(scores, following))
 
     def loss(self, minibatch):
         losses = []

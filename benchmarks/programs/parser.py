@@ -15,15 +15,17 @@ class Parser(ab.Module):
         self.buffer = ab.LSTM(dim, dim)
         self.bottom = ab.Parameter(dim, init=ab.Uniform(0.1))
         self.end = ab.Parameter(dim, init=ab.Uniform(0.1))
-        self.join = ab.Linear(3 * dim, dim)
-        self.hidden = ab.Linear(2 * dim, dim)
-        self.action = ab.Linear(dim, sample.classes)
+        self.C, self.bc = ab.Parameter((dim, 3 * dim)), ab.Parameter(dim, init=0)
+        self.H, self.bh = ab.Parameter((dim, 2 * dim)), ab.Parameter(dim, init=0)
+        self.A, self.ba = ab.Parameter((sample.classes, dim)), ab.Parameter(sample.classes, init=0)
 
     def compose(self, head, dependent, action):
-        return ab.tanh(self.join(ab.concat([head, dependent, self.labels[action]])))
+        x = ab.concat([head, dependent, self.labels[action]])
+        return ab.tanh(ab.affine(self.bc, self.C, x))
 
     def score(self, stack, buffer):
-        return self.action(ab.relu(self.hidden(ab.concat([stack, buffer]))))
+        hidden = ab.relu(ab.affine(self.bh, self.H, ab.concat([stack, buffer])))
+        return ab.affine(self.ba, self.A, hidden)
 
     def sentence(self, parse, losses):
         words = [self.words[word] for word in parse.words]

@@ -7,13 +7,13 @@ class Loop(ab.Module):
     def __init__(self, sample, dim):
         self.embed = ab.Lookup(sample.words, dim)
         self.lstm = ab.LSTM(dim, dim)
-        self.out = ab.Linear(dim, sample.classes)
+        self.V, self.b = ab.Parameter((sample.classes, dim)), ab.Parameter(sample.classes, init=0)
 
     def sequence(self, words, label):
         state = self.lstm.start()
         for word in words:
             state = self.lstm.step(self.embed[word], state)
-        return ab.cross_entropy(self.out(state.h), label)
+        return ab.cross_entropy(ab.affine(self.b, self.V, state.h), label)
 
     def loss(self, minibatch):
         return ab.mean([self.sequence(words, label) for words, label in minibatch])
@@ -26,5 +26,6 @@ class Batched(Loop):
         state = self.lstm.start()
         for words in zip(*(words for words, _ in minibatch), strict=True):
             state = self.lstm.step(self.embed.batch(words), state)
-        losses = ab.cross_entropy(self.out(state.h), [label for _, label in minibatch])
+        scores = ab.affine(self.b, self.V, state.h)
+        losses = ab.cross_entropy(scores, [label for _, label in minibatch])
         return ab.mean_batch(losses)

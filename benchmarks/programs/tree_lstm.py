@@ -11,9 +11,9 @@ class Plain(ab.Module):
         self.Wi, self.Wo, self.Wu = (ab.Parameter((dim, dim)) for _ in range(3))
         self.Ui, self.Uo, self.Uu = (ab.Parameter((dim, 2 * dim)) for _ in range(3))
         self.Ul, self.Ur = (ab.Parameter((dim, dim)) for _ in range(2))
-        self.bi, self.bo, self.bu, self.bf = (ab.Parameter(init=zeros(dim)) for _ in range(4))
+        self.bi, self.bo, self.bu, self.bf = (ab.Parameter(dim, init=0) for _ in range(4))
         self.V = ab.Parameter((sample.classes, dim))
-        self.bv = ab.Parameter(init=zeros(sample.classes))
+        self.bv = ab.Parameter(sample.classes, init=0)
 
     def leaf(self, x):
         i = ab.sigmoid(self.Wi @ x + self.bi)
@@ -84,10 +84,10 @@ class Fused(Affine):
         self.W = ab.Parameter((3 * dim, dim))
         self.U = ab.Parameter((3 * dim, 2 * dim))
         self.Ul, self.Ur = (ab.Parameter((dim, dim)) for _ in range(2))
-        self.b = ab.Parameter(init=zeros(3 * dim))
-        self.bf = ab.Parameter(init=zeros(dim))
+        self.b = ab.Parameter(3 * dim, init=0)
+        self.bf = ab.Parameter(dim, init=0)
         self.V = ab.Parameter((sample.classes, dim))
-        self.bv = ab.Parameter(init=zeros(sample.classes))
+        self.bv = ab.Parameter(sample.classes, init=0)
 
     def split(self, gates):
         d = self.bf.shape[0]
@@ -105,7 +105,3 @@ class Fused(Affine):
         fr = ab.sigmoid(ab.affine(self.bf, self.Ur, hr))
         c = i * u + fl * cl + fr * cr
         return o * ab.tanh(c), c
-
-
-def zeros(size):
-    return [0.0] * size

@@ -6,29 +6,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_sequence, pad_sequence
 
 
-class Loop(nn.Module):
-    """One sentence after the other, one step after the other."""
-
-    def __init__(self, sample, dim):
-        super().__init__()
-        self.embed = nn.Embedding(sample.words, dim, sparse=True)
-        self.cell = nn.LSTMCell(dim, dim)
-        self.score = nn.Linear(dim, sample.words)
-
-    def sentence(self, words, losses):
-        words = torch.tensor(words)
-        state = None
-        for x, following in zip(self.embed(words[:-1]).unbind(), words[1:].unbind(), strict=True):
-            state = self.cell(x, state)
-            losses.append(F.cross_entropy(self.score(state[0]), following))
-
-    def loss(self, minibatch):
-        losses = []
-        for words in minibatch:
-            self.sentence(words, losses)
-        return torch.stack(losses).sum() / len(minibatch)
-
-
 class Packed(nn.Module):
     """The minibatch as one packed sequence: no step is computed for a sentence that has ended."""
 
@@ -58,3 +35,15 @@ class Padded(Packed):
         real = (following >= 0).nonzero().flatten()
         scores = self.score(output.flatten(0, 1).index_select(0, real))
         return F.cross_entropy(scores, following[real], reduction="sum") / len(minibatch)
+
+
+class Loop(Packed):
+    """``nn.LSTM`` on one sentence after the other."""
+
+    def sentence(self, words):
+        words = torch.tensor(words)
+        output, _ = self.lstm(self.embed(words[:-1]))
+        return F.cross_entropy(self.score(output), words[1:], reduction="sum")
+
+    def loss(self, minibatch):
+        return torch.stack([self.sentence(words) for words in minibatch]).sum() / len(minibatch)

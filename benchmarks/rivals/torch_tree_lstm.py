@@ -1,12 +1,13 @@
 """Tree-LSTM (Tai et al. 2015), a loss at every node, in PyTorch."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
 class Eager(nn.Module):
-    """One node after the other, as the recursion meets them."""
+    """One node after the other; words looked up and losses computed once a minibatch."""
 
     def __init__(self, sample, dim):
         super().__init__()
@@ -23,28 +24,6 @@ class Eager(nn.Module):
         if kept is not None:
             c = c + kept
         return torch.sigmoid(o) * torch.tanh(c), c
-
-    def node(self, tree, losses):
-        if tree.left is None:
-            h, c = self.state(self.leaf(self.embed(torch.tensor(tree.word))))
-        else:
-            hl, cl = self.node(tree.left, losses)
-            hr, cr = self.node(tree.right, losses)
-            kept = torch.sigmoid(self.forget_left(hl)) * cl
-            kept = kept + torch.sigmoid(self.forget_right(hr)) * cr
-            h, c = self.state(self.join(torch.cat([hl, hr])), kept)
-        losses.append(F.cross_entropy(self.score(h), torch.tensor(tree.label)))
-        return h, c
-
-    def loss(self, minibatch):
-        losses = []
-        for tree in minibatch:
-            self.node(tree, losses)
-        return torch.stack(losses).sum() / len(minibatch)
-
-
-class Embedded(Eager):
-    """One node after the other; words looked up and losses computed once a minibatch."""
 
     def walk(self, tree, leaves, hidden, labels):
         if tree.left is None:
@@ -79,60 +58,71 @@ class Embedded(Eager):
 class Levels(Eager):
     """Batched by hand: all nodes of one height at once.
 
-    Nodes of a level are sorted by the level of their parents, so a level is cut into slices, each
-    read once: no state is copied more often than it is used.
+    Trees are turned into arrays once, as a data loader would. Nodes of a level are sorted by the
+    level of their parents, so a level is cut into slices, each read once: no state is copied more
+    often than it is used.
     """
 
-    def loss(self, minibatch):
-        levels = []
+    def __init__(self, sample, dim):
+        super().__init__(sample, dim)
+        self.arrays = {id(tree): self.flat(tree) for tree in sample.examples}
+
+    @staticmethod
+    def flat(tree):
+        """A column per node: height, height of its parent, its two children's numbers, word, label."""
+        rows = []
 
         def place(tree):
-            """Height of the tree; its node goes to ``levels`` with the places of its children."""
             if tree.left is None:
-                height, children = 0, None
+                children, height = (0, 0), 0
             else:
-                left, right = place(tree.left), place(tree.right)
-                height = 1 + max(left[0], right[0])
-                left[1][1] = right[1][1] = height
-                children = left[1], right[1]
-            # tree, level of the parent, children, row in what the parent's level reads
-            node = [tree, 0, children, 0]
-            if height == len(levels):
-                levels.append([])
-            levels[height].append(node)
-            return height, node
+                children = place(tree.left), place(tree.right)
+                height = 1 + max(rows[children[0]][0], rows[children[1]][0])
+                for child in children:
+                    rows[child][1] = height
+            rows.append([height, 0, *children, tree.word, tree.label])
+            return len(rows) - 1
 
-        for tree in minibatch:
-            place(tree)
-        waiting = [[] for _ in levels]
-        rows = [0] * len(levels)
-        hidden, labels = [], []
-        for height, level in enumerate(levels):
-            level.sort(key=lambda node: node[1])
-            labels += [node[0].label for node in level]
-            if height == 0:
-                words = torch.tensor([node[0].word for node in level])
-                h, c = self.state(self.leaf(self.embed(words)))
+        place(tree)
+        return np.array(rows).T
+
+    def loss(self, minibatch):
+        trees = [self.arrays[id(tree)] for tree in minibatch]
+        starts = np.cumsum([0] + [tree.shape[1] for tree in trees])
+        height, parent, left, right, words, labels = np.concatenate(trees, axis=1)
+        offset = np.repeat(starts[:-1], np.diff(starts))
+        left, right = left + offset, right + offset
+        top = int(height.max())
+        # Nodes by level, and within one by the level that reads them (roots, read by none, first).
+        order = np.lexsort((parent, height))
+        counts = np.zeros((top + 1, top + 1), dtype=np.int64)
+        np.add.at(counts, (height, parent), 1)
+        # A level reads slices of the levels below, one after the other: the place of each node.
+        read = np.lexsort((np.argsort(order), parent))
+        place = np.empty(len(order), dtype=np.int64)
+        begins = np.cumsum(np.concatenate([[0], counts.sum(0)]))
+        place[read] = np.arange(len(order)) - begins[parent[read]]
+        ends = np.cumsum(counts.sum(1))
+
+        waiting = [[] for _ in range(top + 1)]
+        hidden = []
+        for level in range(top + 1):
+            nodes = order[ends[level] - counts[level].sum() : ends[level]]
+            if level == 0:
+                h, c = self.state(self.leaf(self.embed(torch.from_numpy(words[nodes]))))
             else:
-                left = [node[2][0][3] for node in level]
-                right = [node[2][1][3] for node in level]
-                state = torch.cat(waiting[height])
-                state = state.index_select(0, torch.tensor(left + right))
+                rows = np.concatenate([place[left[nodes]], place[right[nodes]]])
+                state = torch.cat(waiting[level]).index_select(0, torch.from_numpy(rows))
                 h, c = state.chunk(2, 1)
                 (hl, hr), (cl, cr) = h.chunk(2), c.chunk(2)
                 kept = torch.sigmoid(self.forget_left(hl)) * cl
                 kept = kept + torch.sigmoid(self.forget_right(hr)) * cr
                 h, c = self.state(self.join(torch.cat([hl, hr], 1)), kept)
             hidden.append(h)
-            sizes = [0] * len(levels)
-            for node in level:
-                parent = node[1]
-                sizes[parent] += 1
-                node[3] = rows[parent]
-                rows[parent] += 1
-            pieces = torch.cat([h, c], 1).split([size for size in sizes if size])
-            parents = [parent for parent, size in enumerate(sizes) if size]
-            for parent, piece in zip(parents, pieces, strict=True):
-                waiting[parent].append(piece)
+            parents = counts[level].nonzero()[0]
+            pieces = torch.cat([h, c], 1).split(counts[level][parents].tolist())
+            for piece, reader in zip(pieces, parents, strict=True):
+                waiting[reader].append(piece)
         scores = self.score(torch.cat(hidden))
-        return F.cross_entropy(scores, torch.tensor(labels), reduction="sum") / len(minibatch)
+        labels = torch.from_numpy(labels[order])
+        return F.cross_entropy(scores, labels, reduction="sum") / len(minibatch)
