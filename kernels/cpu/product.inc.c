@@ -168,9 +168,23 @@ dot_backward(const ab_call *call)
  * p: [pairs, has_bias, m, r, columns, trans, k_1, ..., k_pairs].
  *   columns 0: x_j is r rows of k_j numbers, y is r rows of m
  *   columns 1: x_j is (k_j, r), y is (m, r)
- *   trans 0: W_j is (m, k_j); trans 1: (k_j, m)
+ *   trans 0: W_j is (m, k_j)
+ *   trans 1: W is (k, m), from x @ W; then the operands are x, W in this order
  * Here for weights that are not packed; the engine runs packed ones itself. */
 enum { AFFINE_PAIRS, AFFINE_BIAS, AFFINE_M, AFFINE_R, AFFINE_COLUMNS, AFFINE_TRANS, AFFINE_K };
+
+/* Places of a pair among the operands. */
+static inline int64_t
+affine_weight_place(const int64_t *p, int64_t pair)
+{
+    return p[AFFINE_BIAS] + 2 * pair + p[AFFINE_TRANS];
+}
+
+static inline int64_t
+affine_x_place(const int64_t *p, int64_t pair)
+{
+    return p[AFFINE_BIAS] + 2 * pair + 1 - p[AFFINE_TRANS];
+}
 
 /* x and y as matrices of `count` columns of `size` numbers. */
 static product_matrix
@@ -200,8 +214,8 @@ affine_forward(const ab_call *call)
         }
         for (int64_t j = 0; j < p[AFFINE_PAIRS]; j++) {
             const int64_t k = p[AFFINE_K + j];
-            product_add(m, k, r, affine_weight(p, ROW(call->x[has_bias + 2 * j], i), k),
-                        affine_columns(p, ROW(call->x[has_bias + 2 * j + 1], i), k), y,
+            product_add(m, k, r, affine_weight(p, ROW(call->x[affine_weight_place(p, j)], i), k),
+                        affine_columns(p, ROW(call->x[affine_x_place(p, j)], i), k), y,
                         call->scratch);
         }
     }
@@ -224,9 +238,10 @@ affine_backward(const ab_call *call)
             continue;
         }
         const int64_t pair = (call->wrt - has_bias) / 2, k = p[AFFINE_K + pair];
-        const product_matrix w = affine_weight(p, ROW(call->x[has_bias + 2 * pair], i), k);
-        const product_matrix x = affine_columns(p, ROW(call->x[has_bias + 2 * pair + 1], i), k);
-        if ((call->wrt - has_bias) % 2 == 0)
+        const int64_t at = affine_weight_place(p, pair);
+        const product_matrix w = affine_weight(p, ROW(call->x[at], i), k);
+        const product_matrix x = affine_columns(p, ROW(call->x[affine_x_place(p, pair)], i), k);
+        if (call->wrt == at)
             product_add(m, r, k, dy, product_transposed(x), affine_weight(p, dx, k),
                         call->scratch);
         else

@@ -252,6 +252,7 @@ reduce_logsumexp_forward(const ab_call *call)
     }
 }
 
+/* dx = dy exp(x - y); 0 where y is infinite. */
 static void
 reduce_logsumexp_backward(const ab_call *call)
 {
@@ -261,16 +262,19 @@ reduce_logsumexp_backward(const ab_call *call)
         const real *const dy = ROW(call->dy, b.row) + b.to;
         real *const dx = ROW(call->dx, b.row) + b.from;
         if (b.inner == 1) {
-            const real shift = exp_shift(y[0]);
-            const real share = dy[0];
+            const real total = y[0], share = dy[0];
+            if (ab_fabs(total) > AB_LARGEST)
+                continue;
 #pragma omp simd
             for (int64_t l = 0; l < b.len; l++)
-                dx[l] += share * ab_exp(x[l] - shift);
+                dx[l] += share * ab_exp(x[l] - total);
         } else {
             for (int64_t l = 0; l < b.len; l++) {
 #pragma omp simd
-                for (int64_t k = 0; k < b.width; k++)
-                    dx[l * b.inner + k] += dy[k] * ab_exp(x[l * b.inner + k] - exp_shift(y[k]));
+                for (int64_t k = 0; k < b.width; k++) {
+                    const real term = dy[k] * ab_exp(x[l * b.inner + k] - y[k]);
+                    dx[l * b.inner + k] += ab_fabs(y[k]) > AB_LARGEST ? 0 : term;
+                }
             }
         }
     }
