@@ -1,9 +1,9 @@
 """Samples for the benchmarks: the same plain Python objects for every contender.
 
-Each reader returns a :class:`Sample`. With a data directory it reads real text (``trees/``, ``tags/``,
-``dependencies/``); without one it draws a sample of about the same sizes: sentence lengths, word
-frequencies, word lengths and tree shapes follow the real ones, because they decide how much there is
-to batch and to share.
+Each reader returns a :class:`Sample`. With a data directory it reads real text (``trees/``,
+``tags/``, ``dependencies/``); without one it draws a sample of about the same sizes: sentence
+lengths, word frequencies, word lengths and tree shapes follow the real ones, because they decide
+how much there is to batch and to share.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def tags(directory: Path | None, count: int, seed: int = 1) -> Sample:
 
 
 def sentences(directory: Path | None, count: int, seed: int = 1, vocabulary: int = 2000) -> Sample:
-    """Word rows of each sentence, from and to the marker 0; the vocabulary is cut to the top rows."""
+    """Word rows of each sentence, from and to the marker 0, cut to a vocabulary of the top rows."""
     if directory is not None:
         from examples.common import readers
 
@@ -185,7 +185,7 @@ def sentences(directory: Path | None, count: int, seed: int = 1, vocabulary: int
 
 
 def sequences(directory: Path | None, count: int, seed: int = 1, length: int = 32) -> Sample:
-    """Sequences of one length with one class each; drawn uniformly, so that nothing can be shared."""
+    """Sequences of one length with a class each; drawn uniformly, so that nothing can be shared."""
     rng = random.Random(seed)
     examples = []
     for _ in range(count):

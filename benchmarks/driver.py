@@ -38,11 +38,9 @@ class Process:
     def __init__(self, job: dict[str, Any], log: IO[str], verbose: bool = False) -> None:
         self.verbose = verbose
         threads = str(job["threads"])
-        environment = os.environ | {
-            name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        }
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         # The same hashes in every process: sets are walked in the same order everywhere.
-        environment |= {"PYTHONHASHSEED": "0"}
+        environment = os.environ | dict.fromkeys(names, threads) | {"PYTHONHASHSEED": "0"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE,
@@ -77,7 +75,8 @@ class Process:
 
     def close(self) -> None:
         """The worker's loop ends with its input."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.stdout.close()
         try:
@@ -183,12 +182,8 @@ def run(
                 count = 1 if result.contender.slow else task.rounds_of
                 answer = attempt(result, task.mode, first, count)
                 if answer is not None and number > 0:
-                    work = sum(
-                        len(minibatch) if task.operations is None else task.operations(minibatch)
-                        for minibatch in (
-                            sample.minibatch(first + i, task.size) for i in range(count)
-                        )
-                    )
+                    minibatches = (sample.minibatch(first + i, task.size) for i in range(count))
+                    work = sum(map(task.operations or len, minibatches))
                     result.rates.append(work / answer["seconds"])
 
         if task.mode == "train":

@@ -152,13 +152,13 @@ def summary(rows: list[dict[str, Any]]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     for task, threads in keys:
         for row in rows:
-            if (row["task"], row["threads"]) == (task, threads) and row["library"] == OURS:
-                if row["by_hand"] and "ours_over_this" in row:
-                    lines += [
-                        "",
-                        f"{task}, {threads} thread(s): our loop reaches "
-                        f"{row['ours_over_this']:.2f} of our own minibatch by hand.",
-                    ]
+            same = (row["task"], row["threads"]) == (task, threads) and "ours_over_this" in row
+            if same and row["library"] == OURS and row["by_hand"]:
+                lines += [
+                    "",
+                    f"{task}, {threads} thread(s): our loop reaches {row['ours_over_this']:.2f} "
+                    "of our own minibatch by hand.",
+                ]
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ class Task:
     """One model on one kind of data.
 
     Attributes:
-        module: name of the program files, ``programs/<module>.py``, ``rivals/<library>_<module>.py``.
+        module: of the program files ``programs/<module>.py``, ``rivals/<library>_<module>.py``.
         read: makes the sample out of a data directory or None, and a count of examples.
         size: examples in a minibatch.
         rounds_of: minibatches in a round.

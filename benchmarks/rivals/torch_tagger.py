@@ -74,10 +74,8 @@ class Padded(Packed):
             lines = pad_sequence([line if step > 0 else line.flip(0) for line in rows])
             x = table.index_select(0, lines.flatten()).view(*lines.shape, -1)
             outputs.append(layer(x)[0].flatten(0, 1))
-            steps = (range(len(line))[::step] for line in rows)
-            cells.append(
-                torch.tensor([t * count + i for i, line in enumerate(steps) for t in line])
-            )
+            lines = enumerate(range(len(line))[::step] for line in rows)
+            cells.append(torch.tensor([t * count + i for i, line in lines for t in line]))
         hidden = torch.cat([o.index_select(0, c) for o, c in zip(outputs, cells, strict=True)], 1)
         labels = torch.tensor([tag for sentence in minibatch for _, _, tag in sentence])
         return self.cost(hidden, labels, count)

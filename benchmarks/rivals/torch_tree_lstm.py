@@ -69,7 +69,7 @@ class Levels(Eager):
 
     @staticmethod
     def flat(tree):
-        """A column per node: height, height of its parent, its two children's numbers, word, label."""
+        """A column per node: height, that of its parent, numbers of its children, word, label."""
         rows = []
 
         def place(tree):
