@@ -1,0 +1,217 @@
+"""What a backward pass gives to whom: parameters, lookups, expressions, views, strays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autobatch as ab
+from autobatch.testing import check_gradient
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+
+def test_gradients_of_parameters_add_up_until_they_are_cleared() -> None:
+    w = ab.Parameter(init=[1.0, 2.0])
+    for times in (1, 2, 3):
+        ab.new_graph()
+        ab.sum(ab.square(w)).backward()
+        np.testing.assert_allclose(w.gradient(), [2 * times, 4 * times])
+    w.zero_grad()
+    assert w.gradient() is None
+
+
+def test_a_second_pass_over_one_graph() -> None:
+    w = ab.Parameter(init=[1.0, 2.0])
+    loss = ab.sum(ab.square(w))
+    loss.backward()
+    loss.backward()
+    np.testing.assert_allclose(w.gradient(), [4, 8])
+    more = loss * 3.0
+    more.backward()
+    np.testing.assert_allclose(w.gradient(), [10, 20])
+
+
+def test_gradients_of_expressions_are_of_the_last_pass() -> None:
+    x = ab.input([1.0, 2.0])
+    loss = ab.sum(ab.square(x))
+    for _ in range(2):
+        loss.backward(wrt=[x])
+        np.testing.assert_allclose(x.gradient(), [2, 4])
+
+
+def test_frozen_parameters_get_none() -> None:
+    w, frozen = ab.Parameter(init=[1.0, 2.0]), ab.Parameter(init=[3.0, 4.0])
+    frozen.trainable = False
+    table = ab.Lookup(4, 2)
+    table.trainable = False
+    ab.sum(w * frozen * table[1]).backward()
+    assert frozen.gradient() is None
+    assert table.gradient() is None
+    np.testing.assert_allclose(w.gradient(), frozen.value() * table.value()[1], rtol=1e-6)
+
+
+def test_unused_parameters_get_none() -> None:
+    w, unused = ab.Parameter(2), ab.Parameter(2)
+    unused * 2.0  # recorded, but the loss does not depend on it
+    ab.sum(w).backward()
+    assert unused.gradient() is None
+
+
+def test_lookups_get_gradients_by_row() -> None:
+    table = ab.Lookup(init=np.arange(12.0).reshape(6, 2))
+    several = table.batch([0, 1, 1])
+    loss = ab.sum([ab.sum(ab.square(table[i])) for i in (4, 1, 4)])
+    loss = loss + ab.sum_batch(ab.sum(ab.square(several)))
+    loss.backward()
+    expected = np.zeros((6, 2))
+    for row in (4, 1, 4, 0, 1, 1):
+        expected[row] += 2 * table.value()[row]
+    np.testing.assert_allclose(table.gradient(), expected)
+    assert table._sparse.count == 3
+    assert set(table._sparse.row_of_slot[:3].tolist()) == {0, 1, 4}
+
+
+def test_a_lookup_used_whole_and_by_row() -> None:
+    table = ab.Lookup(init=np.arange(6.0).reshape(3, 2))
+    loss = ab.sum(table * 2.0) + ab.sum(table[1] * 3.0)
+    loss.backward()
+    np.testing.assert_allclose(table.gradient(), [[2, 2], [5, 5], [2, 2]])
+
+
+def test_the_gradient_of_a_view_is_its_own() -> None:
+    """Not that of the memory it lies in, which other readers reach, too."""
+    x = ab.input([1.0, 2.0, 3.0, 4.0])
+    y = ab.square(x)
+    front = y[0:3]
+    inner = front[1:3]
+    loss = ab.sum(inner * y[2:4]) + ab.sum(y)
+    loss.backward(wrt=[inner, front, y, x])
+    np.testing.assert_allclose(inner.gradient(), [9, 16])
+    np.testing.assert_allclose(front.gradient(), [0, 9, 16])
+    np.testing.assert_allclose(y.gradient(), [1, 10, 21, 10])
+    np.testing.assert_allclose(x.gradient(), [2, 40, 126, 80])
+
+
+def test_no_gradient_passes_a_stop_however_it_is_viewed() -> None:
+    x = ab.input([1.0, 2.0, 3.0, 4.0])
+    piece = ab.reshape(ab.stop_gradient(x), (2, 2))[1]
+    loss = ab.sum(piece * x[0:2])
+    loss.backward(wrt=[x])
+    np.testing.assert_allclose(x.gradient(), [3, 4, 0, 0])
+    loss.backward(wrt=[x, piece])
+    np.testing.assert_allclose(x.gradient(), [3, 4, 0, 0])
+    np.testing.assert_allclose(piece.gradient(), [1, 2])
+
+
+def test_what_is_not_a_number_stays_where_it_is() -> None:
+    w = ab.Parameter(init=np.ones((2, 2)))
+    table = ab.Lookup(init=np.ones((3, 2)))
+    good = ab.tanh(w @ (ab.input([0.1, 0.2]) * table[0]))
+    bad = ab.tanh(w @ (ab.input([np.nan, np.inf]) * table[1]))
+    values = ab.values([good, bad])
+    assert np.isfinite(values[0]).all()
+    assert np.isnan(values[1]).any()
+    ab.sum(good).backward()
+    assert np.isfinite(w.gradient()).all()
+    assert np.isfinite(table.gradient()).all()
+    assert not table.gradient()[1:].any()
+
+
+def test_many_readers_of_one_node() -> None:
+    x = ab.input([1.0, 2.0])
+    y = x * 1.0
+    loss = ab.sum([ab.sum(y * float(i)) for i in range(200)])
+    loss.backward(wrt=[x, y])
+    np.testing.assert_allclose(x.gradient(), [sum(range(200))] * 2)
+    np.testing.assert_allclose(y.gradient(), [sum(range(200))] * 2)
+
+
+def test_one_node_twice_in_one_op() -> None:
+    x = ab.input([2.0, 3.0])
+    m = ab.input([[1.0, 2.0], [3.0, 4.0]])
+    loss = ab.sum(x * x) + ab.sum(ab.concat([x, x, x])) + ab.sum(m @ m)
+    loss.backward(wrt=[x, m])
+    np.testing.assert_allclose(x.gradient(), [7, 9])
+    np.testing.assert_allclose(m.gradient(), [[7, 11], [9, 13]])
+
+
+def test_rows_that_overlap() -> None:
+    """A window that slides: views of one profile that lie in each other's memory."""
+    x = ab.input(np.arange(10.0))
+    y = x * 1.0
+    loss = ab.sum([ab.sum(ab.square(y[i : i + 4])) for i in range(7)])
+    loss.backward(wrt=[x])
+    times = [1, 2, 3, 4, 4, 4, 4, 3, 2, 1]
+    np.testing.assert_allclose(x.gradient(), 2 * np.arange(10.0) * times)
+
+
+def test_values_and_gradients_mix_with_recording() -> None:
+    w = ab.Parameter(init=[[0.5, -0.25], [0.75, 1.0]])
+    h, seen = ab.input([1.0, -1.0]), []
+    for _ in range(5):
+        h = ab.tanh(w @ h)
+        seen.append(h.value())
+    loss = ab.sum(h)
+    loss.backward()
+    expected = w.gradient()
+    w.zero_grad()
+    ab.new_graph()
+    h = ab.input([1.0, -1.0])
+    for want in seen:
+        h = ab.tanh(w @ h)
+        with ab.inference() if hasattr(ab, "inference") else ab.configure():
+            np.testing.assert_allclose(h.value(), want, rtol=1e-6)
+    ab.sum(h).backward()
+    np.testing.assert_allclose(w.gradient(), expected, rtol=1e-5)
+
+
+def test_computed_weights_get_their_gradient_once() -> None:
+    with ab.configure(dtype="float64"):
+        ab.new_graph()
+        w = ab.Parameter(init=np.arange(6.0).reshape(2, 3) / 6)
+        scale = ab.Parameter(init=[[2.0, 1.0, 0.5]])
+        xs = [np.arange(3.0) + i for i in range(4)]
+
+        def loss() -> ab.Expression:
+            scaled = ab.tanh(w) * scale
+            tied = ab.transpose(scaled)
+            return ab.sum([ab.sum(ab.tanh(tied @ ab.tanh(scaled @ ab.input(x)))) for x in xs])
+
+        check_gradient(loss, w, scale)
+
+
+def test_a_small_model_of_everything() -> None:
+    with ab.configure(dtype="float64"):
+        ab.new_graph()
+        table = ab.Lookup(9, 5)
+        w, u, b = ab.Parameter((6, 5)), ab.Parameter((6, 6)), ab.Parameter(6, init=0.1)
+        out = ab.Parameter((4, 6))
+
+        def loss() -> ab.Expression:
+            losses = []
+            for words, label in (([1, 2, 3], 0), ([4, 1], 3), ([8, 8, 8, 0], 1), ([2], 2)):
+                h = ab.zeros(6)
+                for word in words:
+                    h = ab.tanh(ab.affine(b, w, table[word], u, ab.dropout(h, 0.2)))
+                losses.append(ab.cross_entropy(out @ h, label))
+            return ab.mean(losses)
+
+        check_gradient(loss, table, w, u, b, out)
+
+
+def test_the_loss_must_be_a_scalar() -> None:
+    x = ab.input([1.0, 2.0])
+    with pytest.raises(ab.GradientError, match=r"\(2,\)"):
+        (x * 2.0).backward()
+    batched = ab.input(np.ones((3, 1)), batched=True)
+    with pytest.raises(ab.GradientError):
+        ab.sum(batched).backward()
+
+
+def test_a_gradient_that_was_not_asked_for() -> None:
+    x = ab.input([1.0, 2.0])
+    y = x * 2.0
+    ab.sum(y).backward(wrt=[y])
+    with pytest.raises(ab.GradientError):
+        x.gradient()
