@@ -106,7 +106,7 @@ class Build(build_ext):
             # Type specifications end in a zero entry, by convention of the C API.
             quiet = ["-Wno-missing-field-initializers"]
             work["_core"].append((source, [*includes, *python, *warnings, *quiet]))
-        for source in sources("graph"):
+        for source in sources("graph"):  # plain functions without state: linked into both
             work["_core"].append((source, [*includes, *warnings]))
         for source in sources("sched", "cpu"):
             prefix = source.stem.split("_")[0]
@@ -125,6 +125,8 @@ class Build(build_ext):
             }
         for extension in self.extensions:
             built = [task.result() for task in running[extension.name.rpartition(".")[2]]]
+            if extension.name.endswith("_cpu"):
+                built += [self.objects / f"graph_{source.stem}.o" for source in sources("graph")]
             extension.extra_objects = extension.depends = [str(path) for path in built]
             extension.extra_link_args = [*SANITIZER]
             if extension.name.endswith("_cpu"):

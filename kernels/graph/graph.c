@@ -54,6 +54,7 @@ ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit)
     g->tape_n = g->tape_nodes_n = g->tape_done = 0;
     g->grad_n = 0;
     g->shared = 0;
+    g->epoch++;
     if (g->table)
         memset(g->table, 0xff, (size_t)g->slots * sizeof *g->table);
     /* The oldest block is the first and common size; larger ones go back. */

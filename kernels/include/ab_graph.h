@@ -58,6 +58,9 @@ typedef struct ab_form { /* all that op, attributes and operand types fix */
     uint64_t hash;
 } ab_form;
 
+typedef struct ab_graph ab_graph;
+typedef struct ab_param ab_param;
+
 enum { AB_CHUNK = 512, AB_CHUNKS = 8192 }; /* forms and types: pointers stay valid while it grows */
 
 typedef struct ab_registry {
@@ -69,15 +72,16 @@ typedef struct ab_registry {
     uint64_t hash_mask;               /* all ones; tests narrow it to force collisions */
 } ab_registry;
 
-typedef struct ab_param { /* what the engine knows of a parameter */
+struct ab_param { /* what the engine knows of a parameter */
     int64_t size;     /* elements of the whole */
     int64_t rows;     /* of a lookup; 0 for a dense parameter */
     int64_t dim;      /* elements of a lookup's row */
     int32_t itemsize;
     int32_t trainable;
     void *data;
-    void *grad;       /* dense: size elements. Lookup: compact rows, see below */
-    int32_t *slot_of_row; /* lookup: row -> slot in grad, -1 */
+    void *grad;       /* of the whole; NULL until a pass needs it */
+    void *sparse;     /* of a lookup's used rows, slot by slot */
+    int32_t *slot_of_row; /* -1: none */
     int64_t *row_of_slot;
     int64_t slots;        /* used */
     uint64_t version;     /* changes whenever data does */
@@ -88,7 +92,7 @@ typedef struct ab_param { /* what the engine knows of a parameter */
     int64_t packed_shape[2][2]; /* outputs, inner, of what is packed */
     int64_t rows_served; /* by the unpacked kernel, since the last change */
     uint64_t served_version;
-} ab_param;
+};
 
 enum { /* ab_node.flags */
     AB_NODE_WEIGHT = 1,   /* a parameter, or computed from parameters and constants only */
@@ -131,7 +135,7 @@ typedef struct ab_batch {
     int64_t first;  /* graph->tape_nodes[first, first + n) */
 } ab_batch;
 
-typedef struct ab_graph {
+struct ab_graph {
     ab_registry *registry;
     int32_t itemsize; /* 4 or 8 */
     int32_t sharing;
@@ -159,7 +163,8 @@ typedef struct ab_graph {
     void (*scheduler_free)(void *);
     void *engine;       /* work space of the CPU engine */
     void (*engine_free)(void *);
-} ab_graph;
+    uint64_t epoch;     /* counts resets */
+};
 
 static inline ab_form *
 ab_form_get(const ab_registry *r, int32_t id)

@@ -1,0 +1,344 @@
+"""The compiled engine, reached through cffi: graphs, plans, runs and updates."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from .._core import Graph
+from ..errors import ConfigurationError, GradientError, MemoryLimitError
+from ..ops.declare import Call
+from ..recording import forms, set_kernels, state_of
+from ._cpu import ffi, lib
+
+DONE, AGAIN, FORMULA = 0, 1, 2
+
+# A run returns this often (seconds) so that Python can see signals.
+SLICE = 0.1
+
+
+@functools.lru_cache(maxsize=None)
+def kernel_table(instruction_set: str | None, itemsize: int) -> Any:
+    """The kernels of an instruction set (None: the best here) for 4- or 8-byte numbers."""
+    name = ffi.NULL if instruction_set is None else instruction_set.encode()
+    table = lib.ab_table_select(name, itemsize)
+    if table == ffi.NULL:
+        raise ConfigurationError(
+            f"configure: this processor has no instruction set {instruction_set!r}"
+        )
+    return table
+
+
+def kernel_names() -> list[str]:
+    """The names of the compiled kernels, in the order of their numbers."""
+    table, names = kernel_table(None, 4), []
+    while (name := lib.ab_kernel_name(table, len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return names
+
+
+set_kernels({name: number for number, name in enumerate(kernel_names())})
+
+
+def pointer(graph: Graph) -> Any:
+    """The C graph of a graph object."""
+    return ffi.cast("ab_graph *", graph._address)
+
+
+def itemsize(graph: Graph) -> int:
+    """Bytes per number of a graph."""
+    return int(lib.ab_graph_itemsize(pointer(graph)))
+
+
+def check(code: int, graph: Graph, doing: str) -> int:
+    """Raises what a negative code means."""
+    if code >= 0:
+        return code
+    if code == -2:
+        used = lib.ab_graph_size(pointer(graph))
+        raise MemoryLimitError(
+            f"{doing}: the graph takes {used:,} bytes and needs more than the limit of "
+            f"{config.current().memory_limit:,} bytes; begin a new graph more often, or raise "
+            f"ab.configure(memory_limit=...) before the graph is begun"
+        )
+    if code == -1:
+        raise MemoryLimitError(f"{doing}: the system gave no more memory")
+    raise MemoryLimitError(f"{doing}: a graph holds at most 2^31 nodes and operands")
+
+
+def int32s(values: Sequence[int]) -> Any:
+    """A C array of int32."""
+    return ffi.new("int32_t[]", list(values))
+
+
+def plan(graph: Graph, nodes: Sequence[int]) -> int:
+    """Schedules and plans what the nodes need; returns the count of new batches."""
+    strategy = config.STRATEGIES.index(config.current().strategy)
+    targets = int32s(nodes)
+    return check(lib.ab_plan(pointer(graph), len(nodes), targets, strategy), graph, "planning")
+
+
+def _table(graph: Graph) -> Any:
+    return kernel_table(config.current().instruction_set, itemsize(graph))
+
+
+def forward(graph: Graph) -> None:
+    """Runs the batches that are planned and have not run."""
+    g, table, threads = pointer(graph), _table(graph), config.current().threads
+    while (code := lib.ab_forward(g, table, threads, SLICE)) != DONE:
+        check(code, graph, "forward")
+        if code == FORMULA:
+            _forward_formula(graph)
+
+
+def backward(graph: Graph, seeds: Sequence[int], wrt: Sequence[int]) -> None:
+    """Runs backward from scalar nodes; adds to the gradients of parameters."""
+    g, table, threads = pointer(graph), _table(graph), config.current().threads
+    by_address = {parameter._address: parameter for parameter in graph.parameters}
+    for address, parameter in by_address.items():
+        lib.ab_param_set_trainable(ffi.cast("ab_param *", address), bool(parameter.trainable))
+    code = lib.ab_backward_begin(g, len(seeds), int32s(seeds), len(wrt), int32s(wrt))
+    check(code, graph, "backward")
+    dense, rows = ffi.new("int32_t *"), ffi.new("int64_t *")
+    tables, place = [], 0
+    while (source := lib.ab_backward_source(g, place, dense, rows)) != ffi.NULL:
+        parameter = by_address[int(ffi.cast("intptr_t", source))]
+        whole = _address(parameter._ensure_grad()) if dense[0] else ffi.NULL
+        sparse = getattr(parameter, "_sparse", None)
+        if sparse is None:
+            lib.ab_param_set_gradient(source, whole, ffi.NULL, ffi.NULL, ffi.NULL, 0)
+        else:
+            sparse.reserve(rows[0])
+            lib.ab_param_set_gradient(
+                source,
+                whole,
+                _address(sparse.values),
+                ffi.cast("int32_t *", _address(sparse.slot_of_row)),
+                ffi.cast("int64_t *", _address(sparse.row_of_slot)),
+                sparse.count,
+            )
+            tables.append((source, sparse))
+        place += 1
+    try:
+        while (code := lib.ab_backward_run(g, table, threads, SLICE)) != DONE:
+            check(code, graph, "backward")
+            if code == FORMULA:
+                _backward_formula(graph)
+                lib.ab_backward_skip(g)
+    finally:
+        for source, sparse in tables:
+            sparse.count = int(lib.ab_param_slots(source))
+
+
+def _address(array: np.ndarray) -> Any:
+    return ffi.cast("void *", array.ctypes.data)
+
+
+def _at(graph: Graph, address: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """An array over memory of the graph."""
+    size = itemsize(graph)
+    count = int(np.prod(shape, dtype=np.int64))
+    if count == 0:
+        return np.zeros(shape, f"f{size}")
+    return np.frombuffer(ffi.buffer(address, count * size), f"f{size}").reshape(shape)
+
+
+def _elements(graph: Graph, address: Any, node: int) -> list[np.ndarray]:
+    """The elements of a node's minibatch, as arrays over the graph's memory."""
+    bound = forms[graph.expression(node)._form]
+    base = int(ffi.cast("intptr_t", address))
+    step = batch_stride(graph, node) * itemsize(graph)
+    return [
+        _at(graph, ffi.cast("void *", base + i * step), bound.shape) for i in range(bound.batch)
+    ]
+
+
+def batch_stride(graph: Graph, node: int) -> int:
+    """Numbers from one element of a node's minibatch to the next."""
+    columns = node_table(graph, node, 1)
+    return int(columns["batch_stride"][0])
+
+
+def value(graph: Graph, node: int) -> np.ndarray:
+    """A copy of a node's value, the manual minibatch first if there is one."""
+    return _read(graph, node, lib.ab_node_value(pointer(graph), node))
+
+
+def gradient(graph: Graph, node: int) -> np.ndarray | None:
+    """A copy of a node's gradient after a backward pass; None if none reached it."""
+    g = pointer(graph)
+    if not lib.ab_backward_is_live(g, node):
+        return None
+    address = lib.ab_node_gradient(g, node)
+    return None if address == ffi.NULL else _read(graph, node, address)
+
+
+def _read(graph: Graph, node: int, address: Any) -> np.ndarray:
+    bound = forms[graph.expression(node)._form]
+    if bound.batch == 1:
+        result = _at(graph, address, bound.shape).copy()
+    else:
+        elements = _elements(graph, address, node)
+        shape = (bound.batch, *bound.shape)
+        result = np.array(elements, f"f{itemsize(graph)}").reshape(shape)
+    return result.astype(np.int64) if bound.op.integer else result
+
+
+def data_of(graph: Graph, node: int) -> np.ndarray:
+    """A copy of a node's data words."""
+    words = ffi.new("int64_t **")
+    count = lib.ab_node_data(pointer(graph), node, words)
+    if not count:
+        return np.zeros(0, np.int64)
+    return np.frombuffer(ffi.buffer(words[0], 8 * count), np.int64).copy()
+
+
+def operands_of(graph: Graph, node: int) -> list[int]:
+    """The operands of a node."""
+    operands = ffi.new("int32_t **")
+    count = lib.ab_node_operands(pointer(graph), node, operands)
+    return ffi.unpack(operands[0], count) if count else []
+
+
+def node_table(graph: Graph, first: int = 0, count: int | None = None) -> dict[str, np.ndarray]:
+    """What ab_graph_table of ab_api.h tells of the nodes from `first` on."""
+    g = pointer(graph)
+    n = lib.ab_graph_nodes(g) - first
+    columns: dict[str, np.ndarray] = {
+        **{name: np.empty(n, np.int32) for name in ("form", "root", "parent")},
+        **{name: np.empty(n, np.int64) for name in ("offset", "batch_stride", "address")},
+        "batch": np.empty(n, np.int32),
+    }
+    kinds = {np.dtype(np.int32): "int32_t *", np.dtype(np.int64): "int64_t *"}
+    lib.ab_graph_table(
+        g, first, *(ffi.cast(kinds[c.dtype], _address(c)) for c in columns.values())
+    )
+    return columns if count is None else {name: c[:count] for name, c in columns.items()}
+
+
+def tape(graph: Graph, first: int = 0) -> list[tuple[int, list[int]]]:
+    """The batches of a graph from place `first` on: form and nodes."""
+    g = pointer(graph)
+    form, nodes = ffi.new("int32_t *"), ffi.new("int32_t **")
+    batches = []
+    for place in range(first, lib.ab_tape_length(g)):
+        n = lib.ab_tape_batch(g, place, form, nodes)
+        batches.append((form[0], ffi.unpack(nodes[0], n)))
+    return batches
+
+
+# Batches of ops without a compiled kernel: the plan is cut around them.
+
+
+def _rows(graph: Graph, node: int, batch: int, address: Any) -> list[np.ndarray]:
+    elements = _elements(graph, address, node)
+    return elements * batch if len(elements) == 1 else elements
+
+
+def _call(graph: Graph, bound: Any, nodes: Sequence[int]) -> tuple[Call, list[np.ndarray]]:
+    g = pointer(graph)
+    data = np.concatenate([data_of(graph, node).reshape(bound.batch, -1) for node in nodes])
+    xs = []
+    for j in range(len(bound.operands)):
+        rows = []
+        for node in nodes:
+            operand = operands_of(graph, node)[j]
+            rows += _rows(graph, operand, bound.batch, lib.ab_node_value(g, operand))
+        xs.append(np.array(rows))
+    return Call(np, bound.attrs, data, bound.shape, bound.operands), xs
+
+
+def _forward_formula(graph: Graph) -> None:
+    g = pointer(graph)
+    done = lib.ab_tape_done(g)
+    ((number, nodes),) = tape(graph, done)[:1]
+    bound = forms[number]
+    call, xs = _call(graph, bound, nodes)
+    with np.errstate(all="ignore"):
+        y = bound.op.forward(call, *xs)
+    row = 0
+    for node in nodes:
+        for element in _elements(graph, lib.ab_node_value(g, node), node):
+            element[...] = y[row]
+            row += 1
+    lib.ab_tape_set_done(g, done + 1)
+
+
+def _backward_formula(graph: Graph) -> None:
+    g = pointer(graph)
+    place, number = ffi.new("int32_t **"), ffi.new("int32_t *")
+    nodes = ffi.unpack(place[0], lib.ab_backward_batch(g, place, number))
+    bound = forms[number[0]]
+    if bound.op.gradient is None:
+        return
+    call, xs = _call(graph, bound, nodes)
+    y, dy = (
+        np.array([e for node in nodes for e in _elements(graph, find(g, node), node)])
+        for find in (lib.ab_node_value, lib.ab_node_gradient)
+    )
+    for j in range(len(xs)):
+        with np.errstate(all="ignore"):
+            dx = np.broadcast_to(bound.op.gradient(call, j, dy, y, *xs), xs[j].shape)
+        row = 0
+        for node in nodes:
+            operand = operands_of(graph, node)[j]
+            if lib.ab_backward_is_live(g, operand):
+                into = _rows(graph, operand, bound.batch, lib.ab_node_gradient(g, operand))
+                for i, element in enumerate(into):
+                    element += dx[row + i]
+            row += bound.batch
+
+
+# Updates.
+
+
+class UpdateKernels:
+    """The compiled update rules, called as the NumPy twins in ``autobatch.updates`` are."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def _run(self, rule: int, update: Any, *numbers: float) -> None:
+        table = kernel_table(config.current().instruction_set, self._size)
+        w, g = update.w, update.g
+        rows = update.rows
+        n, dim = (1, w.size) if rows is None else (len(rows), w.size // len(w))
+        state = [ffi.NULL if s is None else _address(s) for s in (update.m, update.v)]
+        where = ffi.NULL if rows is None else ffi.cast("int64_t *", _address(rows))
+        values = ffi.new("double[]", [float(number) for number in numbers])
+        threads = config.current().threads
+        args = (_address(w), _address(g), *state, where, n, dim, update.factor, values, threads)
+        lib.ab_update_run(table, rule, *args)
+
+    def sgd(self, update: Any, rate: float) -> None:
+        self._run(0, update, rate)
+
+    def momentum(self, update: Any, rate: float, momentum: float, nesterov: bool) -> None:
+        self._run(1, update, rate, momentum, nesterov)
+
+    def adagrad(self, update: Any, rate: float, epsilon: float) -> None:
+        self._run(2, update, rate, epsilon)
+
+    def rmsprop(self, update: Any, rate: float, rho: float, epsilon: float) -> None:
+        self._run(3, update, rate, rho, epsilon)
+
+    def adam(self, update: Any, step: float, scale: float, *rest: float) -> None:
+        self._run(4, update, step, scale, *rest)
+
+    def adamw(self, update: Any, step: float, scale: float, *rest: float) -> None:
+        self._run(5, update, step, scale, *rest)
+
+    def squared_norm(self, g: np.ndarray) -> float:
+        table = kernel_table(config.current().instruction_set, self._size)
+        threads = config.current().threads
+        return float(lib.ab_squared_norm(table, _address(g), g.size, threads))
+
+
+@functools.lru_cache(maxsize=None)
+def update_kernels(itemsize: int) -> UpdateKernels:
+    """The update rules for numbers of this size."""
+    return UpdateKernels(itemsize)

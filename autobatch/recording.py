@@ -1,0 +1,297 @@
+"""The recorder's Python side: declarations become callables, and its questions get answers.
+
+The C types know ops by number. What they cannot know they ask here: the rule of a new
+form, an operand that is an array, the words of an error.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import config
+from ._core import Expression, Graph, Op, current_graph, forms, new_graph, set_hooks, set_ops
+from .errors import (
+    AutobatchError,
+    GraphError,
+    IndexRangeError,
+    MemoryLimitError,
+    OperandError,
+    ShapeError,
+    StaleExpressionError,
+)
+from .ops import REGISTRY
+from .ops.declare import BoundForm, Form, Operand
+from .ops.declare import Op as Declaration
+
+__all__ = [
+    "Expression",
+    "Graph",
+    "GraphState",
+    "current_graph",
+    "forms",
+    "input_array",
+    "new_graph",
+    "next_serial",
+    "recorder",
+]
+
+_DECLARATIONS: list[Declaration] = list(REGISTRY.values())
+
+# Bits of ab_form.flags in kernels/include/ab_graph.h.
+_VIEW, _VIEW_BATCH, _SOURCE, _RANDOM, _BATCH_AWARE = 1, 2, 4, 8, 16
+_TABLE, _NO_GRADIENT, _INTEGER, _ALWAYS_SHARE, _PARAMETER = 32, 64, 128, 256, 512
+
+_kernel_numbers: dict[str, int] = {}
+
+
+def set_kernels(numbers: dict[str, int]) -> None:
+    """Tells which compiled kernels there are, by name. Called once, before anything records."""
+    _kernel_numbers.update(numbers)
+
+
+class GraphState:
+    """What Python keeps for a graph; it lives as long as the graph does.
+
+    Attributes:
+        seed, serial: of the graph's random ops.
+        lines: by node, where it was recorded, if that is remembered.
+        backends: by backend, what it keeps for the graph.
+    """
+
+    def __init__(self) -> None:
+        self.seed: int | None = None
+        self.serial = 0
+        self.backends: dict[str, Any] = {}
+
+
+def state_of(graph: Graph) -> GraphState:
+    """The Python state of a graph, made when first asked for."""
+    if graph.state is None:
+        graph.state = GraphState()
+    return graph.state
+
+
+def _make(number: int, op: Declaration) -> Op:
+    fixed = [name for name in op.inputs if not name.startswith("*")]
+    least = len(fixed) + op.variadic
+    plain = not op.attrs and not op.data and not op.source
+    return Op(number, op.name, least, op.variadic, plain, op.reads_weights, op.doc)
+
+
+_recorders = {op.name: _make(number, op) for number, op in enumerate(_DECLARATIONS)}
+
+
+def recorder(name: str) -> Op:
+    """The callable that records an op.
+
+    Plain ops are called with their operands; ops with attributes or data are recorded by
+    ``recorder(name).record(operands, attrs, data)``: a tuple of operands, a flat tuple of
+    numbers in the declared order, and a tuple of numbers (or the bytes of int64 words).
+    """
+    return _recorders[name]
+
+
+# What the C types ask.
+
+
+def _named(op: Declaration, values: Sequence[Any] | None) -> dict[str, Any]:
+    """Attributes by name from the flat tuple."""
+    values = values or ()
+    named: dict[str, Any] = {}
+    for i, (name, kind) in enumerate(op.attrs):
+        named[name] = tuple(values[i:]) if kind == "ints" else values[i]
+    return named
+
+
+def _common_batch(op: Declaration, operands: Sequence[Operand]) -> int:
+    batch = 1
+    for operand in operands:
+        if operand.batch != 1 and batch not in (1, operand.batch):
+            raise ShapeError(
+                f"{op.name}: the operands are minibatches of {batch} and of {operand.batch}; "
+                f"expected equal sizes, or 1 where one value serves all"
+            )
+        batch = max(batch, operand.batch)
+    return batch
+
+
+def _rule(number: int, attrs: tuple[Any, ...] | None, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    op = _DECLARATIONS[number]
+    operands = tuple(Operand(shape, batch, bool(weight)) for shape, batch, weight in inputs)
+    if op.name == "parameter":
+        named: dict[str, Any] = {"shape": attrs or ()}
+    else:
+        named = _named(op, attrs)
+    form: Form = op.rule(named, operands)
+    batch = _common_batch(op, operands) if form.batch is None else form.batch
+    flags = (
+        _VIEW * (form.view is not None)
+        | _VIEW_BATCH * form.view_batch
+        | _SOURCE * op.source
+        | _RANDOM * op.random
+        | _BATCH_AWARE * form.batch_aware
+        | _TABLE * op.table
+        | _NO_GRADIENT * (form.block_gradient or op.gradient is None)
+        | _INTEGER * op.integer
+        | (_ALWAYS_SHARE | _PARAMETER) * (op.name == "parameter")
+    )
+    same = sum(1 << j for j, shared in enumerate(form.same[:64]) if shared)
+    if any(form.same[64:]):
+        raise ShapeError(f"{op.name}: at most 31 weights in one op, got {len(operands) // 2}")
+    size = math.prod(form.shape)
+    bound = BoundForm(op, named, operands, form, tuple(form.shape), batch, size)
+    offset, scale = form.view or (0, 0)
+    kernel = _kernel_numbers.get(form.kernel, -1) if form.kernel else -1
+    limit = -1 if form.index_limit is None else form.index_limit
+    params = tuple(int(p) for p in form.params)
+    shape = tuple(int(dim) for dim in form.shape)
+    return shape, batch, kernel, flags, same, offset, scale, limit, form.flops, params, bound
+
+
+def _operand(op: Op, value: Any) -> Expression:
+    if isinstance(value, (bool, int, float, np.generic, np.ndarray)) or hasattr(value, "__array__"):
+        array = np.asarray(value)
+        if array.dtype.kind in "biuf":
+            return input_array(array)
+        raise OperandError(
+            f"{op.__name__}: expected an array of real numbers, got one of {array.dtype}"
+        )
+    hint = "; ab.input(...) records a list of numbers" if isinstance(value, (list, tuple)) else ""
+    raise OperandError(
+        f"{op.__name__}: expected an expression, a parameter, a number or an array as operand, "
+        f"got {type(value).__name__}{hint}"
+    )
+
+
+def _settings() -> tuple[int, int, int]:
+    settings = config.current()
+    return (8 if settings.dtype == "float64" else 4), settings.sharing, settings.memory_limit
+
+
+_STALE = (
+    "this expression belongs to a graph that is gone (ab.new_graph() was called since it was "
+    "recorded); read values before that, or record it again in the present graph"
+)
+
+
+def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
+    name = f"{op.__name__}: " if op is not None else ""
+    if kind == "stale":
+        raise StaleExpressionError(name + _STALE)
+    if kind == "foreign":
+        where = "an outer graph" if detail else "another thread"
+        raise GraphError(
+            f"{name}an operand belongs to a graph of {where}; pass its value: "
+            f"ab.input(expression.value())"
+        )
+    if kind == "count":
+        declaration = REGISTRY[op.__name__]  # type: ignore[union-attr]
+        inputs = ", ".join(declaration.inputs) or "none"
+        least = "at least " if declaration.variadic else ""
+        count = len(declaration.inputs)
+        hint = " (an empty list?)" if declaration.variadic and not detail else ""
+        raise OperandError(
+            f"{name}expected {least}{count} operand{'s' * (count != 1)} ({inputs}), "
+            f"got {detail}{hint}"
+        )
+    if kind == "index":
+        index, limit = detail
+        valid = f"0 to {limit - 1}" if limit else "none: there are no elements"
+        raise IndexRangeError(f"{name}index {index} is out of range; valid are {valid}")
+    if kind == "lookup":
+        raise OperandError(
+            f"{name}expected the number of a row, got {type(detail).__name__}; several rows as "
+            f"a manual minibatch: lookup.batch(ids)"
+        )
+    if kind == "dtype":
+        parameter, own, other = detail
+        raise OperandError(
+            f"{name}{parameter!r} holds float{8 * own}, but this graph computes in "
+            f"float{8 * other}; set ab.configure(dtype=...) before parameters are made, and "
+            f"begin a new graph after changing it"
+        )
+    if kind == "limit":
+        limit = config.current().memory_limit
+        raise MemoryLimitError(
+            f"{name}the graph needs more than the memory limit of {limit:,} bytes; begin a new "
+            f"graph more often, or raise ab.configure(memory_limit=...)"
+        )
+    if kind == "too many":
+        raise MemoryLimitError(f"{name}a graph holds at most 2^31 nodes, operands or words")
+    if kind == "memory":
+        raise MemoryLimitError(f"{name}the system gave no more memory")
+    if kind == "keywords":
+        raise OperandError(f"{name}takes its operands by position only")
+    if kind == "not plain":
+        raise OperandError(f"{name}this op has attributes or data: use its public function")
+    if kind == "truth":
+        raise OperandError(
+            "an expression has no truth value before it runs; use expression.item() or "
+            "expression.value() to decide by it"
+        )
+    if kind == "enter":
+        raise GraphError("a graph is entered once, right where it is made: with ab.new_graph(): ...")
+    raise AutobatchError(f"{name}{kind}")
+
+
+def _getitem(x: Any, key: Any) -> Expression:
+    # functions.py stands above this layer; it registers the real one.
+    raise AutobatchError("indexing is not set up")
+
+
+set_hooks(_rule, _operand, _error, _settings, _getitem)
+set_ops(
+    *(
+        _recorders[name]
+        for name in ("add", "subtract", "multiply", "divide", "power", "matmul", "negative")
+    ),
+    *(_recorders[name] for name in ("input", "parameter", "lookup")),
+)
+
+
+def set_getitem(function: Any) -> None:
+    """Sets what ``expression[key]`` calls."""
+    set_hooks(_rule, _operand, _error, _settings, function)
+
+
+def input_array(array: Any, batched: bool = False) -> Expression:
+    """Records an array as an input of the present graph. Its numbers are copied.
+
+    Args:
+        array: numbers of any real dtype and any strides.
+        batched: the first axis is a manual minibatch.
+    """
+    array = np.asarray(array)
+    dtype = np.dtype(config.current().dtype)
+    graph = current_graph()
+    if len(graph):  # the number type is the graph's from its first node on
+        dtype = np.dtype(f"f{_itemsize(graph)}")
+    batch, shape = (array.shape[0], array.shape[1:]) if batched else (1, array.shape)
+    content = np.ascontiguousarray(array, dtype).tobytes()
+    return _recorders["input"].record((), (batch, *shape), content)
+
+
+def _itemsize(graph: Graph) -> int:
+    from .backends import cpu  # the core of a graph is plain C, reached through cffi
+
+    return cpu.itemsize(graph)
+
+
+def next_serial() -> tuple[int, int]:
+    """Seed and serial number of the next random node: the same program draws the same."""
+    state = state_of(current_graph())
+    if state.seed is None:
+        state.seed = int(config.rng().integers(-(2**63), 2**63 - 1))
+    state.serial += 1
+    return state.seed, state.serial - 1
+
+
+def recorded_at(depth: int) -> str:
+    """File and line of a caller, for messages."""
+    frame = sys._getframe(depth)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

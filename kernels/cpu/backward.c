@@ -1,0 +1,792 @@
+/* Running backward: the same tape, reversed.
+ *
+ * begin marks the nodes that take part (those that the loss depends on and that depend on
+ * something whose gradient is wanted), so that a NaN elsewhere cannot spread. Rows that add
+ * to the gradient of one node always belong to one thread; where all rows of a batch add to
+ * the same node (a bias), each thread sums a part of them and the parts are added in order.
+ */
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int
+reserve(void *array, size_t item, int64_t n)
+{
+    void **a = array;
+    void *grown = realloc(*a, (size_t)(n > 0 ? n : 1) * item);
+    if (!grown)
+        return AB_NO_MEMORY;
+    *a = grown;
+    return AB_OK;
+}
+
+static const ab_form *
+form_of(const ab_graph *g, int32_t node)
+{
+    return ab_form_get(g->registry, g->nodes[node].form);
+}
+
+/* Whether a gradient reaches operand j as numbers of that node (a table's goes to its rows). */
+static inline int
+passes(const ab_form *f)
+{
+    return !(f->flags & (AB_FORM_NO_GRADIENT | AB_FORM_TABLE));
+}
+
+enum { WANTED = 1, REACHED = 2, LIVE = 4 };
+
+static void
+mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt, const int32_t *wrt)
+{
+    uint8_t *mark = e->live;
+    memset(mark, 0, (size_t)e->n);
+    for (int32_t i = 0; i < nwrt; i++)
+        mark[wrt[i]] = mark[g->nodes[wrt[i]].root] = WANTED;
+    for (int32_t i = 0; i < e->n; i++) {
+        const ab_node *d = &g->nodes[i];
+        const ab_form *f = form_of(g, i);
+        if (f->flags & AB_FORM_PARAMETER) {
+            if (((const ab_param *)(intptr_t)d->data[0])->trainable)
+                mark[i] = WANTED;
+        } else if (!(f->flags & AB_FORM_NO_GRADIENT)) {
+            for (int32_t j = 0; j < d->nin && !mark[i]; j++)
+                mark[i] = mark[g->operands[d->first + j]] & WANTED;
+        }
+    }
+    for (int32_t i = 0; i < nseeds; i++)
+        mark[seeds[i]] |= REACHED;
+    for (int32_t i = e->n - 1; i >= 0; i--) {
+        const ab_node *d = &g->nodes[i];
+        if (mark[i] != (WANTED | REACHED))
+            continue;
+        mark[i] |= LIVE;
+        const ab_form *f = form_of(g, i);
+        if (passes(f))
+            for (int32_t j = 0; j < d->nin; j++)
+                mark[g->operands[d->first + j]] |= REACHED;
+    }
+    for (int32_t i = 0; i < e->n; i++)
+        mark[i] = mark[i] >> 2;
+}
+
+static int
+add_source(engine *e, int32_t node, int dense, int64_t rows)
+{
+    for (int32_t i = 0; i < e->nsources; i++)
+        if (e->sources[i] == node) {
+            e->source_dense[i] |= (uint8_t)dense;
+            e->source_rows[i] += rows;
+            return AB_OK;
+        }
+    int64_t n = e->nsources + 1;
+    if (reserve(&e->sources, sizeof *e->sources, n) < 0
+        || reserve(&e->source_rows, sizeof *e->source_rows, n) < 0
+        || reserve(&e->source_dense, sizeof *e->source_dense, n) < 0)
+        return AB_NO_MEMORY;
+    e->sources[e->nsources] = node;
+    e->source_dense[e->nsources] = (uint8_t)dense;
+    e->source_rows[e->nsources++] = rows;
+    return AB_OK;
+}
+
+/* Lists a use of each weight of an affine batch, due before the weight's own batch runs. */
+static int
+add_uses(ab_graph *g, engine *e, int64_t b, const ab_form *f, int32_t node, int64_t rows)
+{
+    affine a = affine_of(f);
+    for (int64_t pair = 0; pair < a.pairs; pair++) {
+        int32_t w = g->operands[g->nodes[node].first + affine_w(&a, pair)];
+        if (!e->live[w])
+            continue;
+        int32_t v = ab_weight_find(g, e, w, a.trans ? a.k[pair] : a.m, a.trans ? a.m : a.k[pair]);
+        if (v < 0)
+            return AB_NO_MEMORY;
+        if (e->nuses == e->use_capacity) {
+            e->use_capacity = e->use_capacity ? 2 * e->use_capacity : 256;
+            if (reserve(&e->uses, sizeof *e->uses, e->use_capacity) < 0)
+                return AB_NO_MEMORY;
+        }
+        weight *x = &e->weights[v];
+        if (x->first_use < 0) {
+            int64_t due = g->nodes[g->nodes[w].root].batch_tape + 1; /* 0: at the end */
+            x->flush_next = e->flush[due];
+            e->flush[due] = v;
+            x->outer_rows = 0;
+        }
+        e->uses[e->nuses] = (weight_use){b, (int32_t)pair, x->first_use};
+        x->first_use = e->nuses++;
+        x->outer_rows += rows * f->batch * a.r;
+    }
+    return AB_OK;
+}
+
+int
+ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
+                  const int32_t *wrt)
+{
+    engine *e = ab_engine(g);
+    if (!e)
+        return AB_NO_MEMORY;
+    e->n = g->n;
+    e->started = 0;
+    e->ntape = g->tape_done;
+    e->at = e->ntape - 1;
+    e->nsources = e->nuses = 0;
+    if (reserve(&e->live, 1, e->n) < 0
+        || reserve(&e->nodes, sizeof *e->nodes, g->tape_nodes_n) < 0
+        || reserve(&e->batch_first, sizeof *e->batch_first, e->ntape + 1) < 0
+        || reserve(&e->flush, sizeof *e->flush, e->ntape + 1) < 0
+        || reserve(&e->seeds, sizeof *e->seeds, nseeds) < 0)
+        return AB_NO_MEMORY;
+    memcpy(e->seeds, seeds, (size_t)nseeds * sizeof *seeds);
+    e->nseeds = nseeds;
+    memset(e->flush, 0xff, ((size_t)e->ntape + 1) * sizeof *e->flush);
+    for (int32_t i = 0; i < e->nweights; i++)
+        e->weights[i].first_use = -1;
+    mark(g, e, nseeds, seeds, nwrt, wrt);
+    for (int32_t i = 0; i < e->n; i++) {
+        if (!e->live[i])
+            continue;
+        const ab_form *f = form_of(g, i);
+        int error = AB_OK;
+        if (f->flags & AB_FORM_PARAMETER)
+            error = add_source(e, i, 1, 0);
+        else if (f->flags & AB_FORM_TABLE)
+            error = add_source(e, g->operands[g->nodes[i].first], 0, f->batch);
+        if (error < 0)
+            return error;
+    }
+    int64_t at = 0;
+    for (int64_t b = 0; b < e->ntape; b++) {
+        e->batch_first[b] = at;
+        const int32_t *nodes = g->tape_nodes + g->tape[b].first;
+        for (int32_t i = 0; i < g->tape[b].n; i++)
+            if (e->live[nodes[i]])
+                e->nodes[at++] = nodes[i];
+        const ab_form *f = form_at(g, b);
+        int64_t n = at - e->batch_first[b];
+        if (n && f->kernel >= 0 && is_affine(f)) {
+            int error = add_uses(g, e, b, f, e->nodes[e->batch_first[b]], n);
+            if (error < 0)
+                return error;
+        }
+    }
+    e->batch_first[e->ntape] = at;
+    return AB_OK;
+}
+
+ab_param *
+ab_backward_source(ab_graph *g, int32_t i, int32_t *dense, int64_t *rows)
+{
+    engine *e = g->engine;
+    if (i >= e->nsources)
+        return NULL;
+    *dense = e->source_dense[i];
+    *rows = e->source_rows[i];
+    return (ab_param *)(intptr_t)g->nodes[e->sources[i]].data[0];
+}
+
+int
+ab_backward_is_live(ab_graph *g, int32_t node)
+{
+    engine *e = g->engine;
+    return e && node < e->n && e->live[node];
+}
+
+void *
+ab_node_gradient(const ab_graph *g, int32_t node)
+{
+    return node < g->grad_n ? ab_gradient_address(g, node) : NULL;
+}
+
+static void *
+slot_of(ab_param *p, int64_t row)
+{
+    int32_t slot = p->slot_of_row[row];
+    if (slot < 0) {
+        slot = p->slot_of_row[row] = (int32_t)p->slots;
+        p->row_of_slot[p->slots++] = row;
+    }
+    return (char *)p->sparse + slot * p->dim * p->itemsize;
+}
+
+static ab_param *
+table_of(const ab_graph *g, int32_t node)
+{
+    return (ab_param *)(intptr_t)g->nodes[g->operands[g->nodes[node].first]].data[0];
+}
+
+/* Gives every node that takes part the address of its gradient. */
+static int
+address(ab_graph *g, engine *e)
+{
+    if (reserve(&g->grad, sizeof *g->grad, e->n) < 0)
+        return AB_NO_MEMORY;
+    memset(g->grad, 0, (size_t)e->n * sizeof *g->grad);
+    g->grad_n = 0;
+    g->gradients.used = 0;
+    size_t used = ab_graph_bytes(g);
+    if (g->limit && g->values.used > g->limit - (used < g->limit ? used : g->limit))
+        return AB_LIMIT;
+    int error = ab_arena_grow(&g->gradients, g->values.used, g->limit ? g->limit : SIZE_MAX / 4);
+    if (error < 0)
+        return error;
+    g->gradients.used = g->values.used;
+    for (int32_t i = 0; i < e->n; i++) {
+        if (!e->live[i] || g->nodes[i].root != i)
+            continue;
+        const ab_form *f = form_of(g, i);
+        if (!(f->flags & AB_FORM_SOURCE)) {
+            g->grad[i] = g->gradients.base + (g->value[i] - g->values.base);
+        } else if (f->flags & AB_FORM_PARAMETER) {
+            g->grad[i] = ((ab_param *)(intptr_t)g->nodes[i].data[0])->grad;
+        } else if (f->flags & AB_FORM_TABLE && table_of(g, i)->trainable) {
+            g->grad[i] = slot_of(table_of(g, i), g->nodes[i].data[0]);
+        } else { /* an input whose gradient was asked for */
+            size_t bytes = (size_t)(f->size * f->batch * g->itemsize);
+            int64_t *words = ab_graph_words(g, (int64_t)(bytes / sizeof(int64_t) + 1));
+            if (!words)
+                return AB_LIMIT;
+            memset(words, 0, bytes);
+            g->grad[i] = (char *)words;
+        }
+    }
+    g->grad_n = e->n;
+    return AB_OK;
+}
+
+/* Rows of a batch: which part of them, and where their gradients go. */
+typedef struct share {
+    const int32_t *nodes;
+    int64_t n; /* nodes */
+} share;
+
+static char *
+destination(const ab_graph *g, const ab_form *f, int32_t node, int32_t j)
+{
+    (void)f;
+    return ab_gradient_address(g, g->operands[g->nodes[node].first + j]);
+}
+
+static inline char *
+owner_of(const ab_graph *g, int32_t node, int32_t j)
+{
+    return g->grad[g->nodes[g->operands[g->nodes[node].first + j]].root];
+}
+
+/* Selects into `mine` the nodes whose operand j gets a gradient and belongs to thread id. */
+static int64_t
+select_rows(const ab_graph *g, const engine *e, const int32_t *nodes, int64_t n, int32_t j,
+            int threads, int id, int32_t *mine)
+{
+    int64_t live = 0;
+    int ordered = 1;
+    char *before = NULL;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t o = g->operands[g->nodes[nodes[i]].first + j];
+        if (!e->live[o])
+            continue;
+        char *owner = g->grad[g->nodes[o].root];
+        ordered &= owner >= before;
+        before = owner;
+        mine[live++] = nodes[i];
+    }
+    if (threads == 1)
+        return live;
+    if (ordered) { /* a range of rows, cut where the owner changes */
+        int64_t cut[2];
+        for (int side = 0; side < 2; side++) {
+            int64_t at = live * (id + side) / threads;
+            while (at > 0 && at < live
+                   && owner_of(g, mine[at], j) == owner_of(g, mine[at - 1], j))
+                at++;
+            cut[side] = at;
+        }
+        memmove(mine, mine + cut[0], (size_t)(cut[1] - cut[0]) * sizeof *mine);
+        return cut[1] - cut[0];
+    }
+    int64_t kept = 0;
+    for (int64_t i = 0; i < live; i++) {
+        uint64_t h = (uint64_t)(uintptr_t)owner_of(g, mine[i], j) * UINT64_C(0x9E3779B97F4A7C15);
+        if ((int)((h >> 40) % (uint64_t)threads) == id)
+            mine[kept++] = mine[i];
+    }
+    return kept;
+}
+
+/* Addresses of the gradients of operand j. */
+static void
+fill_gradient(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes, int64_t first,
+              int64_t n, void **out)
+{
+    const int64_t batch = f->batch, own = ab_in_batch(g, f, j);
+    for (int64_t i = 0; i < n; i++) {
+        const ab_node *d = &g->nodes[nodes[(first + i) / batch]];
+        int64_t element = (first + i) % batch;
+        if (f->flags & AB_FORM_TABLE) {
+            ab_param *p = (ab_param *)(intptr_t)g->nodes[g->operands[d->first]].data[0];
+            out[i] = slot_of(p, d->data[element * (d->ndata / batch)]);
+            continue;
+        }
+        int32_t o = g->operands[d->first + j];
+        out[i] = ab_gradient_address(g, o) + (own > 1 ? element * ab_batch_stride(g, o) : 0);
+    }
+}
+
+static int64_t
+in_bytes(const ab_graph *g, const ab_form *f, int32_t j)
+{
+    return ab_type_get(g->registry, f->in_type[j])->size * g->itemsize;
+}
+
+/* The kernel's gradient of operand j for the given nodes; `into`: to there instead. */
+static void
+kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, int64_t n, char *into)
+{
+    const ab_graph *g = w->r->g;
+    const ab_kernel *k = &w->r->table->kernels[f->kernel];
+    if (!k->backward)
+        return;
+    frame fr = ab_frame(w, f);
+    int64_t rows = n * f->batch;
+    for (int64_t first = 0; first < rows; first += fr.chunk) {
+        int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
+        ab_call call = ab_fill_call(w, f, k, &fr, nodes, first, count);
+        call.wrt = j;
+        ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
+        call.dy = (ab_rows){fr.dy, ab_stride_of(fr.dy, count, f->size * g->itemsize)};
+        if (f->flags & AB_FORM_BATCH_AWARE) { /* all elements of the operand's minibatch */
+            int64_t own = ab_in_batch(g, f, j);
+            void **dx = fr.x[j]; /* nothing reads x: sums and means only */
+            for (int64_t i = 0; i < count; i++) {
+                int32_t o = g->operands[g->nodes[nodes[first + i]].first + j];
+                for (int64_t b = 0; b < own; b++)
+                    dx[i * own + b] = ab_gradient_address(g, o)
+                                      + (own > 1 ? b * ab_batch_stride(g, o) : 0);
+            }
+            call.dx = (ab_rows){dx, ab_stride_of(dx, count * own, in_bytes(g, f, j))};
+        } else if (into) {
+            for (int64_t i = 0; i < count; i++)
+                fr.dx[i] = into;
+            call.dx = (ab_rows){fr.dx, count > 1 ? 0 : in_bytes(g, f, j)};
+        } else {
+            fill_gradient(g, f, j, nodes, first, count, fr.dx);
+            call.dx = (ab_rows){fr.dx, ab_stride_of(fr.dx, count, in_bytes(g, f, j))};
+        }
+        k->backward(&call);
+    }
+}
+
+static void
+add_to(const ab_graph *g, char *into, const char *from, int64_t n)
+{
+    if (g->itemsize == 4)
+        for (int64_t i = 0; i < n; i++)
+            ((float *)into)[i] += ((const float *)from)[i];
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((double *)into)[i] += ((const double *)from)[i];
+}
+
+/* dx += W^T dy for operand x of a pair. */
+static void
+affine_gradient(worker *w, const ab_form *f, const affine *a, int64_t pair, const int32_t *nodes,
+                int64_t n, char *spare)
+{
+    const ab_graph *g = w->r->g;
+    const ab_matrix_kernels *m = w->r->table->matrix;
+    const int64_t item = g->itemsize, k = a->k[pair], row = k * item;
+    const int32_t j = affine_x(a, pair);
+    const weight *v
+        = &w->r->e->weights[w->r->e->weight_of[g->operands[g->nodes[nodes[0]].first + affine_w(a, pair)]]];
+    const int side = a->trans ? 0 : 1;
+    frame fr = ab_frame(w, f);
+    int64_t rows = n * f->batch, panels = (k + m->panel - 1) / m->panel;
+    int64_t chunk = fr.chunk / a->r > 0 ? fr.chunk / a->r : 1;
+    for (int64_t first = 0; first < rows; first += chunk) {
+        int64_t count = rows - first < chunk ? rows - first : chunk;
+        for (int64_t v0 = 0; v0 < a->r; v0 += fr.chunk) {
+            int64_t vs = a->r - v0 < fr.chunk ? a->r - v0 : fr.chunk, total = count * vs;
+            ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
+            fill_gradient(g, f, j, nodes, first, count, fr.dx);
+            if (a->r > 1)
+                for (int64_t i = count - 1; i >= 0; i--)
+                    for (int64_t u = vs - 1; u >= 0; u--) {
+                        fr.dy[i * vs + u] = (char *)fr.dy[i] + (v0 + u) * a->m * item;
+                        fr.dx[i * vs + u] = (char *)fr.dx[i] + (v0 + u) * row;
+                    }
+            /* The product holds several rows in registers: they must not overlap. */
+            int apart = 1;
+            for (int64_t i = 1; i < total && apart; i++)
+                apart = (char *)fr.dx[i] >= (char *)fr.dx[i - 1] + row;
+            void **into = fr.dx;
+            if (!apart) {
+                into = fr.y;
+                for (int64_t i = 0; i < total; i++)
+                    into[i] = spare + i * row;
+            }
+            if (v->ready[side])
+                m->product(v->packed[side], k, a->m, total, fr.dy, into, NULL, apart, 0, panels);
+            else
+                m->product_unpacked(ab_value_address(g, v->node), side ? 1 : v->stored_columns,
+                                    side ? v->stored_columns : 1, a->m, total, fr.dy, into, NULL,
+                                    apart, 0, k);
+            for (int64_t i = 0; !apart && i < total; i++)
+                add_to(g, fr.dx[i], into[i], k);
+        }
+    }
+}
+
+/* Room behind a frame for what the gradient of a form needs beside it. */
+static size_t
+spare_bytes(const ab_graph *g, const ab_form *f, int64_t nodes)
+{
+    size_t row = 0;
+    for (int32_t j = 0; j < f->nin; j++) {
+        size_t own = (size_t)in_bytes(g, f, j);
+        row = own > row ? own : row;
+    }
+    size_t bytes = row * (size_t)ab_in_batch(g, f, 0);
+    if (f->nin > 1)
+        bytes = row;
+    if (f->kernel >= 0 && is_affine(f)) {
+        affine a = affine_of(f);
+        int64_t k = 0;
+        for (int64_t pair = 0; pair < a.pairs; pair++)
+            k = a.k[pair] > k ? a.k[pair] : k;
+        size_t product = (size_t)(ROWS * k * g->itemsize);
+        bytes = product > bytes ? product : bytes;
+    }
+    return bytes + 64 + ((size_t)nodes * sizeof(int32_t) + 63) / 64 * 64;
+}
+
+/* The gradient of a weight: one product over all rows of the pass. */
+static void
+flush_weight(worker *w, weight *v)
+{
+    engine *e = w->r->e;
+    ab_graph *g = w->r->g;
+    const ab_matrix_kernels *m = w->r->table->matrix;
+    const int64_t item = g->itemsize;
+    /* Threads fill the addresses of some of the uses each. */
+    int64_t at = 0;
+    int turn = 0;
+    int trans = 0;
+    for (int32_t u = v->first_use; u >= 0; u = e->uses[u].next, turn++) {
+        const weight_use *use = &e->uses[u];
+        const ab_form *f = form_at(g, use->batch);
+        const int32_t *nodes = e->nodes + e->batch_first[use->batch];
+        int64_t n = e->batch_first[use->batch + 1] - e->batch_first[use->batch];
+        affine a = affine_of(f);
+        int64_t rows = n * f->batch, k = a.k[use->pair];
+        trans = (int)a.trans;
+        if (turn % w->r->threads == w->id) {
+            void **x = e->outer_x + at, **dy = e->outer_dy + at;
+            ab_fill_operand(g, f, affine_x(&a, use->pair), nodes, 0, rows, x);
+            ab_fill_result(g, f, g->grad, nodes, 0, rows, dy);
+            if (a.r > 1)
+                for (int64_t i = rows - 1; i >= 0; i--)
+                    for (int64_t q = a.r - 1; q >= 0; q--) {
+                        x[i * a.r + q] = (char *)x[i] + q * k * item;
+                        dy[i * a.r + q] = (char *)dy[i] + q * a.m * item;
+                    }
+        }
+        at += rows * a.r;
+    }
+    barrier(w->r);
+    int64_t outputs = trans ? v->stored_columns : v->stored_rows;
+    int64_t inner = trans ? v->stored_rows : v->stored_columns;
+    int64_t panels = (outputs + m->panel - 1) / m->panel;
+    int64_t from = panels * w->id / w->r->threads * m->panel;
+    int64_t to = panels * (w->id + 1) / w->r->threads * m->panel;
+    to = to < outputs ? to : outputs;
+    if (to > from)
+        m->outer(ab_gradient_address(g, v->node), trans ? 1 : v->stored_columns,
+                 trans ? v->stored_columns : 1, inner, at, e->outer_dy, e->outer_x, from, to,
+                 w->scratch);
+    barrier(w->r);
+}
+
+static int64_t
+work_of(const ab_form *f, int64_t n)
+{
+    return n * f->batch * (f->flops / 4 + 2 * f->size + 16);
+}
+
+/* Whether operand j is a matrix whose gradient waits for the end of the pass. */
+static int
+deferred(const ab_form *f, const affine *a, int32_t j)
+{
+    if (f->kernel < 0 || !is_affine(f))
+        return 0;
+    for (int64_t pair = 0; pair < a->pairs; pair++)
+        if (affine_w(a, pair) == j)
+            return 1;
+    return 0;
+}
+
+static void
+run_batch(worker *w, int64_t b, int alone, size_t frame_bytes)
+{
+    const ab_graph *g = w->r->g;
+    engine *e = w->r->e;
+    const ab_form *f = form_at(g, b);
+    const int32_t *nodes = e->nodes + e->batch_first[b];
+    int64_t n = e->batch_first[b + 1] - e->batch_first[b];
+    int threads = alone ? 1 : w->r->threads, id = alone ? 0 : w->id;
+    int32_t *mine = (int32_t *)(w->scratch + frame_bytes);
+    char *spare = (char *)mine + ((size_t)n * sizeof *mine + 63) / 64 * 64;
+    affine a = {0};
+    if (is_affine(f))
+        a = affine_of(f);
+    for (int32_t j = 0; j < f->nin; j++) {
+        if (f->flags & AB_FORM_TABLE) { /* slots are given out in order: one thread */
+            if (id == 0 && table_of(g, nodes[0])->trainable)
+                kernel_gradient(w, f, j, nodes, n, NULL);
+            if (!alone)
+                barrier(w->r);
+            continue;
+        }
+        if (f->same >> (j < 64 ? j : 63) & 1 && j < 64 && deferred(f, &a, j))
+            continue;
+        /* All rows to one place? */
+        int any = 0, one = 1;
+        char *place = NULL;
+        for (int64_t i = 0; i < n && (one || !any); i++) {
+            int32_t o = g->operands[g->nodes[nodes[i]].first + j];
+            if (!e->live[o])
+                continue;
+            char *at = destination(g, f, nodes[i], j);
+            one &= !any || at == place;
+            place = at;
+            any = 1;
+        }
+        if (!any)
+            continue;
+        int product = is_affine(f) && !(a.has_bias && j == 0);
+        if (one && threads > 1 && !product && ab_in_batch(g, f, j) == 1
+            && !(f->flags & AB_FORM_BATCH_AWARE) && n * f->batch >= 8 * threads) {
+            /* A part of the rows each, then the parts in order. */
+            int64_t size = in_bytes(g, f, j);
+            int64_t live = select_rows(g, e, nodes, n, j, 1, 0, mine);
+            int64_t from = live * id / threads, to = live * (id + 1) / threads;
+            memset(spare, 0, (size_t)size);
+            kernel_gradient(w, f, j, mine + from, to - from, spare);
+            barrier(w->r);
+            int64_t count = size / g->itemsize;
+            int64_t c0 = count * id / threads, c1 = count * (id + 1) / threads;
+            ptrdiff_t offset = spare - w->scratch;
+            for (int t = 0; t < threads; t++)
+                add_to(g, place + c0 * g->itemsize,
+                       e->scratch + (size_t)t * e->scratch_each + offset + c0 * g->itemsize,
+                       c1 - c0);
+            barrier(w->r);
+            continue;
+        }
+        if (product) {
+            weight *v = &e->weights[e->weight_of[g->operands[g->nodes[nodes[0]].first
+                                                            + affine_w(&a, (j - a.has_bias) / 2)]]];
+            int side = a.trans ? 0 : 1;
+            if (v->use[side] && !v->ready[side])
+                ab_weight_pack(w, v, side, alone);
+        }
+        int64_t count = select_rows(g, e, nodes, n, j, threads, id, mine);
+        if (count) {
+            if (product)
+                affine_gradient(w, f, &a, a.trans ? 0 : (j - a.has_bias) / 2, mine, count, spare);
+            else
+                kernel_gradient(w, f, j, mine, count, NULL);
+        }
+        if (!alone)
+            barrier(w->r); /* the next operand may be the same node */
+    }
+}
+
+static int
+prepare(run *r, size_t *scratch, int64_t *work)
+{
+    ab_graph *g = r->g;
+    engine *e = r->e;
+    for (int64_t b = 0; b <= e->at; b++) {
+        const ab_form *f = form_at(g, b);
+        int64_t n = e->batch_first[b + 1] - e->batch_first[b];
+        if (!n)
+            continue;
+        size_t bytes = ab_frame_bytes(f, g, r->table) + spare_bytes(g, f, n);
+        *scratch = bytes > *scratch ? bytes : *scratch;
+        *work += work_of(f, n);
+        if (f->kernel < 0 || !is_affine(f))
+            continue;
+        affine a = affine_of(f);
+        const ab_node *d = &g->nodes[e->nodes[e->batch_first[b]]];
+        for (int64_t pair = 0; pair < a.pairs; pair++) {
+            int32_t v = ab_weight_find(g, e, g->operands[d->first + affine_w(&a, pair)],
+                                       a.trans ? a.k[pair] : a.m, a.trans ? a.m : a.k[pair]);
+            if (v < 0)
+                return AB_NO_MEMORY;
+            e->weights[v].rows[a.trans ? 0 : 1] += n * f->batch * a.r;
+        }
+    }
+    int64_t most = 0;
+    for (int32_t i = 0; i < e->nweights; i++) {
+        weight *v = &e->weights[i];
+        for (int side = 0; side < 2; side++)
+            if (v->rows[side]) {
+                int error = ab_weight_reserve(r, v, side);
+                if (error < 0)
+                    return error;
+            }
+        if (v->first_use >= 0) {
+            most = v->outer_rows > most ? v->outer_rows : most;
+            size_t one = r->table->matrix->outer_scratch(v->stored_rows, v->stored_columns);
+            size_t two = r->table->matrix->outer_scratch(v->stored_columns, v->stored_rows);
+            one = one > two ? one : two;
+            *scratch = one > *scratch ? one : *scratch;
+        }
+    }
+    if (most > e->outer_capacity) {
+        if (reserve(&e->outer_x, sizeof *e->outer_x, most) < 0
+            || reserve(&e->outer_dy, sizeof *e->outer_dy, most) < 0)
+            return AB_NO_MEMORY;
+        e->outer_capacity = most;
+    }
+    return AB_OK;
+}
+
+/* Zeroes the gradients of what takes part, and seeds. */
+static void
+clear(worker *w)
+{
+    ab_graph *g = w->r->g;
+    engine *e = w->r->e;
+    for (int64_t b = w->id; b < e->ntape; b += w->r->threads)
+        if (e->batch_first[b + 1] > e->batch_first[b]) {
+            const ab_form *f = form_at(g, b);
+            char *at = g->value[g->tape_nodes[g->tape[b].first]];
+            memset(g->gradients.base + (at - g->values.base), 0,
+                   (size_t)(f->size * f->batch * g->itemsize * g->tape[b].n));
+        }
+    barrier(w->r);
+    if (w->id == 0)
+        for (int32_t i = 0; i < e->nseeds; i++) {
+            char *at = e->live[e->seeds[i]] ? ab_gradient_address(g, e->seeds[i]) : NULL;
+            if (at && g->itemsize == 4)
+                *(float *)at += 1;
+            else if (at)
+                *(double *)at += 1;
+        }
+    barrier(w->r);
+}
+
+static void
+walk(worker *w, int first, double deadline, int64_t *stop, int64_t *reached)
+{
+    const ab_graph *g = w->r->g;
+    engine *e = w->r->e;
+    if (first)
+        clear(w);
+    int before = 0;
+    int64_t b = e->at;
+    for (; b >= 0; b--) {
+        const ab_form *f = form_at(g, b);
+        int64_t n = e->batch_first[b + 1] - e->batch_first[b];
+        if (e->flush[b + 1] >= 0) {
+            if (before)
+                barrier(w->r);
+            before = 0;
+            for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
+                flush_weight(w, &e->weights[v]);
+        }
+        if (!n)
+            continue;
+        if (f->kernel < 0)
+            break;
+        int alone = w->r->threads == 1 || work_of(f, n) < 2 * WORK;
+        if (!alone && before)
+            barrier(w->r);
+        if (!alone || w->id == 0)
+            run_batch(w, b, alone, ab_frame_bytes(f, g, w->r->table));
+        before = alone;
+        if (w->id == 0 && b % 16 == 0 && ab_now() > deadline)
+            *stop = b;
+        if (b % 16 == 0) {
+            barrier(w->r);
+            before = 0;
+            if (b <= __atomic_load_n(stop, __ATOMIC_RELAXED)) {
+                b--;
+                break;
+            }
+        }
+    }
+    if (b < 0) {
+        if (before)
+            barrier(w->r);
+        for (int32_t v = e->flush[0]; v >= 0; v = e->weights[v].flush_next)
+            flush_weight(w, &e->weights[v]);
+    }
+    if (w->id == 0)
+        *reached = b;
+}
+
+int
+ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
+{
+    engine *e = g->engine;
+    int64_t stop = -2, reached = e->at, work = 0;
+    run r = {g, e, table, 1};
+    size_t scratch = 0;
+    int first = !e->started, error = AB_OK;
+    ab_lock();
+    if (first)
+        error = address(g, e);
+    if (error == AB_OK)
+        error = prepare(&r, &scratch, &work);
+    if (work >= 4 * WORK)
+        r.threads = ab_threads(threads);
+    if (error == AB_OK)
+        error = ab_engine_scratch(e, r.threads, scratch);
+    if (error < 0) {
+        ab_unlock();
+        return error;
+    }
+    e->started = 1;
+    double deadline = ab_now() + seconds;
+    if (r.threads == 1) {
+        worker w = {&r, 0, e->scratch};
+        walk(&w, first, deadline, &stop, &reached);
+    } else {
+#ifdef _OPENMP
+        omp_set_dynamic(0);
+#pragma omp parallel num_threads(r.threads)
+        {
+            worker w = {&r, omp_get_thread_num(), NULL};
+#pragma omp single
+            r.threads = omp_get_num_threads();
+            w.scratch = e->scratch + (size_t)w.id * e->scratch_each;
+            walk(&w, first, deadline, &stop, &reached);
+        }
+#endif
+    }
+    ab_unlock();
+    e->at = reached;
+    if (reached < 0)
+        return AB_RUN_DONE;
+    return form_at(g, reached)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
+}
+
+int32_t
+ab_backward_batch(ab_graph *g, const int32_t **nodes, int32_t *form)
+{
+    engine *e = g->engine;
+    *nodes = e->nodes + e->batch_first[e->at];
+    *form = g->tape[e->at].form;
+    return (int32_t)(e->batch_first[e->at + 1] - e->batch_first[e->at]);
+}
+
+void
+ab_backward_skip(ab_graph *g)
+{
+    engine *e = g->engine;
+    e->at--;
+}

@@ -1,0 +1,180 @@
+/* The CPU engine: runs the batches of a tape on the kernels of one table.
+ *
+ * All threads walk the tape together. A batch with enough work is split among them and ends
+ * in a barrier; the others are run by thread 0 alone, without one. Which rows a thread gets
+ * depends on the batch and the number of threads only, so results repeat bit for bit.
+ */
+#ifndef AB_ENGINE_H
+#define AB_ENGINE_H
+
+#include "ab_api.h"
+#include "ab_graph.h"
+#include "ab_kernel.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum {
+    ROWS = 504,         /* rows per call of a kernel: a multiple of the matrix tile's 12 */
+    POINTERS = 1 << 15, /* pointers per call, where ops have many operands */
+    WORK = 1 << 15,     /* least work of a thread's share; in operations, roughly */
+    PACK_ROWS = 4,      /* a weight that serves as many rows as this is packed */
+};
+
+/* One use of a weight by a batch. */
+typedef struct weight_use {
+    int64_t batch;
+    int32_t pair;
+    int32_t next; /* use of the same weight, -1 */
+} weight_use;
+
+/* A matrix that is the same for all rows of a batch. */
+typedef struct weight {
+    int32_t node;
+    ab_param *param;  /* it is this parameter's whole; NULL: packed for this graph only */
+    int64_t rows[2];  /* matrix as it is stored: rows x columns */
+    int64_t stored_rows, stored_columns;
+    void *packed[2];  /* 0: outputs are the stored rows; 1: the stored columns */
+    int ready[2];
+    int use[2];       /* is to be packed */
+    /* backward */
+    int64_t outer_rows; /* rows whose product the gradient is */
+    int32_t first_use, flush_next;
+} weight;
+
+typedef struct engine {
+    uint64_t epoch; /* of the graph that the rest belongs to */
+    weight *weights;
+    int32_t nweights, weight_capacity;
+    int32_t *weight_of; /* node -> weight, -1 */
+    int32_t weight_of_n;
+    char *scratch; /* threads * scratch_each bytes */
+    size_t scratch_each, scratch_n;
+    int threads;
+    /* backward */
+    uint8_t *live; /* [n] */
+    int32_t n;
+    int32_t *nodes; /* those of each batch that take part */
+    int64_t *batch_first; /* [tape + 1] */
+    int64_t ntape;
+    int32_t *flush; /* [tape + 1]: weights whose gradient is due before a batch runs */
+    weight_use *uses;
+    int32_t nuses, use_capacity;
+    int32_t *sources;
+    int64_t *source_rows;
+    uint8_t *source_dense;
+    int32_t nsources;
+    int32_t nseeds;
+    int32_t *seeds;
+    int64_t at;   /* the batch to run next, downwards */
+    int started;
+    void **outer_x, **outer_dy;
+    int64_t outer_capacity;
+} engine;
+
+/* What all threads of a run share. */
+typedef struct run {
+    ab_graph *g;
+    engine *e;
+    const ab_kernel_table *table;
+    int threads;
+} run;
+
+/* What a thread works with. */
+typedef struct worker {
+    const run *r;
+    int id;
+    char *scratch;
+} worker;
+
+/* Places inside a worker's scratch, for calls of nin operands. */
+typedef struct frame {
+    int64_t chunk;  /* rows per call */
+    void ***x;      /* [nin][chunk * batch] */
+    ab_rows *xs;    /* [nin] */
+    void **y, **dy, **dx;
+    const int64_t **data;
+    ab_packed *packed;
+    void *kernel; /* the kernel's own scratch */
+} frame;
+
+static inline void
+barrier(const run *r)
+{
+    (void)r;
+#ifdef _OPENMP
+    if (r->threads > 1) {
+#pragma omp barrier
+    }
+#endif
+}
+
+static inline const ab_form *
+form_at(const ab_graph *g, int64_t batch)
+{
+    return ab_form_get(g->registry, g->tape[batch].form);
+}
+
+/* rows.c */
+int64_t ab_chunk(const ab_form *f, const ab_graph *g);
+size_t ab_frame_bytes(const ab_form *f, const ab_graph *g, const ab_kernel_table *t);
+frame ab_frame(worker *w, const ab_form *f);
+int64_t ab_in_batch(const ab_graph *g, const ab_form *f, int32_t j);
+int64_t ab_stride_of(void *const *row, int64_t n, int64_t row_bytes);
+char *ab_gradient_address(const ab_graph *g, int32_t node);
+/* Fills addresses for rows [first, first + n) of the listed nodes (row = node * batch + element). */
+void ab_fill_operand(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes,
+                     int64_t first, int64_t n, void **out);
+void ab_fill_result(const ab_graph *g, const ab_form *f, char *const *base, const int32_t *nodes,
+                    int64_t first, int64_t n, void **out);
+void ab_fill_data(const ab_graph *g, const ab_form *f, const int32_t *nodes, int64_t first,
+                  int64_t n, const int64_t **out);
+/* x, y and data of a call; returns the call with everything but the gradients. */
+ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr,
+                     const int32_t *nodes, int64_t first, int64_t n);
+
+/* weights.c */
+engine *ab_engine(ab_graph *g);
+int ab_engine_scratch(engine *e, int threads, size_t each);
+int32_t ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t columns);
+int ab_weight_reserve(const run *r, weight *w, int side);
+void ab_weight_pack(worker *w, weight *v, int side, int alone);
+int ab_lock(void);
+void ab_unlock(void);
+int ab_threads(int wanted);
+double ab_now(void);
+
+/* The matrix product of a form: which operands, which layout. */
+typedef struct affine {
+    int64_t pairs, has_bias, m, r, columns, trans;
+    const int64_t *k;
+} affine;
+
+static inline affine
+affine_of(const ab_form *f)
+{
+    return (affine){f->p[0], f->p[1], f->p[2], f->p[3], f->p[4], f->p[5], f->p + 6};
+}
+
+static inline int32_t
+affine_w(const affine *a, int64_t pair)
+{
+    return a->trans ? 1 : (int32_t)(a->has_bias + 2 * pair);
+}
+
+static inline int32_t
+affine_x(const affine *a, int64_t pair)
+{
+    return a->trans ? 0 : (int32_t)(a->has_bias + 2 * pair + 1);
+}
+
+int ab_affine_kernel(void); /* its place in the tables */
+
+static inline int
+is_affine(const ab_form *f)
+{
+    return f->kernel == ab_affine_kernel() && f->p[4] == 0 && f->same;
+}
+
+#endif

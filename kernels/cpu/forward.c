@@ -1,0 +1,240 @@
+/* Running forward. */
+#include "engine.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* A weight's side that W x needs: outputs are the stored rows, or columns where W is given
+ * transposed (x @ W). */
+static int
+forward_side(const affine *a)
+{
+    return a->trans ? 1 : 0;
+}
+
+static weight *
+weight_at(const ab_graph *g, const engine *e, int32_t node, const affine *a, int64_t pair)
+{
+    return &e->weights[e->weight_of[g->operands[g->nodes[node].first + affine_w(a, pair)]]];
+}
+
+/* Operations of a batch, roughly: what tells whether a batch is worth sharing out. */
+static int64_t
+work_of(const ab_form *f, int64_t n)
+{
+    return n * f->batch * (f->flops / 8 + f->size + 8);
+}
+
+/* y = bias + W1 x1 + ... for rows [first, first + n) and the given share of the outputs. */
+static void
+affine_rows(worker *w, const ab_form *f, const affine *a, const int32_t *nodes, int64_t first,
+            int64_t n, int64_t part, int64_t parts)
+{
+    const ab_graph *g = w->r->g;
+    const ab_matrix_kernels *m = w->r->table->matrix;
+    const int64_t item = g->itemsize, r = a->r;
+    frame fr = ab_frame(w, f);
+    int64_t chunk = fr.chunk / r > 0 ? fr.chunk / r : 1;
+    int64_t panels = (a->m + m->panel - 1) / m->panel;
+    int64_t p0 = panels * part / parts, p1 = panels * (part + 1) / parts;
+    int64_t o0 = p0 * m->panel < a->m ? p0 * m->panel : a->m;
+    int64_t o1 = p1 * m->panel < a->m ? p1 * m->panel : a->m;
+    for (int64_t end = first + n; first < end; first += chunk) {
+        int64_t count = end - first < chunk ? end - first : chunk;
+        /* Rows of a node, then r vectors of each: in place where they are one and the same. */
+        for (int64_t v0 = 0; v0 < r; v0 += fr.chunk) {
+            int64_t vs = r - v0 < fr.chunk ? r - v0 : fr.chunk;
+            int64_t total = count * vs;
+            ab_fill_result(g, f, g->value, nodes, first, count, fr.y);
+            if (r > 1) {
+                for (int64_t i = count - 1; i >= 0; i--)
+                    for (int64_t v = vs - 1; v >= 0; v--)
+                        fr.y[i * vs + v] = (char *)fr.y[i] + (v0 + v) * a->m * item;
+            }
+            const void *bias = NULL;
+            int accumulate = 0;
+            if (a->has_bias) {
+                ab_fill_operand(g, f, 0, nodes, first, count, fr.x[0]);
+                bias = fr.x[0][0];
+                for (int64_t i = 1; i < count && bias; i++)
+                    if (fr.x[0][i] != bias)
+                        bias = NULL;
+                if (!bias) { /* each row its own: copied, then added to */
+                    for (int64_t i = 0; i < total; i++)
+                        memcpy((char *)fr.y[i] + o0 * item, (char *)fr.x[0][i / vs] + o0 * item,
+                               (size_t)((o1 - o0) * item));
+                    accumulate = 1;
+                }
+            }
+            for (int64_t pair = 0; pair < a->pairs; pair++) {
+                int32_t j = affine_x(a, pair);
+                ab_fill_operand(g, f, j, nodes, first, count, fr.x[j]);
+                if (r > 1)
+                    for (int64_t i = count - 1; i >= 0; i--)
+                        for (int64_t v = vs - 1; v >= 0; v--)
+                            fr.x[j][i * vs + v] = (char *)fr.x[j][i] + (v0 + v) * a->k[pair] * item;
+                const weight *v = weight_at(g, w->r->e, nodes[0], a, pair);
+                int side = forward_side(a);
+                if (v->ready[side])
+                    m->product(v->packed[side], a->m, a->k[pair], total, fr.x[j], fr.y, bias,
+                               accumulate, p0, p1);
+                else
+                    m->product_unpacked(ab_value_address(g, v->node), side ? 1 : v->stored_columns,
+                                        side ? v->stored_columns : 1, a->k[pair], total, fr.x[j],
+                                        fr.y, bias, accumulate, o0, o1);
+                bias = NULL;
+                accumulate = 1;
+            }
+        }
+    }
+}
+
+static void
+kernel_rows(worker *w, const ab_form *f, const ab_kernel *k, const int32_t *nodes, int64_t first,
+            int64_t n)
+{
+    frame fr = ab_frame(w, f);
+    for (int64_t end = first + n; first < end; first += fr.chunk) {
+        int64_t count = end - first < fr.chunk ? end - first : fr.chunk;
+        ab_call call = ab_fill_call(w, f, k, &fr, nodes, first, count);
+        k->forward(&call);
+    }
+}
+
+static void
+run_batch(worker *w, int64_t b, int alone)
+{
+    const ab_graph *g = w->r->g;
+    const ab_form *f = form_at(g, b);
+    const int32_t *nodes = g->tape_nodes + g->tape[b].first;
+    int64_t rows = (int64_t)g->tape[b].n * f->batch;
+    int64_t threads = alone ? 1 : w->r->threads, id = alone ? 0 : w->id;
+    if (is_affine(f)) {
+        affine a = affine_of(f);
+        for (int64_t pair = 0; pair < a.pairs; pair++) {
+            weight *v = weight_at(g, w->r->e, nodes[0], &a, pair);
+            int side = forward_side(&a);
+            if (v->use[side] && !v->ready[side])
+                ab_weight_pack(w, v, side, alone);
+        }
+        if (rows >= 12 * threads || threads == 1)
+            affine_rows(w, f, &a, nodes, rows * id / threads,
+                        rows * (id + 1) / threads - rows * id / threads, 0, 1);
+        else /* few rows: each thread has some of the outputs */
+            affine_rows(w, f, &a, nodes, 0, rows, id, threads);
+        return;
+    }
+    int64_t from = rows * id / threads, to = rows * (id + 1) / threads;
+    if (to > from)
+        kernel_rows(w, f, &w->r->table->kernels[f->kernel], nodes, from, to - from);
+}
+
+/* Enters the weights of the batches to come, and decides which are packed. */
+static int
+prepare(const run *r, int64_t from, size_t *scratch, int64_t *work)
+{
+    ab_graph *g = r->g;
+    engine *e = r->e;
+    for (int64_t b = from; b < g->tape_n; b++) {
+        const ab_form *f = form_at(g, b);
+        size_t bytes = ab_frame_bytes(f, g, r->table);
+        *scratch = bytes > *scratch ? bytes : *scratch;
+        *work += work_of(f, g->tape[b].n);
+        if (f->kernel < 0 || !is_affine(f))
+            continue;
+        affine a = affine_of(f);
+        const ab_node *d = &g->nodes[g->tape_nodes[g->tape[b].first]];
+        for (int64_t pair = 0; pair < a.pairs; pair++) {
+            int32_t node = g->operands[d->first + affine_w(&a, pair)];
+            int64_t rows = a.trans ? a.k[pair] : a.m, columns = a.trans ? a.m : a.k[pair];
+            int32_t v = ab_weight_find(g, e, node, rows, columns);
+            if (v < 0)
+                return AB_NO_MEMORY;
+            e->weights[v].rows[forward_side(&a)] += (int64_t)g->tape[b].n * f->batch * a.r;
+        }
+    }
+    for (int32_t v = 0; v < e->nweights; v++)
+        for (int side = 0; side < 2; side++)
+            if (e->weights[v].rows[side]) {
+                int error = ab_weight_reserve(r, &e->weights[v], side);
+                if (error < 0)
+                    return error;
+            }
+    return AB_OK;
+}
+
+static void
+walk(worker *w, int64_t from, double deadline, int64_t *stop, int64_t *reached)
+{
+    const ab_graph *g = w->r->g;
+    int before = 0; /* whether the previous batch was thread 0's alone */
+    int64_t b = from;
+    for (; b < g->tape_n; b++) {
+        const ab_form *f = form_at(g, b);
+        if (f->kernel < 0)
+            break;
+        int alone = w->r->threads == 1 || work_of(f, g->tape[b].n) < 2 * WORK;
+        if (!alone && before)
+            barrier(w->r);
+        if (!alone || w->id == 0)
+            run_batch(w, b, alone);
+        before = alone;
+        if (w->id == 0 && b % 16 == 15 && ab_now() > deadline)
+            *stop = b + 1; /* read after the barrier below; never changed back */
+        if (!alone || b % 16 == 15) {
+            barrier(w->r);
+            before = 0;
+            if (b + 1 >= __atomic_load_n(stop, __ATOMIC_RELAXED)) {
+                b++;
+                break;
+            }
+        }
+    }
+    if (w->id == 0)
+        *reached = b;
+}
+
+int
+ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
+{
+    int64_t from = g->tape_done, stop = INT64_MAX, reached = from, work = 0;
+    if (from == g->tape_n)
+        return AB_RUN_DONE;
+    engine *e = ab_engine(g);
+    if (!e)
+        return AB_NO_MEMORY;
+    ab_lock();
+    run r = {g, e, table, 1};
+    size_t scratch = 0;
+    int error = prepare(&r, from, &scratch, &work);
+    if (work >= 4 * WORK)
+        r.threads = ab_threads(threads);
+    if (error == AB_OK)
+        error = ab_engine_scratch(e, r.threads, scratch);
+    if (error < 0) {
+        ab_unlock();
+        return error;
+    }
+    double deadline = ab_now() + seconds;
+    if (r.threads == 1) {
+        worker w = {&r, 0, e->scratch};
+        walk(&w, from, deadline, &stop, &reached);
+    } else {
+#ifdef _OPENMP
+        omp_set_dynamic(0);
+#pragma omp parallel num_threads(r.threads)
+        {
+            worker w = {&r, omp_get_thread_num(), NULL};
+#pragma omp single
+            r.threads = omp_get_num_threads(); /* fewer, where the system gives fewer */
+            w.scratch = e->scratch + (size_t)w.id * e->scratch_each;
+            walk(&w, from, deadline, &stop, &reached);
+        }
+#endif
+    }
+    ab_unlock();
+    g->tape_done = reached;
+    if (reached == g->tape_n)
+        return AB_RUN_DONE;
+    return form_at(g, reached)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
+}

@@ -1,0 +1,252 @@
+/* Weights: matrices that are one for all rows of a batch. They are packed for the matrix
+ * kernel once per change, and their gradient is one product per backward pass. Also here:
+ * what the engine keeps for a graph, and the lock by which runs take turns. */
+#define _GNU_SOURCE /* pthread_atfork */
+#include "engine.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Runs of several Python threads take turns: each uses all cores, and packed weights are
+ * shared. A forked child has neither the other threads nor OpenMP's. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int forked;
+
+static void
+in_child(void)
+{
+    pthread_mutex_init(&turn, NULL);
+    forked = 1;
+}
+
+static void
+watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+int
+ab_lock(void)
+{
+    pthread_once(&once, watch_forks);
+    return pthread_mutex_lock(&turn);
+}
+
+void
+ab_unlock(void)
+{
+    pthread_mutex_unlock(&turn);
+}
+
+int
+ab_has_threads(void)
+{
+#ifdef _OPENMP
+    return !forked;
+#else
+    return 0;
+#endif
+}
+
+int
+ab_threads(int wanted)
+{
+    return ab_has_threads() && wanted > 1 ? wanted : 1;
+}
+
+double
+ab_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int
+ab_affine_kernel(void)
+{
+    static int place = -2; /* -1 would mean that there is none */
+    if (place == -2)
+        place = ab_kernel_index("affine");
+    return place;
+}
+
+static void
+forget(engine *e)
+{
+    for (int32_t i = 0; i < e->nweights; i++)
+        if (!e->weights[i].param) {
+            free(e->weights[i].packed[0]);
+            free(e->weights[i].packed[1]);
+        }
+    for (int32_t i = 0; i < e->nweights; i++)
+        e->weight_of[e->weights[i].node] = -1;
+    e->nweights = 0;
+}
+
+static void
+engine_free(void *p)
+{
+    engine *e = p;
+    forget(e);
+    free(e->weights);
+    free(e->weight_of);
+    free(e->scratch);
+    free(e->live);
+    free(e->nodes);
+    free(e->batch_first);
+    free(e->flush);
+    free(e->uses);
+    free(e->sources);
+    free(e->source_rows);
+    free(e->source_dense);
+    free(e->seeds);
+    free(e->outer_x);
+    free(e->outer_dy);
+    free(e);
+}
+
+engine *
+ab_engine(ab_graph *g)
+{
+    engine *e = g->engine;
+    if (!e) {
+        if (!(e = calloc(1, sizeof *e)))
+            return NULL;
+        g->engine = e;
+        g->engine_free = engine_free;
+        e->epoch = g->epoch;
+    }
+    if (e->epoch != g->epoch) {
+        forget(e);
+        e->epoch = g->epoch;
+        e->started = 0;
+    }
+    if (e->weight_of_n < g->capacity) {
+        int32_t *grown = realloc(e->weight_of, (size_t)g->capacity * sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + e->weight_of_n, 0xff,
+               (size_t)(g->capacity - e->weight_of_n) * sizeof *grown);
+        e->weight_of = grown;
+        e->weight_of_n = g->capacity;
+    }
+    return e;
+}
+
+int
+ab_engine_scratch(engine *e, int threads, size_t each)
+{
+    each = (each + 4095) & ~(size_t)4095; /* pages apart: no false sharing */
+    if ((size_t)threads * each > e->scratch_n) {
+        free(e->scratch);
+        e->scratch_n = 0;
+        if (posix_memalign((void **)&e->scratch, 4096, (size_t)threads * each)) {
+            e->scratch = NULL;
+            return AB_NO_MEMORY;
+        }
+        e->scratch_n = (size_t)threads * each;
+    }
+    e->scratch_each = each;
+    return AB_OK;
+}
+
+/* The weight of a node, entered when first asked for. rows x columns is how it is stored. */
+int32_t
+ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t columns)
+{
+    if (e->weight_of[node] >= 0)
+        return e->weight_of[node];
+    if (e->nweights == e->weight_capacity) {
+        int32_t to = e->weight_capacity ? 2 * e->weight_capacity : 16;
+        weight *grown = realloc(e->weights, (size_t)to * sizeof *grown);
+        if (!grown)
+            return AB_NO_MEMORY;
+        e->weights = grown;
+        e->weight_capacity = to;
+    }
+    weight *w = &e->weights[e->nweights];
+    *w = (weight){.node = node, .stored_rows = rows, .stored_columns = columns};
+    w->first_use = w->flush_next = -1;
+    const ab_node *d = &g->nodes[node], *root = &g->nodes[d->root];
+    if (ab_form_get(g->registry, root->form)->flags & AB_FORM_PARAMETER) {
+        ab_param *p = (ab_param *)(intptr_t)root->data[0];
+        if (p->size == rows * columns)
+            w->param = p;
+    }
+    return e->weight_of[node] = e->nweights++;
+}
+
+/* Whether a side of a weight is packed or to be packed, given the rows that the run will
+ * bring; makes the memory. */
+int
+ab_weight_reserve(const run *r, weight *w, int side)
+{
+    int64_t outputs = side ? w->stored_columns : w->stored_rows;
+    int64_t inner = side ? w->stored_rows : w->stored_columns;
+    ab_param *p = w->param;
+    int64_t rows = w->rows[side];
+    w->rows[side] = 0;
+    if (p) {
+        if (p->served_version != p->version) {
+            p->served_version = p->version;
+            p->rows_served = 0;
+        }
+        p->rows_served += rows;
+        rows = p->rows_served;
+        w->packed[side] = p->packed[side];
+        w->ready[side] = p->packed[side] && p->packed_version[side] == p->version
+                         && p->packed_shape[side][0] == outputs && p->packed_shape[side][1] == inner;
+    }
+    if (w->ready[side] || w->use[side])
+        return AB_OK;
+    if (rows < PACK_ROWS)
+        return AB_OK;
+    size_t bytes = r->table->matrix->packed_bytes(outputs, inner);
+    size_t have = p ? p->packed_bytes[side] : 0;
+    if (bytes > have || !w->packed[side]) {
+        void *memory = NULL;
+        if (posix_memalign(&memory, 64, bytes ? bytes : 64))
+            return AB_NO_MEMORY;
+        free(w->packed[side]);
+        w->packed[side] = memory;
+        if (p) {
+            p->packed[side] = memory;
+            p->packed_bytes[side] = bytes;
+        }
+    }
+    if (p) {
+        p->packed_version[side] = 0; /* not while it is being packed */
+        p->packed_shape[side][0] = outputs;
+        p->packed_shape[side][1] = inner;
+    }
+    w->use[side] = 1;
+    return AB_OK;
+}
+
+/* Packs a weight whose value is there: all threads together, or thread 0 alone. */
+void
+ab_weight_pack(worker *w, weight *v, int side, int alone)
+{
+    const ab_matrix_kernels *m = w->r->table->matrix;
+    int64_t outputs = side ? v->stored_columns : v->stored_rows;
+    int64_t inner = side ? v->stored_rows : v->stored_columns;
+    int64_t panels = (outputs + m->panel - 1) / m->panel;
+    int64_t threads = alone ? 1 : w->r->threads, id = alone ? 0 : w->id;
+    m->pack(v->packed[side], ab_value_address(w->r->g, v->node), outputs, inner,
+            side ? 1 : v->stored_columns, side ? v->stored_columns : 1, panels * id / threads,
+            panels * (id + 1) / threads);
+    if (!alone)
+        barrier(w->r);
+    if (w->id == 0) {
+        v->ready[side] = 1;
+        v->use[side] = 0;
+        if (v->param)
+            v->param->packed_version[side] = v->param->version;
+    }
+    if (!alone) /* nobody asks whether it is ready before it is */
+        barrier(w->r);
+}

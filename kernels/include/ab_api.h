@@ -1,0 +1,83 @@
+/* What Python calls once per graph or per batch of work, through cffi. Plain declarations
+ * only: cffi reads this file. */
+#ifndef AB_API_H
+#define AB_API_H
+
+#include <stdint.h>
+
+typedef struct ab_graph ab_graph;
+typedef struct ab_param ab_param;
+typedef struct ab_kernel_table ab_kernel_table;
+typedef struct ab_update ab_update;
+
+/* Scheduling and planning, see ab_sched.h. Negative: an error of ab_graph.h. */
+int64_t ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy);
+int64_t ab_lower_bound(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *profiles);
+int32_t ab_profiles(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *profile);
+
+/* Kernels. */
+const ab_kernel_table *ab_table_select(const char *isa, int itemsize);
+const char *ab_table_isa(const ab_kernel_table *table);
+int ab_kernel_index(const char *name);
+const char *ab_kernel_name(const ab_kernel_table *table, int index); /* NULL past the last */
+
+/* Looking at a graph. */
+int32_t ab_graph_itemsize(const ab_graph *g);
+int32_t ab_graph_nodes(const ab_graph *g);
+int64_t ab_graph_shared(const ab_graph *g);
+int64_t ab_graph_size(const ab_graph *g);       /* bytes */
+int64_t ab_graph_arena(const ab_graph *g);      /* bytes of computed values */
+int64_t ab_tape_length(const ab_graph *g);      /* batches planned */
+int64_t ab_tape_done(const ab_graph *g);        /* batches that have run */
+void ab_tape_set_done(ab_graph *g, int64_t done);
+/* A batch of the tape: its form, and where its nodes stand. */
+int32_t ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int32_t **nodes);
+/* Per node from `first` on: form, root, operand 0 of views or -1, offset in the root in
+ * elements, elements between elements of a minibatch, address of computed values in elements
+ * from the start of the arena (-1: none yet), batch of the tape (-1). */
+void ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *root,
+                    int32_t *parent, int64_t *offset, int64_t *batch_stride, int64_t *address,
+                    int32_t *batch);
+int32_t ab_node_operands(const ab_graph *g, int32_t node, const int32_t **operands);
+int32_t ab_node_data(const ab_graph *g, int32_t node, const int64_t **data);
+const void *ab_node_value(const ab_graph *g, int32_t node); /* NULL: not planned */
+void *ab_node_gradient(const ab_graph *g, int32_t node);    /* NULL: none */
+
+/* Running. Times are seconds; a call returns soon after they are over, to be called again. */
+enum {
+    AB_RUN_DONE = 0,
+    AB_RUN_AGAIN = 1,   /* time is over */
+    AB_RUN_FORMULA = 2, /* the next batch has no kernel */
+};
+int ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
+
+/* A backward pass from scalar seeds. begin: marks what takes part. Then the caller provides
+ * the memory that ab_backward_source asks for, and runs. */
+int ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
+                      const int32_t *wrt);
+/* The i-th parameter that takes part, NULL past the last: whether it needs a dense gradient,
+ * and for how many rows (counted with repeats) a sparse one. */
+ab_param *ab_backward_source(ab_graph *g, int32_t i, int32_t *dense, int64_t *rows);
+int ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
+/* The batch that ab_backward_run stopped at for want of a kernel: its nodes that take part. */
+int32_t ab_backward_batch(ab_graph *g, const int32_t **nodes, int32_t *form);
+int ab_backward_is_live(ab_graph *g, int32_t node);
+void ab_backward_skip(ab_graph *g); /* that batch has been done */
+
+/* Parameters. */
+void ab_param_set_trainable(ab_param *p, int trainable);
+void ab_param_set_gradient(ab_param *p, void *dense, void *sparse, int32_t *slot_of_row,
+                           int64_t *row_of_slot, int64_t slots);
+int64_t ab_param_slots(const ab_param *p);
+
+/* Updates, see ab_update.h; `rule` is the place of the rule in ab_update_kernels. */
+void ab_update_run(const ab_kernel_table *table, int rule, void *w, void *g, void *m, void *v,
+                   const int64_t *rows, int64_t n, int64_t dim, double factor,
+                   const double *numbers, int threads);
+double ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads);
+void ab_scale(const ab_kernel_table *table, void *g, int64_t count, double factor);
+void ab_clip(const ab_kernel_table *table, void *g, int64_t count, double low, double high);
+
+int ab_has_threads(void); /* whether more than one thread can be used */
+
+#endif
