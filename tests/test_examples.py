@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -510,6 +511,20 @@ def test_small_run(tmp_path: Path, name: str) -> None:
     assert all(metric in line for line in lines)
     assert len(out) == 4
     assert re.match(rf"{name}: {metric} [\d.]+ \(baseline [\d.]+\).*; baseline: \w", out[-1])
+
+
+def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+    """Where stderr is a terminal there is a bar; `run` checks that there is none elsewhere."""
+    pytest.importorskip("tqdm")
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    terminal, end = os.openpty()
+    # A terminal just opened has no width, and a bar needs some.
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [sys.executable, EXAMPLES / "tree_lstm.py", *map(str, SMALL), "--epochs", "1"]
+    subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=end, check=True)
+    os.close(end)
+    assert b"epoch 1:   0%" in os.read(terminal, 1 << 16)
+    os.close(terminal)
 
 
 @pytest.mark.parametrize("name", NAMES)

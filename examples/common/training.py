@@ -65,7 +65,7 @@ class Flags(argparse.ArgumentParser):
             "Ctrl-C; the best model goes to FILE.best")  # fmt: skip
         add("--resume", metavar="FILE", help="go on from a file that --save wrote")
         add("--json", metavar="FILE", help="write one line of metrics per epoch")
-        add("--strategy", metavar="NAME", help="how nodes are batched: none, depth, agenda, ...")
+        add("--strategy", metavar="NAME", help="how nodes are batched: none, depth, agenda, frontier")
         add("--threads", metavar="N", type=whole(1), help="(default: all cores)")
 
     def error(self, message: str) -> NoReturn:
