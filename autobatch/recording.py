@@ -59,14 +59,17 @@ class GraphState:
 
     Attributes:
         seed, serial: of the graph's random ops.
-        lines: by node, where it was recorded, if that is remembered.
-        backends: by backend, what it keeps for the graph.
+        backend: the backend that runs the graph, once it has begun to.
+        view: the graph as formula backends see it.
+        differentiated: a formula backend has run a backward pass.
     """
 
     def __init__(self) -> None:
         self.seed: int | None = None
         self.serial = 0
-        self.backends: dict[str, Any] = {}
+        self.backend: str | None = None
+        self.view: Any = None
+        self.differentiated = False
 
 
 def state_of(graph: Graph) -> GraphState:

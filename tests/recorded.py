@@ -33,9 +33,7 @@ def data_of(op: Op, data: tuple[Any, ...]) -> tuple[Any, ...]:
 def record_case(case: Case, operands: list[Any]) -> ab.Expression:
     """Records the op of a sample."""
     op = case.declaration
-    return recorder(case.op).record(
-        tuple(operands), flat(op, case.attrs), data_of(op, case.data)
-    )
+    return recorder(case.op).record(tuple(operands), flat(op, case.attrs), data_of(op, case.data))
 
 
 def make_operands(case: Case, arrays: list[np.ndarray]) -> list[Any]:

@@ -342,3 +342,18 @@ class UpdateKernels:
 def update_kernels(itemsize: int) -> UpdateKernels:
     """The update rules for numbers of this size."""
     return UpdateKernels(itemsize)
+
+
+def done(graph: Graph) -> int:
+    """How many batches of the tape have run."""
+    return int(lib.ab_tape_done(pointer(graph)))
+
+
+def set_done(graph: Graph, count: int) -> None:
+    """Tells that another backend has run the batches before `count`."""
+    lib.ab_tape_set_done(pointer(graph), count)
+
+
+def differentiated(graph: Graph) -> bool:
+    """Whether a backward pass has run in this graph."""
+    return bool(lib.ab_backward_has_run(pointer(graph)))

@@ -228,7 +228,16 @@ graph_alive(PyObject *self, void *closure)
 {
     (void)closure;
     GraphObject *g = (GraphObject *)self;
-    return PyBool_FromLong(g->graph != NULL);
+    /* One that new_graph() is about to replace is gone, whether or not the new one records. */
+    int replaced = ab_current_graph && ab_current_graph->replaced == g;
+    return PyBool_FromLong(g->graph != NULL && !replaced);
+}
+
+static PyObject *
+graph_own_thread(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((GraphObject *)self)->thread == PyThread_get_thread_ident());
 }
 
 static Py_ssize_t
@@ -264,6 +273,7 @@ static PyGetSetDef graph_getset[] = {
     {"parameters", graph_parameters, NULL, "Parameters that were recorded.", NULL},
     {"state", graph_get_state, graph_set_state, NULL, NULL},
     {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},
+    {"own_thread", graph_own_thread, NULL, "Whether this thread records in it.", NULL},
     {0},
 };
 

@@ -194,6 +194,12 @@ ab_backward_is_live(ab_graph *g, int32_t node)
     return e && node < e->n && e->live[node];
 }
 
+int
+ab_backward_has_run(const ab_graph *g)
+{
+    return g->grad_n > 0;
+}
+
 void *
 ab_node_gradient(const ab_graph *g, int32_t node)
 {

@@ -61,6 +61,7 @@ ab_param *ab_backward_source(ab_graph *g, int32_t i, int32_t *dense, int64_t *ro
 int ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
 /* The batch that ab_backward_run stopped at for want of a kernel: its nodes that take part. */
 int32_t ab_backward_batch(ab_graph *g, const int32_t **nodes, int32_t *form);
+int ab_backward_has_run(const ab_graph *g);
 int ab_backward_is_live(ab_graph *g, int32_t node);
 void ab_backward_skip(ab_graph *g); /* that batch has been done */
 

@@ -1,0 +1,354 @@
+"""From recorded nodes to numbers: plan, run forward, run backward.
+
+Nothing runs until a value is asked for. Then what it needs and has not got is scheduled,
+planned and run, and recording goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from . import config
+from .backends import cpu
+from .errors import GradientError, GraphError, OperandError, StaleExpressionError
+from .ops.declare import BoundForm
+from .recording import Expression, Graph, current_graph, forms, state_of
+from .twin import Batch
+
+__all__ = ["backward", "gradient", "reset_timings", "schedule_of", "timings", "value", "values"]
+
+# Gradients of parameters are summed by several passes: one pass at a time.
+_backward_turn = threading.RLock()
+
+_PHASES = ("schedule", "forward", "backward", "update")
+_timings = dict.fromkeys(_PHASES, 0.0)
+
+
+@contextmanager
+def timed(phase: str) -> Any:
+    """Adds the time of a block to a phase, if ``configure(profile=True)``."""
+    if not config.current().profile:
+        yield
+        return
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        _timings[phase] += time.perf_counter() - start
+
+
+def timings() -> dict[str, float]:
+    """Seconds spent by phase (schedule, forward, backward, update) under ``profile=True``."""
+    return dict(_timings)
+
+
+def reset_timings() -> None:
+    """Begins the count of `timings` anew."""
+    for phase in _PHASES:
+        _timings[phase] = 0.0
+
+
+class GraphView:
+    """A graph as a backend sees it: arrays by node, batches, sources.
+
+    Attributes:
+        forms: by number, all that is fixed for a node of that form.
+        dtype: of the graph's numbers.
+        form_of, root, parent, view_offset, batch_stride, address: arrays by node.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._address = graph._address
+        self._parameters = graph.parameters
+        self.dtype = np.dtype(f"f{cpu.itemsize(graph)}")
+        self.forms: list[BoundForm] = forms
+
+    def refresh(self, graph: Graph) -> None:
+        """Looks again: nodes were recorded, addresses given."""
+        table = cpu.node_table(graph)
+        self.form_of, self.root, self.parent = table["form"], table["root"], table["parent"]
+        self.view_offset, self.batch_stride = table["offset"], table["batch_stride"]
+        self.address = table["address"]
+        self._by_address = {p._address: p for p in self._parameters}
+
+    def data(self, node: int) -> np.ndarray:
+        """The data words of a node."""
+        return cpu.data_of(self, node)  # type: ignore[arg-type]
+
+    def source(self, node: int) -> Any:
+        """The array or the parameter that a source node stands for."""
+        bound = self.forms[self.form_of[node]]
+        if bound.op.name == "parameter":
+            return self._by_address[int(self.data(node)[0])]
+        if bound.op.table:
+            return self.source(cpu.operands_of(self, node)[0])  # type: ignore[arg-type]
+        content = self.data(node).view(self.dtype)[: bound.batch * bound.size]
+        batch = () if bound.batch == 1 else (bound.batch,)
+        return content.reshape((*batch, *bound.shape))
+
+
+@functools.lru_cache(maxsize=None)
+def _formulas(name: str) -> Any:
+    """The backend that runs formulas: on NumPy arrays, or on CuPy's."""
+    if name == "cuda":
+        from .backends.cuda import CudaBackend
+
+        return CudaBackend()
+    from .backends.formula import FormulaBackend
+
+    return FormulaBackend(np)
+
+
+def _view(graph: Graph) -> GraphView:
+    """The view of a graph, brought up to date."""
+    state = state_of(graph)
+    if state.view is None:
+        state.view = GraphView(graph)
+    state.view.refresh(graph)
+    return state.view
+
+
+def _batches(graph: Graph, first: int = 0) -> list[Batch]:
+    batches = []
+    for form, nodes in cpu.tape(graph, first):
+        operands = np.array([cpu.operands_of(graph, node) for node in nodes], np.int32)
+        batches.append(Batch(form, np.array(nodes, np.int32), operands.reshape(len(nodes), -1)))
+    return batches
+
+
+def _graph_of(expressions: Sequence[Expression]) -> Graph:
+    """The graph that all expressions belong to, which must be this thread's and alive."""
+    graph = expressions[0].graph
+    for expression in expressions:
+        if expression.graph is not graph:
+            raise GraphError("these expressions belong to different graphs; run them separately")
+    if not graph.alive:
+        raise StaleExpressionError(
+            "this expression belongs to a graph that is gone (ab.new_graph() was called since it "
+            "was recorded); read values before that, or record it again in the present graph"
+        )
+    if graph is not current_graph() and not graph.own_thread:
+        raise GraphError(
+            "this expression was recorded by another thread; graphs belong to one thread, so "
+            "ask for its value there"
+        )
+    return graph
+
+
+def _run(graph: Graph, nodes: Sequence[int]) -> None:
+    """Makes the values of nodes."""
+    backend = config.current().backend
+    state = state_of(graph)
+    if state.backend is None:
+        state.backend = backend
+    elif state.backend != backend:
+        raise GraphError(
+            f"this graph has begun to run on the backend {state.backend!r}; call ab.new_graph() "
+            f"after changing to {backend!r}"
+        )
+    with timed("schedule"):
+        cpu.plan(graph, nodes)
+    with timed("forward"):
+        if backend == "cpu":
+            cpu.forward(graph)
+            return
+        done = cpu.done(graph)
+        batches = _batches(graph, done)
+        view = _view(graph)
+        if batches:
+            _formulas(backend).forward(view, batches)
+            cpu.set_done(graph, done + len(batches))
+
+
+def _read(graph: Graph, node: int) -> np.ndarray:
+    if config.current().backend == "cpu":
+        return cpu.value(graph, node)
+    return _formulas(config.current().backend).value(_view(graph), node)
+
+
+def value(expression: Expression) -> np.ndarray:
+    """The value of an expression as a new array; runs what it needs and has not run yet.
+
+    A manual minibatch is the first axis. Indices (of `argmax`) are int64, all else has the
+    graph's dtype. Also ``np.asarray(expression)``.
+
+    >>> import autobatch as ab
+    >>> x = ab.input([1.0, 2.0])
+    >>> (x + x).value()
+    array([2., 4.], dtype=float32)
+    """
+    return values([expression])[0]
+
+
+def values(expressions: Iterable[Expression]) -> list[np.ndarray]:
+    """The values of several expressions, run together.
+
+    Raises:
+        StaleExpressionError: an expression of a graph that is gone.
+        GraphError: expressions of different graphs, or of another thread.
+
+    >>> import autobatch as ab
+    >>> x = ab.input([1.0, 2.0])
+    >>> ab.values([x + 1, x * x])
+    [array([2., 3.], dtype=float32), array([1., 4.], dtype=float32)]
+    """
+    expressions = list(expressions)
+    if not expressions:
+        return []
+    for expression in expressions:
+        if not isinstance(expression, Expression):
+            raise OperandError(
+                f"values: expected expressions, got {type(expression).__name__}"
+            )
+    graph = _graph_of(expressions)
+    nodes = [expression.node for expression in expressions]
+    _run(graph, nodes)
+    return [_read(graph, node) for node in nodes]
+
+
+def item(expression: Expression) -> float:
+    """The value of a scalar (of an expression with one element) as a Python number.
+
+    >>> import autobatch as ab
+    >>> ab.sum(ab.input([1.0, 2.0])).item()
+    3.0
+    """
+    result = value(expression)
+    if result.size != 1:
+        raise OperandError(
+            f"item: expected an expression of one element, got shape {expression.shape}"
+            + (f" in a minibatch of {expression.batch_size}" if expression.batch_size > 1 else "")
+            + "; use value()"
+        )
+    return result.item()
+
+
+def backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
+    """Differentiates a scalar; adds to the gradient of every parameter that it depends on.
+
+    Runs forward first where needed. Gradients of parameters add up until a trainer's update
+    or ``zero_grad()``; those of expressions are of the last call.
+
+    Args:
+        loss: a scalar expression without a manual minibatch.
+        wrt: expressions whose gradient is wanted, too: read it by ``expression.gradient()``.
+
+    Raises:
+        GradientError: `loss` is not a scalar.
+
+    >>> import autobatch as ab
+    >>> w = ab.Parameter(init=[3.0, 4.0])
+    >>> x = ab.input([1.0, 2.0])
+    >>> ab.sum(w * x).backward(wrt=[x])
+    >>> w.gradient(), x.gradient()
+    (array([1., 2.], dtype=float32), array([3., 4.], dtype=float32))
+    """
+    wrt = list(wrt)
+    graph = _graph_of([loss, *wrt])
+    if loss.shape != () or loss.batch_size != 1:
+        shape = f"shape {loss.shape}"
+        if loss.batch_size != 1:
+            shape += f" in a minibatch of {loss.batch_size}"
+        raise GradientError(
+            f"backward: expected a scalar, got {shape}; sum or average it first "
+            f"(ab.sum, ab.mean; over a minibatch ab.sum_batch, ab.mean_batch)"
+        )
+    _run(graph, [loss.node])
+    with _backward_turn, timed("backward"):
+        nodes = [expression.node for expression in wrt]
+        backend = config.current().backend
+        if backend == "cpu":
+            cpu.backward(graph, [loss.node], nodes)
+        else:
+            view = _view(graph)
+            seeds = {loss.node: np.ones((), view.dtype)}
+            _formulas(backend).backward(view, _batches(graph), seeds, nodes)
+            state_of(graph).differentiated = True
+
+
+def gradient(expression: Expression) -> np.ndarray:
+    """The gradient of an expression after a backward pass that it took part in.
+
+    Any expression between the loss and a parameter has one; others are asked for by
+    ``loss.backward(wrt=[...])``. Zero where the loss does not depend on it.
+
+    Raises:
+        GradientError: no backward pass has run in this graph.
+    """
+    graph = _graph_of([expression])
+    state = state_of(graph)
+    found = None
+    if config.current().backend == "cpu":
+        if not cpu.differentiated(graph):
+            raise GradientError("gradient: call backward() on a loss first")
+        found = cpu.gradient(graph, expression.node)
+    else:
+        if not state.differentiated:
+            raise GradientError("gradient: call backward() on a loss first")
+        found = _formulas(config.current().backend).gradient(_view(graph), expression.node)
+    if found is None:
+        batch = expression.batch_size
+        found = np.zeros((*((batch,) if batch > 1 else ()), *expression.shape))
+        found = found.astype(f"f{cpu.itemsize(graph)}")
+    return found
+
+
+def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:
+    """Plans what the expressions need, without running it: the nodes of each new batch."""
+    graph = _graph_of(expressions)
+    first = len(cpu.tape(graph))
+    cpu.plan(graph, [expression.node for expression in expressions])
+    return [nodes for _, nodes in cpu.tape(graph, first)]
+
+
+def _array(expression: Expression, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    result = value(expression)
+    return result if dtype is None else result.astype(dtype)
+
+
+def _dlpack(expression: Expression, **options: Any) -> Any:
+    return value(expression).__dlpack__(**options)
+
+
+def _dlpack_device(expression: Expression) -> tuple[int, int]:
+    return (1, 0)  # values are handed out on the host
+
+
+def _float(expression: Expression) -> float:
+    return float(item(expression))
+
+
+def _op(expression: Expression) -> str:
+    """The name of the op that recorded it."""
+    return forms[expression._form].op.name
+
+
+def _repr(expression: Expression) -> str:
+    if not expression.graph.alive:
+        return f"<Expression {expression.node} of a graph that is gone>"
+    batch = f", batch_size={expression.batch_size}" if expression.batch_size > 1 else ""
+    return f"<Expression {expression.op} shape={expression.shape}{batch}>"
+
+
+def _attach() -> None:
+    """Gives the C type the methods that need the engine."""
+    Expression.value = value
+    Expression.item = item
+    Expression.backward = backward
+    Expression.gradient = gradient
+    Expression.op = property(_op)
+    Expression.__array__ = _array
+    Expression.__dlpack__ = _dlpack
+    Expression.__dlpack_device__ = _dlpack_device
+    Expression.__float__ = _float
+    Expression.__repr__ = _repr
+
+
+_attach()
