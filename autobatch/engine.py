@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,15 +17,18 @@ import numpy as np
 
 from . import config
 from .backends import cpu
+from .backends.formula import Batch
 from .errors import GradientError, GraphError, OperandError, StaleExpressionError
 from .ops.declare import BoundForm
-from .recording import Expression, Graph, current_graph, forms, state_of
-from .twin import Batch
+from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
 
-__all__ = ["backward", "gradient", "reset_timings", "schedule_of", "timings", "value", "values"]
+
+__all__ = ["backward", "gradient", "inference", "reset_timings", "schedule_of", "timings", "value", "values"]
 
 # Gradients of parameters are summed by several passes: one pass at a time.
 _backward_turn = threading.RLock()
+
+_local = threading.local()
 
 _PHASES = ("schedule", "forward", "backward", "update")
 _timings = dict.fromkeys(_PHASES, 0.0)
@@ -252,6 +255,8 @@ def backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
     """
     wrt = list(wrt)
     graph = _graph_of([loss, *wrt])
+    if getattr(_local, "inference", False):
+        raise GradientError("backward: nothing is differentiated within ab.inference()")
     if loss.shape != () or loss.batch_size != 1:
         shape = f"shape {loss.shape}"
         if loss.batch_size != 1:
@@ -298,6 +303,28 @@ def gradient(expression: Expression) -> np.ndarray:
         found = np.zeros((*((batch,) if batch > 1 else ()), *expression.shape))
         found = found.astype(f"f{cpu.itemsize(graph)}")
     return found
+
+
+@contextmanager
+def inference() -> Iterator[Graph]:
+    """A graph of its own for a block, in which nothing is differentiated.
+
+    The graph in use outside waits and goes on after the block; expressions made within are
+    gone then. ``ab.new_graph()`` within the block ends what was recorded in it so far.
+
+    >>> import autobatch as ab
+    >>> w = ab.Parameter(init=[1.0, 2.0])
+    >>> with ab.inference():
+    ...     ab.sum(w * 2).item()
+    6.0
+    """
+    outer = getattr(_local, "inference", False)
+    with new_graph() as graph:
+        _local.inference = True
+        try:
+            yield graph
+        finally:
+            _local.inference = outer
 
 
 def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:

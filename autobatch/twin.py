@@ -7,20 +7,13 @@ program through both and compare; nothing else uses this module.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .backends.formula import Batch
 from .errors import IndexRangeError, ShapeError
 from .ops.declare import REGISTRY, BoundForm, Form, Op, Operand, double_bits
-
-
-class Batch(NamedTuple):
-    """Nodes of one profile that run together; ``operands`` is (nodes, operands)."""
-
-    form: int
-    nodes: np.ndarray
-    operands: np.ndarray
 
 
 class TwinParameter:

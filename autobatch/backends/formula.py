@@ -25,6 +25,14 @@ from .rows import Pool, Rows, RowSum, add, gather, locate, plan_sum, put
 ARENA, INPUTS, FIRST_PARAMETER = 0, 1, 2
 
 
+class Batch(NamedTuple):
+    """Nodes of one profile that run together: (n) and their operands, (n, operands)."""
+
+    form: int
+    nodes: np.ndarray
+    operands: np.ndarray
+
+
 class _Layout(NamedTuple):
     """By node: it lies ``offset`` elements after the start of its anchor."""
 
@@ -96,12 +104,12 @@ class FormulaBackend:
 
     # Running.
 
-    def forward(self, graph: Any, batches: Sequence[Any]) -> None:
+    def forward(self, graph: Any, batches: Sequence[Batch]) -> None:
         """Computes the batches in their order.
 
         Args:
             graph: the graph, see the class.
-            batches: objects with ``form``, ``nodes`` (n) and ``operands`` (n, operands).
+            batches: the batches, whose operands have values or are sources.
         """
         xp, state, pool = self.xp, self._state(graph), Pool()
         for batch in batches:
@@ -123,7 +131,7 @@ class FormulaBackend:
     def backward(
         self,
         graph: Any,
-        batches: Sequence[Any],
+        batches: Sequence[Batch],
         seeds: Mapping[int, Any],
         wrt: Iterable[int] = (),
     ) -> None:
@@ -226,7 +234,7 @@ class FormulaBackend:
         offset = np.asarray(graph.view_offset, np.int64)
         return _Layout(np.asarray(graph.root), offset, state.store, state.base)
 
-    def _place(self, graph: Any, state: _State, batch: Any) -> None:
+    def _place(self, graph: Any, state: _State, batch: Batch) -> None:
         """Notes where a batch's results go, and grows the arena to hold them."""
         bound = graph.forms[batch.form]
         address = np.asarray(graph.address, np.int64)[batch.nodes]
@@ -242,7 +250,7 @@ class FormulaBackend:
         return larger
 
     def _load(
-        self, graph: Any, state: _State, nodes: Iterable[np.ndarray], batches: Sequence[Any]
+        self, graph: Any, state: _State, nodes: Iterable[np.ndarray], batches: Sequence[Batch]
     ) -> None:
         """Brings what the nodes are, or view, to the device, as far as it is a source.
 
@@ -388,7 +396,7 @@ class _Way:
         extra: elements of the room for those views.
     """
 
-    def __init__(self, graph: Any, state: _State, batches: Sequence[Any], wrt: list[int]) -> None:
+    def __init__(self, graph: Any, state: _State, batches: Sequence[Batch], wrt: list[int]) -> None:
         root, offset = np.asarray(graph.root), np.asarray(graph.view_offset, np.int64)
         n = len(root)
         self._blocks = np.array([bound.form.block_gradient for bound in graph.forms], bool)[
