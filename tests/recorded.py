@@ -9,6 +9,7 @@ from samples import Case
 from strategies import Program, Step
 
 import autobatch as ab
+from autobatch.backends import cpu
 from autobatch.ops import Op
 from autobatch.recording import input_array, recorder
 
@@ -34,6 +35,14 @@ def record_case(case: Case, operands: list[Any]) -> ab.Expression:
     """Records the op of a sample."""
     op = case.declaration
     return recorder(case.op).record(tuple(operands), flat(op, case.attrs), data_of(op, case.data))
+
+
+def lower_bound_of(expressions: list[ab.Expression]) -> int:
+    """The C core's lower bound on the count of batches."""
+    graph = ab.current_graph()
+    profiles = cpu.ffi.new("int32_t *")
+    nodes = [x.node for x in expressions]
+    return cpu.lib.ab_lower_bound(cpu.pointer(graph), len(nodes), cpu.int32s(nodes), profiles)
 
 
 def make_operands(case: Case, arrays: list[np.ndarray]) -> list[Any]:

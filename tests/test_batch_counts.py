@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from recorded import lower_bound_of
 
 import autobatch as ab
-from autobatch import engine
 from autobatch.testing import count_batches
 
 DIM = 4
@@ -85,7 +85,7 @@ def test_a_recurrent_layer_over_uneven_sequences(strategy: str, weight: ab.Param
     with ab.configure(strategy=strategy):
         # `zeros` is one node, recorded once for all.
         assert count_batches(*ends) == 1 + 1 + 3 * max(lengths)
-    assert engine.lower_bound_of(ends) == 1 + 1 + 3 * max(lengths)
+    assert lower_bound_of(ends) == 1 + 1 + 3 * max(lengths)
 
 
 @pytest.mark.parametrize("strategy", BATCHING)
@@ -103,7 +103,7 @@ def test_trees_of_different_shapes(strategy: str, weight: ab.Parameter) -> None:
     chain = leaves[0]
     for leaf in leaves[1:]:
         chain = inner(leaf, chain)
-    bound = engine.lower_bound_of([level[0], chain])
+    bound = lower_bound_of([level[0], chain])
     with ab.configure(strategy=strategy):
         count = count_batches(level[0], chain)
     assert bound <= count
