@@ -1267,3 +1267,6 @@ def pick_batch_element(x: Like, index: int) -> Expression:
         array([3., 4.], dtype=float32)
     """
     return _pick_batch_element.record((x,), (), (_index("pick_batch_element", index, _batch(x)),))
+
+
+recording.set_getitem(_getitem)

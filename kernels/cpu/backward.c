@@ -34,6 +34,8 @@ passes(const ab_form *f)
     return !(f->flags & (AB_FORM_NO_GRADIENT | AB_FORM_TABLE));
 }
 
+enum { FEW = 8 }; /* operands that are worth a walk over the rows each */
+
 enum { WANTED = 1, REACHED = 2, LIVE = 4 };
 
 static void
@@ -514,6 +516,49 @@ flush_weight(worker *w, weight *v)
     barrier(w->r);
 }
 
+/* Every operand of an op of many operands, with the addresses looked up once. */
+static void
+many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
+{
+    const ab_graph *g = w->r->g;
+    const engine *e = w->r->e;
+    const ab_kernel *k = &w->r->table->kernels[f->kernel];
+    if (!k->backward)
+        return;
+    frame fr = ab_frame(w, f);
+    int64_t rows = n * f->batch;
+    for (int64_t first = 0; first < rows; first += fr.chunk) {
+        int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
+        ab_call call = ab_fill_call(w, f, k, &fr, nodes, first, count);
+        ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
+        for (int32_t j = 0; j < f->nin; j++) {
+            /* Runs of rows whose operand j takes part. */
+            for (int64_t from = 0, to; from < count; from = to + 1) {
+                for (to = from; to < count; to++) {
+                    int32_t node = nodes[(first + to) / f->batch];
+                    if (!e->live[g->operands[g->nodes[node].first + j]])
+                        break;
+                }
+                if (to == from)
+                    continue;
+                ab_call part = call;
+                part.n = to - from;
+                part.wrt = j;
+                if (part.n != call.n) {
+                    part.y = (ab_rows){fr.y + from, AB_SCATTERED};
+                    part.data = fr.data + from;
+                    for (int32_t i = 0; i < f->nin; i++)
+                        fr.xs[i] = (ab_rows){fr.x[i] + from, AB_SCATTERED};
+                }
+                fill_gradient(g, f, j, nodes, first + from, part.n, fr.dx);
+                part.dy = (ab_rows){fr.dy + from, AB_SCATTERED};
+                part.dx = (ab_rows){fr.dx, ab_stride_of(fr.dx, part.n, in_bytes(g, f, j))};
+                k->backward(&part);
+            }
+        }
+    }
+}
+
 static int64_t
 work_of(const ab_form *f, int64_t n)
 {
@@ -544,8 +589,15 @@ run_batch(worker *w, int64_t b, int alone, size_t frame_bytes)
     int32_t *mine = (int32_t *)(w->scratch + frame_bytes);
     char *spare = (char *)mine + ((size_t)n * sizeof *mine + 63) / 64 * 64;
     affine a = {0};
-    if (is_affine(f))
+    if (is_affine(f)) {
         a = affine_of(f);
+    } else if (f->nin > FEW && !(f->flags & AB_FORM_BATCH_AWARE)) {
+        if (id == 0)
+            many_gradients(w, f, nodes, n);
+        if (!alone)
+            barrier(w->r);
+        return;
+    }
     for (int32_t j = 0; j < f->nin; j++) {
         if (f->flags & AB_FORM_TABLE) { /* slots are given out in order: one thread */
             if (id == 0 && table_of(g, nodes[0])->trainable)
