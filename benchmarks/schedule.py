@@ -1,4 +1,4 @@
-"""Scheduling and planning: nanoseconds a node, and batches by strategy beside the least possible."""
+"""Scheduling and planning: ns a node, and batches by strategy beside the least possible."""
 
 from __future__ import annotations
 
