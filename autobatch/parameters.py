@@ -46,7 +46,7 @@ def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
 def _checked_shape(owner: str, shape: Any) -> Shape:
     """A shape as a tuple of positive Python integers."""
     try:
-        dims = (operator.index(shape),)
+        dims: Shape = (operator.index(shape),)
     except TypeError:
         if isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
             raise OperandError(
@@ -337,7 +337,7 @@ class Lookup(_Stored):
         super()._store(values)
         self._sparse = SparseGradient(values.shape[0], values.shape[1:], values.dtype)
 
-    def batch(self, ids: Sequence[int] | np.ndarray) -> Expression:
+    def batch(self, ids: Sequence[int]) -> Expression:
         """Rows as a manual minibatch: one expression of shape `dim` and batch size ``len(ids)``.
 
         Raises:

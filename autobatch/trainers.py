@@ -21,7 +21,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import updates
+from . import config, updates
+from .backends import cpu
+from .engine import timed
 from .errors import ConfigurationError, GradientError
 from .module import AnyParameter, named_parameters
 from .parameters import Lookup, aligned_zeros
@@ -32,12 +34,11 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Momentum", "RMSProp", "Trainer"]
 
 
 def _rules(itemsize: int) -> Any:
-    """The update rules for numbers of this size: compiled, or else their NumPy twins."""
-    try:
-        from .backends.cpu import update_kernels
-    except ImportError:
-        return updates
-    return update_kernels(itemsize)
+    """The update rules for numbers of this size: compiled, or their NumPy twins.
+
+    Parameters live in the host's memory whatever the backend.
+    """
+    return updates if config.current().backend == "numpy" else cpu.update_kernels(itemsize)
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,10 @@ class Trainer:
                 parameter), or no parameter has a gradient. Parameters and state are as they
                 were, and the gradients are forgotten.
         """
+        with timed("update"):
+            self._update()
+
+    def _update(self) -> None:
         rate = self.rate
         gradients = self._gradients()
         if not gradients:
@@ -160,9 +165,10 @@ class Trainer:
                 update = Update(
                     parameter._data,
                     gradient.values,
-                    *(self._state_of(which, gradient) for which in ("m", "v")),
-                    gradient.rows,
-                    factor,
+                    m=self._state_of("m", gradient),
+                    v=self._state_of("v", gradient),
+                    rows=gradient.rows,
+                    factor=factor,
                 )
                 self._apply(_rules(parameter.dtype.itemsize), update, rate)
                 parameter._touch()

@@ -227,7 +227,7 @@ def test_a_learned_start(kind, dtype, rng):
     recurrent = kind(K, H, layers=2, learned_start=True)
     own = 2 * H * (2 if kind is ab.LSTM else 1)
     assert recurrent.count() == kind(K, H, layers=2).count() + own
-    assert not recurrent.start().h.value().any() if hasattr(recurrent.start().h, "value") else True
+    assert not any(p.value().any() for p in recurrent.parameters() if p.name.startswith("first"))
     shaken(recurrent, rng)
     if kind is ab.LSTM:
         start = [tuple(p.value() for p in pair) for pair in recurrent.first]
@@ -451,7 +451,7 @@ def test_gradients_of_lookups(rng, dtype):
     way = rng.normal(size=K)
 
     def loss():
-        rows = [table[i] for i in (1, 4, 1, -6)]
+        rows = [table[i] for i in (1, 4, 1, 0)]
         batch = table.batch([4, 4, 5])
         return ab.sum([ab.dot(row, way) ** 2 for row in rows]) + ab.sum(
             ab.sum_batch(ab.tanh(batch)) * way

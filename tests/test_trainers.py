@@ -9,6 +9,7 @@ import pytest
 
 import autobatch as ab
 from autobatch import schedules, trainers, updates
+from autobatch.backends import cpu
 from autobatch.errors import ConfigurationError, GradientError
 from autobatch.parameters import Lookup, Parameter
 from autobatch.updates import Update
@@ -68,7 +69,7 @@ def tolerance(dtype):
 
 
 @pytest.mark.parametrize(("kind", "settings", "formula"), CASES)
-def test_ten_dense_updates(kind, settings, formula, dtype, rng):
+def test_ten_dense_updates(kind, settings, formula, dtype, rng, backend):
     parameter = Parameter((3, 5))
     trainer = getattr(trainers, kind)(parameter, learning_rate=0.05, **settings)
     numbers = [Number(float(w)) for w in parameter.value().flat]
@@ -86,7 +87,7 @@ def test_ten_dense_updates(kind, settings, formula, dtype, rng):
 
 @pytest.mark.parametrize("sparse", [True, False])
 @pytest.mark.parametrize(("kind", "settings", "formula"), CASES)
-def test_ten_updates_of_a_lookup(kind, settings, formula, sparse, dtype, rng):
+def test_ten_updates_of_a_lookup(kind, settings, formula, sparse, dtype, rng, backend):
     table = Lookup(6, 4)
     trainer = getattr(trainers, kind)(table, learning_rate=0.05, sparse=sparse, **settings)
     numbers = [[Number(float(w)) for w in row] for row in table.value()]
@@ -179,7 +180,7 @@ def two(dense, sparse):
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-def test_clipping_by_the_norm_of_everything(sparse, dtype):
+def test_clipping_by_the_norm_of_everything(sparse, dtype, backend):
     parameter, table = two([2.0, -4.0], [[4.0, 0.0]])
     trainer = ab.SGD([parameter, table], learning_rate=1.0, clip_norm=3.0, sparse=sparse)
     trainer.update()
@@ -195,7 +196,7 @@ def test_a_small_gradient_is_not_scaled(dtype):
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-def test_clipping_by_value(sparse, dtype):
+def test_clipping_by_value(sparse, dtype, backend):
     parameter, table = two([2.0, -4.0], [[0.25, -9.0]])
     trainer = ab.SGD([parameter, table], learning_rate=1.0, clip_value=0.5, sparse=sparse)
     trainer.update()
@@ -379,14 +380,7 @@ def test_a_state_that_does_not_fit_changes_nothing(wrong, text):
     np.testing.assert_equal(trainer.state_dict(), before)
 
 
-# ---- the compiled rules, where there are any, against NumPy's
-
-
-def compiled(itemsize):
-    rules = trainers._rules(itemsize)
-    if rules is updates:
-        pytest.skip("no compiled update kernels")
-    return rules
+# ---- the compiled rules against NumPy's
 
 
 RULES = {
@@ -403,7 +397,7 @@ RULES = {
 @pytest.mark.parametrize("rule", [*RULES, "nesterov"])
 @pytest.mark.parametrize("factor", [1.0, 0.25])
 def test_compiled_rules_equal_their_twins(rule, rows, factor, dtype, rng):
-    kernels = compiled(np.dtype(dtype).itemsize)
+    kernels = cpu.update_kernels(np.dtype(dtype).itemsize)
     shape, state = (64, 37), rng.normal(size=(3, 64, 37)).astype(dtype)
     state[2] = np.abs(state[2])
     g = rng.normal(size=shape if rows is None else (len(rows), 37)).astype(dtype)
@@ -421,7 +415,7 @@ def test_compiled_rules_equal_their_twins(rule, rows, factor, dtype, rng):
 
 @pytest.mark.parametrize("count", [0, 1, 7, 64, 10_001])
 def test_compiled_norm_and_clip_equal_their_twins(count, dtype, rng):
-    kernels = compiled(np.dtype(dtype).itemsize)
+    kernels = cpu.update_kernels(np.dtype(dtype).itemsize)
     g = rng.normal(size=count).astype(dtype)
     assert kernels.squared_norm(g) == pytest.approx(updates.squared_norm(g), rel=1e-12)
     mine, twin = g.copy(), g.copy()

@@ -337,6 +337,10 @@ class UpdateKernels:
         threads = config.current().threads
         return float(lib.ab_squared_norm(table, _address(g), g.size, threads))
 
+    def clip(self, g: np.ndarray, low: float, high: float) -> None:
+        table = kernel_table(config.current().instruction_set, self._size)
+        lib.ab_clip(table, _address(g), g.size, low, high)
+
 
 @functools.lru_cache(maxsize=None)
 def update_kernels(itemsize: int) -> UpdateKernels:

@@ -40,7 +40,7 @@ class GRU(Recurrent):
     [(4,), (4,)]
     """
 
-    def _layer(self, input_dim: int) -> Module:
+    def _layer(self, input_dim: int) -> Any:
         return _GRULayer(input_dim, self.hidden_dim)
 
     def start(self, h: Any = None) -> HiddenState:
@@ -60,7 +60,7 @@ class GRU(Recurrent):
         """The state after reading `x`, a vector of `input_dim`; default state: the start."""
         if state is None:
             state = self.start()
-        after = []
+        after: list[Any] = []
         for layer, h in zip(self.layers, state.layers):
             if after:
                 x = self._between(x)

@@ -63,7 +63,7 @@ class LSTM(Recurrent):
     ((4,), (4,))
     """
 
-    def _layer(self, input_dim: int) -> Module:
+    def _layer(self, input_dim: int) -> Any:
         return _LSTMLayer(input_dim, self.hidden_dim)
 
     def _first(self) -> Any:
@@ -89,7 +89,7 @@ class LSTM(Recurrent):
         """The state after reading `x`, a vector of `input_dim`; default state: the start."""
         if state is None:
             state = self.start()
-        after = []
+        after: list[Any] = []
         for layer, (h, c) in zip(self.layers, state.layers):
             if after:
                 x = self._between(x)

@@ -60,11 +60,11 @@ class Recurrent(Module):
         self.layers = [self._layer(dim) for dim in dims]
         self.first = [self._first() for _ in dims] if learned_start else None
 
-    def _layer(self, input_dim: int) -> Module:
+    def _layer(self, input_dim: int) -> Any:
         """The weights of one layer."""
         raise NotImplementedError(f"{type(self).__name__} does not define _layer")
 
-    def _first(self) -> Parameter:
+    def _first(self) -> Any:
         """A trained vector of the state before the first step."""
         return Parameter(self.hidden_dim, init=Zeros())
 

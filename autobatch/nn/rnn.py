@@ -54,7 +54,7 @@ class RNN(Recurrent):
         super().__init__(input_dim, hidden_dim, layers, dropout, learned_start)
         self.activation = activation
 
-    def _layer(self, input_dim: int) -> Module:
+    def _layer(self, input_dim: int) -> Any:
         return _RNNLayer(input_dim, self.hidden_dim)
 
     def start(self, h: Any = None) -> HiddenState:
@@ -75,7 +75,7 @@ class RNN(Recurrent):
         if state is None:
             state = self.start()
         activation = getattr(F, self.activation)
-        after = []
+        after: list[Any] = []
         for layer, h in zip(self.layers, state.layers):
             if after:
                 x = self._between(x)
