@@ -12,7 +12,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,55 +94,56 @@ def test_links_of_a_page_lead_somewhere(page: str) -> None:
 
 
 def public() -> dict[str, object]:
-    """Everything that a user can name as ``ab.<name>`` or ``ab.<folder>.<name>``."""
+    """Everything that a user can call as ``ab.<name>`` or ``ab.<module>.<name>``."""
     found: dict[str, object] = {}
-    for holder in (ab, *(value for value in vars(ab).values() if inspect.ismodule(value))):
-        if not holder.__name__.startswith("autobatch"):
-            continue
-        names = getattr(holder, "__all__", [])
+    modules = [value for value in vars(ab).values() if inspect.ismodule(value)]
+    for holder in (ab, *(module for module in modules if module.__name__.startswith("autobatch"))):
+        names = getattr(holder, "__all__", [name for name in vars(holder) if name[0] != "_"])
         prefix = "" if holder is ab else holder.__name__.removeprefix("autobatch.") + "."
         for name in names:
             value = getattr(holder, name)
-            if isinstance(value, types.ModuleType) or not callable(value):
-                continue
-            found.setdefault(prefix + name, value)
+            ours = (getattr(value, "__module__", None) or "autobatch").startswith("autobatch")
+            if ours and callable(value) and not any(value is other for other in found.values()):
+                found[prefix + name] = value
     return found
 
 
-def documented() -> dict[str, str]:
-    """Docstrings with examples, by dotted name: public names, their methods, the modules."""
-    found: dict[str, str] = {}
+def documented() -> dict[str, tuple[str, dict[str, object]]]:
+    """Docstrings with examples, and the names that these may use: those of their module."""
+    found: dict[str, tuple[str, dict[str, object]]] = {}
     for module in pkgutil.walk_packages(ab.__path__, "autobatch."):
         if module.name.rpartition(".")[2].startswith("_") or module.name.endswith(".cuda"):
             continue
         loaded = importlib.import_module(module.name)
-        found[module.name] = loaded.__doc__ or ""
+        places = {module.name: inspect.getdoc(loaded)}
         for name, value in vars(loaded).items():
             if getattr(value, "__module__", None) != module.name:
                 continue
-            if inspect.isclass(value) or inspect.isfunction(value):
-                found[f"{module.name}.{name}"] = value.__doc__ or ""
+            if inspect.isclass(value) or inspect.isroutine(value):
+                places[f"{module.name}.{name}"] = inspect.getdoc(value)
             if inspect.isclass(value):
                 for method, body in vars(value).items():
-                    doc = inspect.getdoc(body) if not method.startswith("__") else None
-                    found[f"{module.name}.{name}.{method}"] = doc or ""
-    found.update({f"ab.{name}": value.__doc__ or "" for name, value in public().items()})
-    seen: set[str] = set()
-    kept = {}
-    for name, doc in found.items():
-        if ">>>" in doc and doc not in seen:
-            kept[name] = doc
-            seen.add(doc)
+                    if not method.startswith("__"):
+                        places[f"{module.name}.{name}.{method}"] = inspect.getdoc(body)
+        found.update({name: (doc or "", vars(loaded)) for name, doc in places.items()})
+    found.update({f"ab.{name}": (inspect.getdoc(v) or "", {}) for name, v in public().items()})
+    kept: dict[str, tuple[str, dict[str, object]]] = {}
+    for name, (doc, names) in found.items():
+        if ">>>" in doc and all(doc != other for other, _ in kept.values()):
+            kept[name] = (doc, names)
     return kept
 
 
-@pytest.mark.parametrize("name", DOCSTRINGS := documented())
+DOCSTRINGS = documented()
+
+
+@pytest.mark.parametrize("name", DOCSTRINGS)
 def test_example_of_a_docstring_runs(name: str) -> None:
-    names: dict[str, object] = {"__name__": "example", "ab": ab, "np": np}
-    run_doctest(inspect.cleandoc(DOCSTRINGS[name]), names, name)
+    doc, names = DOCSTRINGS[name]
+    run_doctest(doc, {"ab": ab, "np": np, **names}, name)
 
 
-@pytest.mark.parametrize("name", public())
+@pytest.mark.parametrize("name", [name for name in public() if "." not in name])
 def test_public_name_has_a_docstring_with_an_example(name: str) -> None:
     value = public()[name]
     doc = value.__doc__ or ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import autobatch
+from autobatch.ops import render
 
 PACKAGE = Path(autobatch.__file__).resolve().parent
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["errors", "config"],
     ["ops"],
-    ["_core", "backends"],
-    ["recording", "engine"],
+    ["_core", "recording", "backends"],
+    ["engine"],
     ["functions", "initializers", "parameters"],
     ["module", "updates", "schedules", "trainers", "nn", "io"],
     ["explain", "testing", "twin", "dynet"],
@@ -114,6 +115,12 @@ def test_cupy_is_imported_by_its_backend_alone(name: str) -> None:
             names = [node.module or ""] if not node.level else []
         if any(imported.split(".")[0] == "cupy" for imported in names):
             assert name == "backends.cuda", f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("target", render.TARGETS, ids=lambda target: target.path)
+def test_rendered_file_is_what_the_declarations_say(target: render.Target) -> None:
+    text = (ROOT / "kernels" / target.path).read_text(encoding="utf-8")
+    assert text == render.render(target), "run python -m autobatch.ops.render"
 
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
