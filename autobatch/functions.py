@@ -10,6 +10,7 @@ Operands may be expressions, parameters, Python and NumPy numbers, and arrays.
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -1024,6 +1025,25 @@ def stack(xs: Iterable[Like], axis: int = 0) -> Expression:
     return _stack.record(tuple(xs), (axis,), ())
 
 
+def _step(shape: Shape, axis: int, count: int) -> int:
+    """The length of each of `count` equal parts."""
+    if count < 1 or shape[axis] % count:
+        raise ShapeError(
+            f"split: expected a number of parts that divides the {shape[axis]} entries of axis "
+            f"{axis} of shape {shape}, got {count}; cut at positions with a list of them"
+        )
+    return shape[axis] // count
+
+
+# Recurrent layers split at every step, always alike; equal tuples that are the same object
+# also save the recorder from comparing them.
+@functools.lru_cache(maxsize=1024)
+def _parts(shape: Shape, count: int, batch: int) -> tuple[Shape, list[tuple[int, ...]]]:
+    """Shape of each of `count` parts of the leading axis, and the data word of each view."""
+    part = (_step(shape, 0, count), *shape[1:])
+    return part, [(start * math.prod(part),) * batch for start in range(count)]
+
+
 def split(x: Like, parts: int | Sequence[int], axis: int = 0) -> list[Expression]:
     """Cuts an expression along an axis.
 
@@ -1047,23 +1067,17 @@ def split(x: Like, parts: int | Sequence[int], axis: int = 0) -> list[Expression
         [(1,), (3,)]
     """
     shape = _shape(x)
+    if axis == 0 and type(parts) is int and shape:
+        attrs, starts = _parts(shape, parts, _batch(x))
+        xs = (x,)
+        return [_slice.record(xs, attrs, start) for start in starts]
     axis = _axis("split", axis, len(shape), shape)
     length = shape[axis]
     if isinstance(parts, (list, tuple, np.ndarray)):
         cuts = [0, *_dims("split", list(parts)), length]
     else:
         (count,) = _dims("split", parts)
-        if count < 1 or length % count:
-            raise ShapeError(
-                f"split: expected a number of parts that divides the {length} entries of axis "
-                f"{axis} of shape {shape}, got {count}; cut at positions with a list of them"
-            )
-        step = length // count
-        if axis == 0:
-            rest = shape[1:]
-            size, batch = step * math.prod(rest), _batch(x)
-            attrs = (step, *rest)
-            return [_slice.record((x,), attrs, (start * size,) * batch) for start in range(count)]
+        step = _step(shape, axis, count)
         cuts = list(range(0, length + 1, step)) if step else [0] * (count + 1)
     before = (slice(None),) * axis
     return [

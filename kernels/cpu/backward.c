@@ -264,62 +264,78 @@ address(ab_graph *g, engine *e)
     return AB_OK;
 }
 
-/* Rows of a batch: which part of them, and where their gradients go. */
-typedef struct share {
-    const int32_t *nodes;
-    int64_t n; /* nodes */
-} share;
-
-static char *
-destination(const ab_graph *g, const ab_form *f, int32_t node, int32_t j)
-{
-    (void)f;
-    return ab_gradient_address(g, g->operands[g->nodes[node].first + j]);
-}
-
 static inline char *
 owner_of(const ab_graph *g, int32_t node, int32_t j)
 {
     return g->grad[g->nodes[g->operands[g->nodes[node].first + j]].root];
 }
 
-/* Selects into `mine` the nodes whose operand j gets a gradient and belongs to thread id. */
-static int64_t
-select_rows(const ab_graph *g, const engine *e, const int32_t *nodes, int64_t n, int32_t j,
-            int threads, int id, int32_t *mine)
+/* The rows of a batch whose operand j gets a gradient, and how they are cut into parts. */
+typedef struct gradient_job {
+    const ab_form *f;
+    const affine *a; /* of the product whose x is operand j, or NULL */
+    int32_t j;
+    const int32_t *nodes;
+    int64_t n;
+    int ordered; /* owners come in order: parts are ranges */
+    int to_sums; /* all rows have one owner: parts make sums, to be added up */
+    char *place; /* that owner's address */
+    int64_t size;
+} gradient_job;
+
+/* Lists the nodes whose operand j gets a gradient. */
+static void
+select_rows(const ab_graph *g, const engine *e, const int32_t *nodes, int64_t n, int32_t *list,
+            gradient_job *job)
 {
-    int64_t live = 0;
-    int ordered = 1;
     char *before = NULL;
+    int one = 1;
+    job->nodes = list;
+    job->n = 0;
+    job->ordered = 1;
     for (int64_t i = 0; i < n; i++) {
-        int32_t o = g->operands[g->nodes[nodes[i]].first + j];
+        int32_t o = g->operands[g->nodes[nodes[i]].first + job->j];
         if (!e->live[o])
             continue;
-        char *owner = g->grad[g->nodes[o].root];
-        ordered &= owner >= before;
+        char *owner = g->grad[g->nodes[o].root], *at = ab_gradient_address(g, o);
+        job->ordered &= owner >= before;
         before = owner;
-        mine[live++] = nodes[i];
+        one &= !job->n || at == job->place;
+        job->place = at;
+        list[job->n++] = nodes[i];
     }
-    if (threads == 1)
-        return live;
-    if (ordered) { /* a range of rows, cut where the owner changes */
+    if (!one)
+        job->place = NULL;
+}
+
+/* The nodes of a part: rows that add to one node's gradient are never in two parts. */
+static int64_t
+part_rows(const ab_graph *g, const gradient_job *job, int part, int parts, const int32_t **nodes,
+          int32_t *mine)
+{
+    *nodes = job->nodes;
+    if (parts == 1)
+        return job->n;
+    if (job->ordered || job->to_sums) {
         int64_t cut[2];
         for (int side = 0; side < 2; side++) {
-            int64_t at = live * (id + side) / threads;
-            while (at > 0 && at < live
-                   && owner_of(g, mine[at], j) == owner_of(g, mine[at - 1], j))
+            int64_t at = job->n * (part + side) / parts;
+            while (!job->to_sums && at > 0 && at < job->n
+                   && owner_of(g, job->nodes[at], job->j) == owner_of(g, job->nodes[at - 1], job->j))
                 at++;
             cut[side] = at;
         }
-        memmove(mine, mine + cut[0], (size_t)(cut[1] - cut[0]) * sizeof *mine);
+        *nodes = job->nodes + cut[0];
         return cut[1] - cut[0];
     }
     int64_t kept = 0;
-    for (int64_t i = 0; i < live; i++) {
-        uint64_t h = (uint64_t)(uintptr_t)owner_of(g, mine[i], j) * UINT64_C(0x9E3779B97F4A7C15);
-        if ((int)((h >> 40) % (uint64_t)threads) == id)
-            mine[kept++] = mine[i];
+    for (int64_t i = 0; i < job->n; i++) {
+        uint64_t h = (uint64_t)(uintptr_t)owner_of(g, job->nodes[i], job->j)
+                     * UINT64_C(0x9E3779B97F4A7C15);
+        if ((int)((h >> 40) % (uint64_t)parts) == part)
+            mine[kept++] = job->nodes[i];
     }
+    *nodes = mine;
     return kept;
 }
 
@@ -470,50 +486,56 @@ spare_bytes(const ab_graph *g, const ab_form *f, int64_t nodes)
 }
 
 /* The gradient of a weight: one product over all rows of the pass. */
+typedef struct outer_job {
+    const weight *v;
+    int trans;
+    int64_t rows;
+} outer_job;
+
 static void
-flush_weight(worker *w, weight *v)
+outer_part(worker *w, const void *job, int part, int parts)
 {
-    engine *e = w->r->e;
-    ab_graph *g = w->r->g;
+    const outer_job *j = job;
+    const weight *v = j->v;
+    const engine *e = w->r->e;
     const ab_matrix_kernels *m = w->r->table->matrix;
-    const int64_t item = g->itemsize;
-    /* Threads fill the addresses of some of the uses each. */
-    int64_t at = 0;
-    int turn = 0;
-    int trans = 0;
-    for (int32_t u = v->first_use; u >= 0; u = e->uses[u].next, turn++) {
+    int64_t outputs = j->trans ? v->stored_columns : v->stored_rows;
+    int64_t inner = j->trans ? v->stored_rows : v->stored_columns;
+    int64_t panels = (outputs + m->panel - 1) / m->panel;
+    int64_t from = panels * part / parts * m->panel, to = panels * (part + 1) / parts * m->panel;
+    to = to < outputs ? to : outputs;
+    if (to > from)
+        m->outer(ab_gradient_address(w->r->g, v->node), j->trans ? 1 : v->stored_columns,
+                 j->trans ? v->stored_columns : 1, inner, j->rows, e->outer_dy, e->outer_x, from,
+                 to, w->scratch);
+}
+
+static void
+flush_weight(worker *w, const weight *v)
+{
+    const engine *e = w->r->e;
+    const ab_graph *g = w->r->g;
+    outer_job job = {.v = v};
+    for (int32_t u = v->first_use; u >= 0; u = e->uses[u].next) {
         const weight_use *use = &e->uses[u];
         const ab_form *f = form_at(g, use->batch);
         const int32_t *nodes = e->nodes + e->batch_first[use->batch];
-        int64_t n = e->batch_first[use->batch + 1] - e->batch_first[use->batch];
         affine a = affine_of(f);
-        int64_t rows = n * f->batch, k = a.k[use->pair];
-        trans = (int)a.trans;
-        if (turn % w->r->threads == w->id) {
-            void **x = e->outer_x + at, **dy = e->outer_dy + at;
-            ab_fill_operand(g, f, affine_x(&a, use->pair), nodes, 0, rows, x);
-            ab_fill_result(g, f, g->grad, nodes, 0, rows, dy);
-            if (a.r > 1)
-                for (int64_t i = rows - 1; i >= 0; i--)
-                    for (int64_t q = a.r - 1; q >= 0; q--) {
-                        x[i * a.r + q] = (char *)x[i] + q * k * item;
-                        dy[i * a.r + q] = (char *)dy[i] + q * a.m * item;
-                    }
-        }
-        at += rows * a.r;
+        int64_t rows = (e->batch_first[use->batch + 1] - e->batch_first[use->batch]) * f->batch;
+        void **x = e->outer_x + job.rows, **dy = e->outer_dy + job.rows;
+        ab_fill_operand(g, f, affine_x(&a, use->pair), nodes, 0, rows, x);
+        ab_fill_result(g, f, g->grad, nodes, 0, rows, dy);
+        if (a.r > 1)
+            for (int64_t i = rows - 1; i >= 0; i--)
+                for (int64_t q = a.r - 1; q >= 0; q--) {
+                    x[i * a.r + q] = (char *)x[i] + q * a.k[use->pair] * g->itemsize;
+                    dy[i * a.r + q] = (char *)dy[i] + q * a.m * g->itemsize;
+                }
+        job.trans = (int)a.trans;
+        job.rows += rows * a.r;
     }
-    barrier(w->r);
-    int64_t outputs = trans ? v->stored_columns : v->stored_rows;
-    int64_t inner = trans ? v->stored_rows : v->stored_columns;
-    int64_t panels = (outputs + m->panel - 1) / m->panel;
-    int64_t from = panels * w->id / w->r->threads * m->panel;
-    int64_t to = panels * (w->id + 1) / w->r->threads * m->panel;
-    to = to < outputs ? to : outputs;
-    if (to > from)
-        m->outer(ab_gradient_address(g, v->node), trans ? 1 : v->stored_columns,
-                 trans ? v->stored_columns : 1, inner, at, e->outer_dy, e->outer_x, from, to,
-                 w->scratch);
-    barrier(w->r);
+    ab_share(w, outer_part, &job,
+             ab_parts(w->r, job.rows * v->stored_rows * v->stored_columns / 4));
 }
 
 /* Every operand of an op of many operands, with the addresses looked up once. */
@@ -578,94 +600,81 @@ deferred(const ab_form *f, const affine *a, int32_t j)
 }
 
 static void
-run_batch(worker *w, int64_t b, int alone, size_t frame_bytes)
+gradient_part(worker *w, const void *job, int part, int parts)
+{
+    const gradient_job *j = job;
+    const ab_graph *g = w->r->g;
+    int32_t *mine = (int32_t *)(w->scratch + ab_frame_bytes(j->f, g, w->r->table));
+    char *spare = (char *)mine + ((size_t)j->n * sizeof *mine + 63) / 64 * 64;
+    const int32_t *nodes;
+    int64_t n = part_rows(g, j, part, parts, &nodes, mine);
+    char *into = NULL;
+    if (j->to_sums) {
+        into = w->r->e->sums + (size_t)part * w->r->e->sum_each;
+        memset(into, 0, (size_t)j->size);
+    }
+    if (!n)
+        return;
+    if (j->a)
+        affine_gradient(w, j->f, j->a, j->a->trans ? 0 : (j->j - j->a->has_bias) / 2, nodes, n, spare);
+    else
+        kernel_gradient(w, j->f, j->j, nodes, n, into);
+}
+
+static void
+run_batch(worker *w, int64_t b)
 {
     const ab_graph *g = w->r->g;
     engine *e = w->r->e;
     const ab_form *f = form_at(g, b);
     const int32_t *nodes = e->nodes + e->batch_first[b];
     int64_t n = e->batch_first[b + 1] - e->batch_first[b];
-    int threads = alone ? 1 : w->r->threads, id = alone ? 0 : w->id;
-    int32_t *mine = (int32_t *)(w->scratch + frame_bytes);
-    char *spare = (char *)mine + ((size_t)n * sizeof *mine + 63) / 64 * 64;
     affine a = {0};
     if (is_affine(f)) {
         a = affine_of(f);
     } else if (f->nin > FEW && !(f->flags & AB_FORM_BATCH_AWARE)) {
-        if (id == 0)
-            many_gradients(w, f, nodes, n);
-        if (!alone)
-            barrier(w->r);
+        many_gradients(w, f, nodes, n);
         return;
     }
     for (int32_t j = 0; j < f->nin; j++) {
-        if (f->flags & AB_FORM_TABLE) { /* slots are given out in order: one thread */
-            if (id == 0 && table_of(g, nodes[0])->trainable)
+        if (f->flags & AB_FORM_TABLE) { /* slots are given out in order: by the leader */
+            if (table_of(g, nodes[0])->trainable)
                 kernel_gradient(w, f, j, nodes, n, NULL);
-            if (!alone)
-                barrier(w->r);
             continue;
         }
-        if (f->same >> (j < 64 ? j : 63) & 1 && j < 64 && deferred(f, &a, j))
+        if (deferred(f, &a, j))
             continue;
-        /* All rows to one place? */
-        int any = 0, one = 1;
-        char *place = NULL;
-        for (int64_t i = 0; i < n && (one || !any); i++) {
-            int32_t o = g->operands[g->nodes[nodes[i]].first + j];
-            if (!e->live[o])
-                continue;
-            char *at = destination(g, f, nodes[i], j);
-            one &= !any || at == place;
-            place = at;
-            any = 1;
-        }
-        if (!any)
+        gradient_job job = {.f = f, .j = j, .size = in_bytes(g, f, j)};
+        select_rows(g, e, nodes, n, e->rows, &job);
+        if (!job.n)
             continue;
-        int product = is_affine(f) && !(a.has_bias && j == 0);
-        if (one && threads > 1 && !product && ab_in_batch(g, f, j) == 1
-            && !(f->flags & AB_FORM_BATCH_AWARE) && n * f->batch >= 8 * threads) {
-            /* A part of the rows each, then the parts in order. */
-            int64_t size = in_bytes(g, f, j);
-            int64_t live = select_rows(g, e, nodes, n, j, 1, 0, mine);
-            int64_t from = live * id / threads, to = live * (id + 1) / threads;
-            memset(spare, 0, (size_t)size);
-            kernel_gradient(w, f, j, mine + from, to - from, spare);
-            barrier(w->r);
-            int64_t count = size / g->itemsize;
-            int64_t c0 = count * id / threads, c1 = count * (id + 1) / threads;
-            ptrdiff_t offset = spare - w->scratch;
-            for (int t = 0; t < threads; t++)
-                add_to(g, place + c0 * g->itemsize,
-                       e->scratch + (size_t)t * e->scratch_each + offset + c0 * g->itemsize,
-                       c1 - c0);
-            barrier(w->r);
-            continue;
-        }
-        if (product) {
+        int parts = ab_parts(w->r, work_of(f, job.n));
+        int aware = (f->flags & AB_FORM_BATCH_AWARE) != 0;
+        if (is_affine(f) && !(a.has_bias && j == 0)) {
+            job.a = &a;
+            int64_t pair = a.trans ? 0 : (j - a.has_bias) / 2;
             weight *v = &e->weights[e->weight_of[g->operands[g->nodes[nodes[0]].first
-                                                            + affine_w(&a, (j - a.has_bias) / 2)]]];
+                                                            + affine_w(&a, pair)]]];
             int side = a.trans ? 0 : 1;
             if (v->use[side] && !v->ready[side])
-                ab_weight_pack(w, v, side, alone);
+                ab_weight_pack(w, v, side);
+        } else if (job.place && parts > 1 && ab_in_batch(g, f, j) == 1 && !aware) {
+            job.to_sums = 1;
         }
-        int64_t count = select_rows(g, e, nodes, n, j, threads, id, mine);
-        if (count) {
-            if (product)
-                affine_gradient(w, f, &a, a.trans ? 0 : (j - a.has_bias) / 2, mine, count, spare);
-            else
-                kernel_gradient(w, f, j, mine, count, NULL);
-        }
-        if (!alone)
-            barrier(w->r); /* the next operand may be the same node */
+        ab_share(w, gradient_part, &job, parts);
+        if (job.to_sums)
+            for (int part = 0; part < parts; part++)
+                add_to(g, job.place, e->sums + (size_t)part * e->sum_each,
+                       job.size / g->itemsize);
     }
 }
 
 static int
-prepare(run *r, size_t *scratch, int64_t *work)
+prepare(run *r, size_t *scratch, size_t *sum, int64_t *work)
 {
     ab_graph *g = r->g;
     engine *e = r->e;
+    int64_t most = 0;
     for (int64_t b = 0; b <= e->at; b++) {
         const ab_form *f = form_at(g, b);
         int64_t n = e->batch_first[b + 1] - e->batch_first[b];
@@ -674,6 +683,11 @@ prepare(run *r, size_t *scratch, int64_t *work)
         size_t bytes = ab_frame_bytes(f, g, r->table) + spare_bytes(g, f, n);
         *scratch = bytes > *scratch ? bytes : *scratch;
         *work += work_of(f, n);
+        most = n > most ? n : most;
+        for (int32_t j = 0; j < f->nin && f->nin <= FEW; j++) {
+            bytes = (size_t)in_bytes(g, f, j);
+            *sum = bytes > *sum ? bytes : *sum;
+        }
         if (f->kernel < 0 || !is_affine(f))
             continue;
         affine a = affine_of(f);
@@ -686,7 +700,12 @@ prepare(run *r, size_t *scratch, int64_t *work)
             e->weights[v].rows[a.trans ? 0 : 1] += n * f->batch * a.r;
         }
     }
-    int64_t most = 0;
+    if (most > e->rows_n) {
+        if (reserve(&e->rows, sizeof *e->rows, most) < 0)
+            return AB_NO_MEMORY;
+        e->rows_n = most;
+    }
+    most = 0;
     for (int32_t i = 0; i < e->nweights; i++) {
         weight *v = &e->weights[i];
         for (int side = 0; side < 2; side++)
@@ -712,125 +731,97 @@ prepare(run *r, size_t *scratch, int64_t *work)
     return AB_OK;
 }
 
-/* Zeroes the gradients of what takes part, and seeds. */
 static void
-clear(worker *w)
+clear_part(worker *w, const void *job, int part, int parts)
 {
-    ab_graph *g = w->r->g;
-    engine *e = w->r->e;
-    for (int64_t b = w->id; b < e->ntape; b += w->r->threads)
+    (void)job;
+    const ab_graph *g = w->r->g;
+    const engine *e = w->r->e;
+    for (int64_t b = e->ntape * part / parts; b < e->ntape * (part + 1) / parts; b++)
         if (e->batch_first[b + 1] > e->batch_first[b]) {
             const ab_form *f = form_at(g, b);
             char *at = g->value[g->tape_nodes[g->tape[b].first]];
             memset(g->gradients.base + (at - g->values.base), 0,
                    (size_t)(f->size * f->batch * g->itemsize * g->tape[b].n));
         }
-    barrier(w->r);
-    if (w->id == 0)
-        for (int32_t i = 0; i < e->nseeds; i++) {
-            char *at = e->live[e->seeds[i]] ? ab_gradient_address(g, e->seeds[i]) : NULL;
-            if (at && g->itemsize == 4)
-                *(float *)at += 1;
-            else if (at)
-                *(double *)at += 1;
-        }
-    barrier(w->r);
 }
 
+/* Zeroes the gradients of what takes part, and seeds. */
 static void
-walk(worker *w, int first, double deadline, int64_t *stop, int64_t *reached)
+clear(worker *w)
 {
     const ab_graph *g = w->r->g;
+    const engine *e = w->r->e;
+    ab_share(w, clear_part, NULL, ab_parts(w->r, (int64_t)g->values.used / 8));
+    for (int32_t i = 0; i < e->nseeds; i++) {
+        char *at = e->live[e->seeds[i]] ? ab_gradient_address(g, e->seeds[i]) : NULL;
+        if (at && g->itemsize == 4)
+            *(float *)at += 1;
+        else if (at)
+            *(double *)at += 1;
+    }
+}
+
+typedef struct walking {
+    double deadline;
+    int first;
+} walking;
+
+static void
+walk(worker *w, void *argument)
+{
+    const walking *how = argument;
+    const ab_graph *g = w->r->g;
     engine *e = w->r->e;
-    if (first)
+    if (how->first)
         clear(w);
-    int before = 0;
-    int64_t b = e->at;
-    for (; b >= 0; b--) {
-        const ab_form *f = form_at(g, b);
-        int64_t n = e->batch_first[b + 1] - e->batch_first[b];
-        if (e->flush[b + 1] >= 0) {
-            if (before)
-                barrier(w->r);
-            before = 0;
-            for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
-                flush_weight(w, &e->weights[v]);
-        }
-        if (!n)
-            continue;
-        if (f->kernel < 0)
-            break;
-        int alone = w->r->threads == 1 || work_of(f, n) < 2 * WORK;
-        if (!alone && before)
-            barrier(w->r);
-        if (!alone || w->id == 0)
-            run_batch(w, b, alone, ab_frame_bytes(f, g, w->r->table));
-        before = alone;
-        if (w->id == 0 && b % 16 == 0 && ab_now() > deadline)
-            *stop = b;
-        if (b % 16 == 0) {
-            barrier(w->r);
-            before = 0;
-            if (b <= __atomic_load_n(stop, __ATOMIC_RELAXED)) {
-                b--;
-                break;
-            }
-        }
-    }
-    if (b < 0) {
-        if (before)
-            barrier(w->r);
-        for (int32_t v = e->flush[0]; v >= 0; v = e->weights[v].flush_next)
+    for (; e->at >= 0; e->at--) {
+        int64_t b = e->at;
+        for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
             flush_weight(w, &e->weights[v]);
+        if (e->batch_first[b + 1] == e->batch_first[b])
+            continue;
+        if (form_at(g, b)->kernel < 0)
+            return;
+        run_batch(w, b);
+        if (b % 16 == 0 && ab_now() > how->deadline) {
+            if (--e->at >= 0)
+                return;
+            break;
+        }
     }
-    if (w->id == 0)
-        *reached = b;
+    for (int32_t v = e->flush[0]; v >= 0; v = e->weights[v].flush_next)
+        flush_weight(w, &e->weights[v]);
 }
 
 int
 ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
 {
     engine *e = g->engine;
-    int64_t stop = -2, reached = e->at, work = 0;
-    run r = {g, e, table, 1};
-    size_t scratch = 0;
-    int first = !e->started, error = AB_OK;
+    walking how = {ab_now() + seconds, !e->started};
+    int64_t work = 0;
+    run r = {.g = g, .e = e, .table = table, .threads = 1};
+    size_t scratch = 0, sum = 0;
+    int error = AB_OK;
     ab_lock();
-    if (first)
+    if (how.first)
         error = address(g, e);
     if (error == AB_OK)
-        error = prepare(&r, &scratch, &work);
+        error = prepare(&r, &scratch, &sum, &work);
     if (work >= 4 * WORK)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
-        error = ab_engine_scratch(e, r.threads, scratch);
-    if (error < 0) {
-        ab_unlock();
-        return error;
-    }
-    e->started = 1;
-    double deadline = ab_now() + seconds;
-    if (r.threads == 1) {
-        worker w = {&r, 0, e->scratch};
-        walk(&w, first, deadline, &stop, &reached);
-    } else {
-#ifdef _OPENMP
-        omp_set_dynamic(0);
-#pragma omp parallel num_threads(r.threads)
-        {
-            worker w = {&r, omp_get_thread_num(), NULL};
-#pragma omp single
-            r.threads = omp_get_num_threads();
-            w.scratch = e->scratch + (size_t)w.id * e->scratch_each;
-            walk(&w, first, deadline, &stop, &reached);
-        }
-#endif
+        error = ab_engine_scratch(e, r.threads, scratch, sum);
+    if (error == AB_OK) {
+        e->started = 1;
+        ab_lead(&r, walk, &how);
     }
     ab_unlock();
-    e->at = reached;
-    if (reached < 0)
+    if (error < 0)
+        return error;
+    if (e->at < 0)
         return AB_RUN_DONE;
-    return form_at(g, reached)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
+    return form_at(g, e->at)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
 }
 
 int32_t

@@ -1,8 +1,9 @@
 /* The CPU engine: runs the batches of a tape on the kernels of one table.
  *
- * All threads walk the tape together. A batch with enough work is split among them and ends
- * in a barrier; the others are run by thread 0 alone, without one. Which rows a thread gets
- * depends on the batch and the number of threads only, so results repeat bit for bit.
+ * One thread, the leader, walks the tape. A batch with enough work is cut into parts, which
+ * the leader and its helpers take as they come (team.c); nobody waits for a helper that the
+ * system has put aside, unless it holds a part. What a part is depends on the batch and on
+ * the configured number of threads only, so results repeat bit for bit.
  */
 #ifndef AB_ENGINE_H
 #define AB_ENGINE_H
@@ -11,14 +12,11 @@
 #include "ab_graph.h"
 #include "ab_kernel.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 enum {
     ROWS = 504,         /* rows per call of a kernel: a multiple of the matrix tile's 12 */
     POINTERS = 1 << 15, /* pointers per call, where ops have many operands */
-    WORK = 1 << 15,     /* least work of a thread's share; in operations, roughly */
+    WORK = 1 << 15,     /* least work of a part; in operations, roughly */
+    PARTS = 3,          /* parts per thread, so that a late helper can be made up for */
     PACK_ROWS = 4,      /* a weight that serves as many rows as this is packed */
 };
 
@@ -51,7 +49,10 @@ typedef struct engine {
     int32_t weight_of_n;
     char *scratch; /* threads * scratch_each bytes */
     size_t scratch_each, scratch_n;
-    int threads;
+    char *sums; /* parts * sum_each bytes, for sums that are made in parts */
+    size_t sum_each, sums_n;
+    int32_t *rows; /* nodes of the batch at hand */
+    int64_t rows_n;
     /* backward */
     uint8_t *live; /* [n] */
     int32_t n;
@@ -73,20 +74,36 @@ typedef struct engine {
     int64_t outer_capacity;
 } engine;
 
+struct worker;
+
+/* Work that is cut into parts. Called by any thread, once per part. */
+typedef void task(struct worker *w, const void *job, int part, int parts);
+
 /* What all threads of a run share. */
 typedef struct run {
     ab_graph *g;
     engine *e;
     const ab_kernel_table *table;
     int threads;
+    /* The work at hand: which (a count, the parts, the next part), and how much is done. */
+    uint64_t state;
+    int32_t finished;
+    task *task;
+    const void *job;
 } run;
 
 /* What a thread works with. */
 typedef struct worker {
-    const run *r;
-    int id;
+    run *r;
     char *scratch;
 } worker;
+
+/* team.c. The leader runs a task's parts together with whoever has time; returns when all are
+ * done. */
+void ab_share(worker *w, task *t, const void *job, int parts);
+/* Runs body on this thread, as the leader of r->threads. */
+void ab_lead(run *r, void (*body)(worker *, void *), void *argument);
+int ab_parts(const run *r, int64_t work);
 
 /* Places inside a worker's scratch, for calls of nin operands. */
 typedef struct frame {
@@ -98,17 +115,6 @@ typedef struct frame {
     ab_packed *packed;
     void *kernel; /* the kernel's own scratch */
 } frame;
-
-static inline void
-barrier(const run *r)
-{
-    (void)r;
-#ifdef _OPENMP
-    if (r->threads > 1) {
-#pragma omp barrier
-    }
-#endif
-}
 
 static inline const ab_form *
 form_at(const ab_graph *g, int64_t batch)
@@ -136,10 +142,10 @@ ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr,
 
 /* weights.c */
 engine *ab_engine(ab_graph *g);
-int ab_engine_scratch(engine *e, int threads, size_t each);
+int ab_engine_scratch(engine *e, int threads, size_t each, size_t sum);
 int32_t ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t columns);
 int ab_weight_reserve(const run *r, weight *w, int side);
-void ab_weight_pack(worker *w, weight *v, int side, int alone);
+void ab_weight_pack(worker *w, weight *v, int side);
 int ab_lock(void);
 void ab_unlock(void);
 int ab_threads(int wanted);

@@ -1,7 +1,6 @@
 /* Running forward. */
 #include "engine.h"
 
-#include <limits.h>
 #include <string.h>
 
 /* A weight's side that W x needs: outputs are the stored rows, or columns where W is given
@@ -101,32 +100,49 @@ kernel_rows(worker *w, const ab_form *f, const ab_kernel *k, const int32_t *node
     }
 }
 
+typedef struct forward_job {
+    const ab_form *f;
+    const int32_t *nodes;
+    int64_t rows;
+    int by_output; /* a product of few rows: parts are outputs */
+} forward_job;
+
 static void
-run_batch(worker *w, int64_t b, int alone)
+forward_part(worker *w, const void *job, int part, int parts)
+{
+    const forward_job *j = job;
+    const ab_form *f = j->f;
+    int64_t from = j->rows * part / parts, to = j->rows * (part + 1) / parts;
+    if (is_affine(f)) {
+        affine a = affine_of(f);
+        if (j->by_output)
+            affine_rows(w, f, &a, j->nodes, 0, j->rows, part, parts);
+        else
+            affine_rows(w, f, &a, j->nodes, from, to - from, 0, 1);
+    } else if (to > from) {
+        kernel_rows(w, f, &w->r->table->kernels[f->kernel], j->nodes, from, to - from);
+    }
+}
+
+static void
+run_batch(worker *w, int64_t b)
 {
     const ab_graph *g = w->r->g;
     const ab_form *f = form_at(g, b);
-    const int32_t *nodes = g->tape_nodes + g->tape[b].first;
-    int64_t rows = (int64_t)g->tape[b].n * f->batch;
-    int64_t threads = alone ? 1 : w->r->threads, id = alone ? 0 : w->id;
+    forward_job job = {.f = f, .nodes = g->tape_nodes + g->tape[b].first,
+                       .rows = (int64_t)g->tape[b].n * f->batch};
+    int parts = ab_parts(w->r, work_of(f, g->tape[b].n));
     if (is_affine(f)) {
         affine a = affine_of(f);
         for (int64_t pair = 0; pair < a.pairs; pair++) {
-            weight *v = weight_at(g, w->r->e, nodes[0], &a, pair);
+            weight *v = weight_at(g, w->r->e, job.nodes[0], &a, pair);
             int side = forward_side(&a);
             if (v->use[side] && !v->ready[side])
-                ab_weight_pack(w, v, side, alone);
+                ab_weight_pack(w, v, side);
         }
-        if (rows >= 12 * threads || threads == 1)
-            affine_rows(w, f, &a, nodes, rows * id / threads,
-                        rows * (id + 1) / threads - rows * id / threads, 0, 1);
-        else /* few rows: each thread has some of the outputs */
-            affine_rows(w, f, &a, nodes, 0, rows, id, threads);
-        return;
+        job.by_output = job.rows < 12 * parts;
     }
-    int64_t from = rows * id / threads, to = rows * (id + 1) / threads;
-    if (to > from)
-        kernel_rows(w, f, &w->r->table->kernels[f->kernel], nodes, from, to - from);
+    ab_share(w, forward_part, &job, parts);
 }
 
 /* Enters the weights of the batches to come, and decides which are packed. */
@@ -163,78 +179,52 @@ prepare(const run *r, int64_t from, size_t *scratch, int64_t *work)
     return AB_OK;
 }
 
+typedef struct walking {
+    double deadline;
+    int64_t reached;
+} walking;
+
 static void
-walk(worker *w, int64_t from, double deadline, int64_t *stop, int64_t *reached)
+walk(worker *w, void *argument)
 {
+    walking *how = argument;
     const ab_graph *g = w->r->g;
-    int before = 0; /* whether the previous batch was thread 0's alone */
-    int64_t b = from;
-    for (; b < g->tape_n; b++) {
-        const ab_form *f = form_at(g, b);
-        if (f->kernel < 0)
+    for (; how->reached < g->tape_n; how->reached++) {
+        if (form_at(g, how->reached)->kernel < 0)
             break;
-        int alone = w->r->threads == 1 || work_of(f, g->tape[b].n) < 2 * WORK;
-        if (!alone && before)
-            barrier(w->r);
-        if (!alone || w->id == 0)
-            run_batch(w, b, alone);
-        before = alone;
-        if (w->id == 0 && b % 16 == 15 && ab_now() > deadline)
-            *stop = b + 1; /* read after the barrier below; never changed back */
-        if (!alone || b % 16 == 15) {
-            barrier(w->r);
-            before = 0;
-            if (b + 1 >= __atomic_load_n(stop, __ATOMIC_RELAXED)) {
-                b++;
-                break;
-            }
+        run_batch(w, how->reached);
+        if (how->reached % 16 == 15 && ab_now() > how->deadline) {
+            how->reached++;
+            break;
         }
     }
-    if (w->id == 0)
-        *reached = b;
 }
 
 int
 ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
 {
-    int64_t from = g->tape_done, stop = INT64_MAX, reached = from, work = 0;
-    if (from == g->tape_n)
+    walking how = {ab_now() + seconds, g->tape_done};
+    int64_t work = 0;
+    if (g->tape_done == g->tape_n)
         return AB_RUN_DONE;
     engine *e = ab_engine(g);
     if (!e)
         return AB_NO_MEMORY;
     ab_lock();
-    run r = {g, e, table, 1};
+    run r = {.g = g, .e = e, .table = table, .threads = 1};
     size_t scratch = 0;
-    int error = prepare(&r, from, &scratch, &work);
+    int error = prepare(&r, g->tape_done, &scratch, &work);
     if (work >= 4 * WORK)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
-        error = ab_engine_scratch(e, r.threads, scratch);
-    if (error < 0) {
-        ab_unlock();
-        return error;
-    }
-    double deadline = ab_now() + seconds;
-    if (r.threads == 1) {
-        worker w = {&r, 0, e->scratch};
-        walk(&w, from, deadline, &stop, &reached);
-    } else {
-#ifdef _OPENMP
-        omp_set_dynamic(0);
-#pragma omp parallel num_threads(r.threads)
-        {
-            worker w = {&r, omp_get_thread_num(), NULL};
-#pragma omp single
-            r.threads = omp_get_num_threads(); /* fewer, where the system gives fewer */
-            w.scratch = e->scratch + (size_t)w.id * e->scratch_each;
-            walk(&w, from, deadline, &stop, &reached);
-        }
-#endif
-    }
+        error = ab_engine_scratch(e, r.threads, scratch, 0);
+    if (error == AB_OK)
+        ab_lead(&r, walk, &how);
     ab_unlock();
-    g->tape_done = reached;
-    if (reached == g->tape_n)
+    if (error < 0)
+        return error;
+    g->tape_done = how.reached;
+    if (how.reached == g->tape_n)
         return AB_RUN_DONE;
-    return form_at(g, reached)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
+    return form_at(g, how.reached)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
 }

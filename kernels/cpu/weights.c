@@ -95,6 +95,8 @@ engine_free(void *p)
     free(e->weights);
     free(e->weight_of);
     free(e->scratch);
+    free(e->sums);
+    free(e->rows);
     free(e->live);
     free(e->nodes);
     free(e->batch_first);
@@ -137,21 +139,30 @@ ab_engine(ab_graph *g)
     return e;
 }
 
-int
-ab_engine_scratch(engine *e, int threads, size_t each)
+static int
+scratch(char **memory, size_t *have, size_t want)
 {
-    each = (each + 4095) & ~(size_t)4095; /* pages apart: no false sharing */
-    if ((size_t)threads * each > e->scratch_n) {
-        free(e->scratch);
-        e->scratch_n = 0;
-        if (posix_memalign((void **)&e->scratch, 4096, (size_t)threads * each)) {
-            e->scratch = NULL;
-            return AB_NO_MEMORY;
-        }
-        e->scratch_n = (size_t)threads * each;
+    if (want <= *have)
+        return AB_OK;
+    free(*memory);
+    *have = 0;
+    if (posix_memalign((void **)memory, 4096, want)) {
+        *memory = NULL;
+        return AB_NO_MEMORY;
     }
-    e->scratch_each = each;
+    *have = want;
     return AB_OK;
+}
+
+int
+ab_engine_scratch(engine *e, int threads, size_t each, size_t sum)
+{
+    /* Pages apart: no two threads write to one cache line. */
+    e->scratch_each = (each + 4095) & ~(size_t)4095;
+    e->sum_each = (sum + 63) & ~(size_t)63;
+    if (scratch(&e->scratch, &e->scratch_n, (size_t)threads * e->scratch_each) < 0)
+        return AB_NO_MEMORY;
+    return scratch(&e->sums, &e->sums_n, (size_t)(threads * PARTS) * e->sum_each);
 }
 
 /* The weight of a node, entered when first asked for. rows x columns is how it is stored. */
@@ -227,26 +238,33 @@ ab_weight_reserve(const run *r, weight *w, int side)
     return AB_OK;
 }
 
-/* Packs a weight whose value is there: all threads together, or thread 0 alone. */
-void
-ab_weight_pack(worker *w, weight *v, int side, int alone)
+typedef struct packing {
+    weight *v;
+    int side;
+} packing;
+
+static void
+pack_part(worker *w, const void *job, int part, int parts)
 {
+    const weight *v = ((const packing *)job)->v;
+    int side = ((const packing *)job)->side;
     const ab_matrix_kernels *m = w->r->table->matrix;
     int64_t outputs = side ? v->stored_columns : v->stored_rows;
     int64_t inner = side ? v->stored_rows : v->stored_columns;
     int64_t panels = (outputs + m->panel - 1) / m->panel;
-    int64_t threads = alone ? 1 : w->r->threads, id = alone ? 0 : w->id;
     m->pack(v->packed[side], ab_value_address(w->r->g, v->node), outputs, inner,
-            side ? 1 : v->stored_columns, side ? v->stored_columns : 1, panels * id / threads,
-            panels * (id + 1) / threads);
-    if (!alone)
-        barrier(w->r);
-    if (w->id == 0) {
-        v->ready[side] = 1;
-        v->use[side] = 0;
-        if (v->param)
-            v->param->packed_version[side] = v->param->version;
-    }
-    if (!alone) /* nobody asks whether it is ready before it is */
-        barrier(w->r);
+            side ? 1 : v->stored_columns, side ? v->stored_columns : 1, panels * part / parts,
+            panels * (part + 1) / parts);
+}
+
+/* Packs a weight whose value is there. */
+void
+ab_weight_pack(worker *w, weight *v, int side)
+{
+    packing job = {v, side};
+    ab_share(w, pack_part, &job, ab_parts(w->r, v->stored_rows * v->stored_columns));
+    v->ready[side] = 1;
+    v->use[side] = 0;
+    if (v->param)
+        v->param->packed_version[side] = v->param->version;
 }

@@ -10,6 +10,8 @@ enum {
     SHARED_WORDS = 64, /* larger data are not looked for: comparing costs more than it saves */
 };
 
+static char EMPTY[1];
+
 ab_graph *
 ab_graph_new(ab_registry *r)
 {
@@ -306,7 +308,8 @@ ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, in
         else if (f->flags & AB_FORM_TABLE)
             g->value[id] = g->value[operands[0]] + data[0] * f->size * g->itemsize;
         else
-            g->value[id] = (char *)(uintptr_t)d->data;
+            /* An array without elements has no words, but it has a value. */
+            g->value[id] = d->data ? (char *)(uintptr_t)d->data : EMPTY;
     }
     g->noperands += nin;
     g->n++;
