@@ -1128,6 +1128,13 @@ def _getitem(x: Any, key: Any) -> Expression:
         index = _index("indexing", key, shape[0])
         return _pick.record((x,), (), (index,) * batch)
     shape = _shape(x)
+    if type(key) is slice and key.step is None and shape:
+        start, stop = key.start, key.stop
+        if type(start) in _BOUNDS and type(stop) in _BOUNDS:
+            dims, offset = _range(shape, start, stop)
+            if dims == shape and isinstance(x, Expression):
+                return x
+            return _slice.record((x,), dims, (offset,) * batch)
     dims, strides, offset = _walk(shape, key if isinstance(key, tuple) else (key,))
     sizes, steps = merge_axes(dims, strides)
     if len(sizes) == 1 and (steps[0] == 1 or sizes[0] <= 1):
@@ -1139,6 +1146,17 @@ def _getitem(x: Any, key: Any) -> Expression:
     span = builtins.sum(builtins.abs(r) for r in reach) + 1
     window = _slice.record((x,), (span,), (offset + back,) * batch)
     return _strided.record((window,), (-back, *dims, *strides), ())
+
+
+_BOUNDS = (int, type(None))
+
+
+@functools.lru_cache(maxsize=4096)
+def _range(shape: Shape, start: int | None, stop: int | None) -> tuple[Shape, int]:
+    """Shape and offset (in elements) of ``x[start:stop]`` inside a contiguous x."""
+    first, last, _ = slice(start, stop).indices(shape[0])
+    dims = (builtins.max(last - first, 0), *shape[1:])
+    return dims, 0 if 0 in dims else first * math.prod(shape[1:])
 
 
 def _walk(shape: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
