@@ -82,6 +82,11 @@ def plan(graph: Graph, nodes: Sequence[int]) -> int:
     return check(lib.ab_plan(pointer(graph), len(nodes), targets, strategy), graph, "planning")
 
 
+def unplan(graph: Graph, batches: int) -> None:
+    """Takes back what was planned beyond that many batches and has not run."""
+    lib.ab_unplan(pointer(graph), batches)
+
+
 def _table(graph: Graph) -> Any:
     return kernel_table(config.current().instruction_set, itemsize(graph))
 
@@ -271,7 +276,8 @@ def _forward_formula(graph: Graph) -> None:
 def _backward_formula(graph: Graph) -> None:
     g = pointer(graph)
     place, number = ffi.new("int32_t **"), ffi.new("int32_t *")
-    nodes = ffi.unpack(place[0], lib.ab_backward_batch(g, place, number))
+    n = lib.ab_backward_batch(g, place, number)
+    nodes = ffi.unpack(place[0], n)
     bound = forms[number[0]]
     if bound.op.gradient is None:
         return

@@ -163,10 +163,10 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     for (int64_t b = 0; b < e->ntape; b++) {
         e->batch_first[b] = at;
         const int32_t *nodes = g->tape_nodes + g->tape[b].first;
-        for (int32_t i = 0; i < g->tape[b].n; i++)
-            if (e->live[nodes[i]])
-                e->nodes[at++] = nodes[i];
         const ab_form *f = form_at(g, b);
+        for (int32_t i = 0; i < g->tape[b].n; i++)
+            if (f->size && e->live[nodes[i]]) /* results without elements pass nothing on */
+                e->nodes[at++] = nodes[i];
         int64_t n = at - e->batch_first[b];
         if (n && f->kernel >= 0 && is_affine(f)) {
             int error = add_uses(g, e, b, f, e->nodes[e->batch_first[b]], n);

@@ -192,7 +192,8 @@ walk(worker *w, void *argument)
     for (; how->reached < g->tape_n; how->reached++) {
         if (form_at(g, how->reached)->kernel < 0)
             break;
-        run_batch(w, how->reached);
+        if (form_at(g, how->reached)->size) /* else there is nothing to compute */
+            run_batch(w, how->reached);
         if (how->reached % 16 == 15 && ab_now() > how->deadline) {
             how->reached++;
             break;
