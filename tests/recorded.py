@@ -48,9 +48,14 @@ def lower_bound_of(expressions: list[ab.Expression]) -> int:
 def make_operands(case: Case, arrays: list[np.ndarray]) -> list[Any]:
     """Inputs and parameters with the given numbers."""
     return [
-        ab.Parameter(init=array) if weight else input_array(array, batch > 1)
+        make_parameter(case.op, array) if weight else input_array(array, batch > 1)
         for array, weight, batch in zip(arrays, case.weights, case.batches)
     ]
+
+
+def make_parameter(op: str, array: np.ndarray) -> ab.Parameter | ab.Lookup:
+    """A parameter; a lookup for an op that takes rows of one."""
+    return (ab.Lookup if ab.ops.get(op).table else ab.Parameter)(init=array)
 
 
 def weighted_sum(expressions: list[ab.Expression], weights: list[np.ndarray]) -> ab.Expression:
@@ -76,6 +81,8 @@ def record_step(step: Step, made: list[Any]) -> Any:
         return input_array(step.array, step.batched)
     if step.op == "parameter":
         return ab.Parameter(init=step.array)
+    if step.op == "table":
+        return ab.Lookup(init=step.array)
     rec = recorder(step.op)
     op = ab.ops.get(step.op)
     operands = tuple(made[i] for i in step.operands)

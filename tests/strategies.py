@@ -23,7 +23,7 @@ INTEGER = {op.name for op in REGISTRY.values() if op.integer}
 
 @dataclass(frozen=True)
 class Step:
-    """Records one node: an op of earlier steps, or an array (op "input" or "parameter")."""
+    """Records one node: an op of earlier steps, or an array ("input", "parameter", "table")."""
 
     op: str
     operands: tuple[int, ...] = ()
@@ -48,7 +48,7 @@ class Program:
 
     def parameters(self) -> list[int]:
         """The steps that are parameters."""
-        return [i for i, step in enumerate(self.steps) if step.op == "parameter"]
+        return [i for i, step in enumerate(self.steps) if step.op in ("parameter", "table")]
 
     def differentiable(self) -> list[int]:
         """The steps whose values are no indices."""
@@ -71,7 +71,7 @@ def record(graph: TwinGraph, step: Step, nodes: list[int]) -> int:
     """Records one step on a twin graph."""
     if step.op == "input":
         return graph.input(step.array, step.batched)
-    if step.op == "parameter":
+    if step.op in ("parameter", "table"):
         return graph.parameter(TwinParameter(np.array(step.array, graph.dtype)))
     return graph.record(step.op, [nodes[i] for i in step.operands], step.attrs, step.data)
 
@@ -110,7 +110,7 @@ class _Drawing:
             for i, (low, high) in enumerate(self.ranges)
             if self.types[i] == wanted
             and sample.low <= low <= high <= sample.high
-            and (self.steps[i].op == "parameter" or not case.weights[j])
+            and (self.steps[i].op == _weight(case) or not case.weights[j])
         ]
 
     def new(self, case: Case, j: int) -> int:
@@ -118,8 +118,12 @@ class _Drawing:
         full = shape if batch == 1 else (batch, *shape)
         array = self.rng.uniform(case.sample.low, case.sample.high, full)
         return self.add(
-            Step("parameter" if case.weights[j] else "input", array=array, batched=batch > 1)
+            Step(_weight(case) if case.weights[j] else "input", array=array, batched=batch > 1)
         )
+
+
+def _weight(case: Case) -> str:
+    return "table" if case.declaration.table else "parameter"
 
 
 def step_is_integer(graph: TwinGraph, node: int) -> bool:

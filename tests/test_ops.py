@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from formulas import batch_of, directional, form_of, formula
-from recorded import make_operands, record_case, weighted_sum
+from recorded import make_operands, make_parameter, record_case, weighted_sum
 from samples import SAMPLES, Case
 
 import autobatch as ab
@@ -69,7 +69,7 @@ def scattered(case: Case, arrays: list[np.ndarray], held: list, i: int) -> list:
 
 def parameters_of(case: Case, arrays: list[np.ndarray]) -> list:
     """A parameter for every operand that is one."""
-    return [ab.Parameter(init=a) if w else None for a, w in zip(arrays, case.weights)]
+    return [make_parameter(case.op, a) if w else None for a, w in zip(arrays, case.weights)]
 
 
 @pytest.mark.parametrize("case", [c for c in SAMPLES if c.shapes], ids=str)
