@@ -328,11 +328,13 @@ def inference() -> Iterator[Graph]:
 
 
 def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:
-    """Plans what the expressions need, without running it: the nodes of each new batch."""
+    """The batches, as lists of nodes, that would run now for the expressions; runs nothing."""
     graph = _graph_of(expressions)
     first = len(cpu.tape(graph))
     cpu.plan(graph, [expression.node for expression in expressions])
-    return [nodes for _, nodes in cpu.tape(graph, first)]
+    batches = [nodes for _, nodes in cpu.tape(graph, first)]
+    cpu.unplan(graph, first)
+    return batches
 
 
 def _array(expression: Expression, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ typedef struct ab_update ab_update;
 
 /* Scheduling and planning, see ab_sched.h. Negative: an error of ab_graph.h. */
 int64_t ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy);
+void ab_unplan(ab_graph *g, int64_t batches);
 int64_t ab_lower_bound(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *profiles);
 int32_t ab_profiles(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *profile);
 

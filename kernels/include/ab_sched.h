@@ -36,6 +36,9 @@ ab_strategy_fn ab_strategy_none, ab_strategy_depth, ab_strategy_agenda, ab_strat
  * which the graph is as before. */
 int64_t ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy);
 
+/* Takes back what was planned and has not run: the tape keeps its first `batches` batches. */
+void ab_unplan(ab_graph *g, int64_t batches);
+
 /* The least count of batches that any schedule of all that the targets need could have: the
  * longest chain of each profile over all paths, summed over profiles. Counts nodes that have
  * run, too. Returns it, or an error; profiles: receives the count of profiles. */

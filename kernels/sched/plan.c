@@ -310,7 +310,7 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
     int64_t batches = strategies[strategy](&problem, order, batch_end);
     if (batches < 0)
         return batches;
-    ab_graph before = *g;
+    int64_t before = g->tape_n;
     int error = grow_tape(g, batches, n);
     for (int32_t i = 0; i < n; i++)
         order[i] = list[order[i]];
@@ -318,17 +318,28 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
         int32_t from = b ? batch_end[b - 1] : 0;
         error = place(g, batch_end[b] - from, order + from);
     }
-    if (error < 0) { /* as it was: what has been placed is pending again */
-        for (int32_t i = 0; i < n; i++) {
-            g->value[list[i]] = NULL;
-            g->nodes[list[i]].batch_tape = -1;
-        }
-        g->tape_n = before.tape_n;
-        g->tape_nodes_n = before.tape_nodes_n;
-        g->values.used = before.values.used;
+    if (error < 0) {
+        ab_unplan(g, before);
         return error;
     }
     return batches;
+}
+
+void
+ab_unplan(ab_graph *g, int64_t batches)
+{
+    if (batches < g->tape_done)
+        batches = g->tape_done;
+    if (batches >= g->tape_n)
+        return;
+    const int64_t first = g->tape[batches].first;
+    g->values.used = (size_t)(g->value[g->tape_nodes[first]] - g->values.base);
+    for (int64_t i = first; i < g->tape_nodes_n; i++) {
+        g->value[g->tape_nodes[i]] = NULL;
+        g->nodes[g->tape_nodes[i]].batch_tape = -1;
+    }
+    g->tape_n = batches;
+    g->tape_nodes_n = first;
 }
 
 int32_t
