@@ -80,6 +80,42 @@ def test_training_resumes_bit_for_bit(path, kind, at, dtype):
     np.testing.assert_equal(snapshot(other, resumed), expected)
 
 
+class Reader(Module):
+    def __init__(self):
+        self.words = Lookup(20, 3)
+        self.lstm = ab.LSTM(3, 4, layers=2, dropout=0.3)
+        self.out = ab.Linear(4, 5)
+
+
+def train(model, trainer, steps):
+    losses = []
+    for _ in range(steps):
+        ab.new_graph()
+        sentences = [ab.config.rng().integers(0, 20, size=n) for n in (2, 5, 3)]
+        hidden = [model.lstm.last([model.words[int(i)] for i in ids]) for ids in sentences]
+        loss = ab.mean([ab.cross_entropy(model.out(h), n) for n, h in enumerate(hidden)])
+        loss.backward()
+        trainer.update()
+        losses.append(loss.item())
+    return losses
+
+
+def test_training_with_dropout_resumes_bit_for_bit(path):
+    model = Reader()
+    trainer = ab.Adam(model, learning_rate=0.01, clip_norm=1.0)
+    train(model, trainer, 3)
+    ab.save(path, model, trainer)
+    losses = train(model, trainer, 5)
+    expected = snapshot(model, trainer)
+    ab.configure(seed=99)
+    other = Reader()
+    resumed = ab.Adam(other)
+    train(other, resumed, 1)
+    ab.load(path, other, resumed)
+    assert train(other, resumed, 5) == losses
+    np.testing.assert_equal(snapshot(other, resumed), expected)
+
+
 def test_without_a_trainer_only_parameters_change(path):
     model = Model()
     trainer = ab.Adam(model)
