@@ -77,7 +77,7 @@ def unigram_perplexity(train: list[list[str]], dev: list[list[str]], words: Voca
 
 
 def main(arguments=None) -> None:
-    flags = training.Flags(__doc__, "sentences, one a line", epochs=5, batch_size=32, dim=64,
+    flags = training.Flags(__doc__, "sentences, one a line", epochs=6, batch_size=32, dim=64,
                            learning_rate=3e-3)  # fmt: skip
     flags.add_argument("--words", metavar="N", type=training.whole(1), default=10_000,
                        help="size of the vocabulary (%(default)s)")  # fmt: skip

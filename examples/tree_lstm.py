@@ -93,8 +93,8 @@ def evaluate(model: TreeLSTM, batches) -> dict[str, float]:
 
 
 def main(arguments=None) -> None:
-    flags = training.Flags(__doc__, "trees, one s-expression a line", epochs=8, batch_size=32,
-                           dim=64, learning_rate=3e-3)  # fmt: skip
+    flags = training.Flags(__doc__, "trees, one s-expression a line", epochs=10, batch_size=32,
+                           dim=64, learning_rate=5e-3)  # fmt: skip
     flags.add_argument("--root-only", action="store_true", help="learn from the root's label alone")
     flags.add_argument("--dropout", metavar="P", type=training.share, default=0.0)
     options = flags.parse(arguments)
