@@ -65,7 +65,11 @@ class Flags(argparse.ArgumentParser):
             "Ctrl-C; the best model goes to FILE.best")  # fmt: skip
         add("--resume", metavar="FILE", help="go on from a file that --save wrote")
         add("--json", metavar="FILE", help="write one line of metrics per epoch")
-        add("--strategy", metavar="NAME", help="how nodes are batched: none, depth, agenda, frontier")
+        add(
+            "--strategy",
+            metavar="NAME",
+            help="how nodes are batched: none, depth, agenda, frontier",
+        )
         add("--threads", metavar="N", type=whole(1), help="(default: all cores)")
 
     def error(self, message: str) -> NoReturn:
@@ -209,9 +213,10 @@ class Loop:
         self.best_values: list[np.ndarray] | None = None
         self.stopping = False
         # What must be the same for a saved run to go on as it would have.
-        shared = ("dim", "seed", "batch_size", "learning_rate", "limit")
-        self.settings = {name: getattr(options, name) for name in shared}
-        self.settings |= {"example": task.name, "training examples": len(task.train)}
+        self.settings: dict[str, Any] = {"example": task.name}
+        for name in ("dim", "seed", "batch_size", "learning_rate", "limit"):
+            self.settings[name] = getattr(options, name)
+        self.settings["training examples"] = len(task.train)
         self.settings["vocabulary"] = zlib.crc32("\n".join(task.vocabulary).encode())
 
     def run(self) -> dict[str, float]:
