@@ -57,9 +57,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def measure(task: Task, options: argparse.Namespace, libraries: list[str]) -> list[dict[str, Any]]:
     """One task at all thread counts; tables are printed as they come."""
-    repeats, count = options.repeats, 1500
-    if options.quick:
-        repeats, count = 2, 300
+    repeats = 2 if options.quick else options.repeats
+    # Enough for a round to warm up, all repeats and the split, so that no minibatch comes twice.
+    count = (repeats + 2) * task.rounds_of * task.size
     sample = task.read(options.data, count)
     contenders = [c for c in task.contenders if c.library in libraries]
     if options.only:
