@@ -9,6 +9,7 @@ from recorded import make_operands, make_parameter, record_case, weighted_sum
 from samples import SAMPLES, Case
 
 import autobatch as ab
+from autobatch.testing import count_batches
 
 TOLERANCE = {"float32": {"rtol": 3e-5, "atol": 3e-5}, "float64": {"rtol": 1e-10, "atol": 1e-10}}
 DIFFERENTIABLE = [
@@ -124,4 +125,4 @@ def test_one_profile_runs_as_one_batch(case: Case, rng) -> None:
         operands = [x if p is None else p for p, x in zip(held, made)]
         nodes.append(record_case(case, operands))
     assert batch_of(case) == nodes[0].batch_size
-    assert ab.testing.count_batches(*nodes) == 1
+    assert count_batches(*nodes) == 1

@@ -53,7 +53,7 @@ class _State:
         self.used = 0  # elements of the input store
         self.store = np.zeros(0, np.int64)
         self.base = np.zeros(0, np.int64)
-        self.gradient_layout: _Layout | None = None
+        self.way: _Way | None = None  # of the last backward pass
 
 
 class _Step(NamedTuple):
@@ -151,8 +151,8 @@ class FormulaBackend:
         ends = np.array([*seeds, *wrt], np.int64)
         self._load(graph, state, [ends, *(batch.operands for batch in batches)], ())
         values = self._values(graph, state)
-        way = _Way(graph, state, batches, wrt)
-        layout = state.gradient_layout = way.layout
+        state.way = way = _Way(graph, state, batches, wrt)
+        layout = way.layout
         state.gradients = [xp.zeros(store.shape, graph.dtype) for store in state.stores]
         state.gradients.append(xp.zeros(way.extra, graph.dtype))
 
@@ -203,13 +203,18 @@ class FormulaBackend:
         value = self._read(graph, self._values(graph, state), node, state.stores)
         return value.astype(np.int64) if graph.forms[graph.form_of[node]].op.integer else value
 
-    def gradient(self, graph: Any, node: int) -> np.ndarray:
-        """The gradient of a node after the last backward pass; zero where none arrived."""
-        state = self._state(graph)
-        layout = state.gradient_layout
-        if layout is None or node >= len(layout.anchor) or layout.store[layout.anchor[node]] < 0:
+    def gradient(self, graph: Any, node: int) -> np.ndarray | None:
+        """The gradient of a node after the last backward pass.
+
+        Zero where the seeds do not depend on the node; None where the pass left it out, for
+        want of a trainable parameter below it or of its name in ``wrt``.
+        """
+        way = self._state(graph).way
+        if way is None or node >= len(way.wanted) or not way.wanted[way.layout.anchor[node]]:
+            return None
+        if way.layout.store[way.layout.anchor[node]] < 0:  # it has not even run
             return np.zeros(_full_shape(graph.forms[graph.form_of[node]]), graph.dtype)
-        return self._read(graph, layout, node, state.gradients)
+        return self._read(graph, way.layout, node, self._state(graph).gradients)
 
     def _read(self, graph: Any, layout: _Layout, node: int, stores: list[Any]) -> np.ndarray:
         pool = Pool()
