@@ -45,6 +45,12 @@ def words(op: Op, data: Iterable[int | float]) -> tuple[int, ...]:
     return tuple(double_bits(w) if kinds[i % len(kinds)] else int(w) for i, w in enumerate(data))
 
 
+def _attribute(kind: str, value: Any) -> int | float | tuple[int, ...]:
+    if kind == "ints":
+        return tuple(int(i) for i in value)
+    return float(value) if kind == "float" else int(value)
+
+
 class TwinGraph:
     """Records nodes and gives them to a backend; a node is its number.
 
@@ -122,8 +128,7 @@ class TwinGraph:
         """Records one application of an op; raises what its rule raises."""
         op = REGISTRY[name]
         given = attrs or {}
-        kinds = {"int": int, "float": float, "ints": lambda v: tuple(int(i) for i in v)}
-        attrs = {name: kinds[kind](given[name]) for name, kind in op.attrs}
+        attrs = {name: _attribute(kind, given[name]) for name, kind in op.attrs}
         inputs = tuple(self.operand(node) for node in operands)
         if not op.reads_weights:
             inputs = tuple(Operand(x.shape, x.batch) for x in inputs)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ops.declare import Call
-from .rows import Pool, Rows, RowSum, add, gather, locate, plan_sum, put
+from .rows import Get, Pool, Rows, RowSum, Ticket, add, gather, locate, plan_sum, put
 
 ARENA, INPUTS, FIRST_PARAMETER = 0, 1, 2
 
@@ -61,9 +61,17 @@ class _Step(NamedTuple):
 
     bound: Any
     call: Call
-    data: Any
+    data: Ticket
     xs: list[Rows]
     y: Rows
+
+
+class _Back(NamedTuple):
+    """A step of a backward pass: a batch, or (step None) the gradient of a view going on."""
+
+    step: _Step | None
+    dy: Rows
+    sums: list[RowSum | None]  # per operand
 
 
 class FormulaBackend:
@@ -159,14 +167,16 @@ class FormulaBackend:
         reached = np.zeros(len(values.anchor), bool)
         reached[layout.anchor[list(seeds)]] = True
         starts = [(_located(graph, layout, [node], pool), seeds[node]) for node in seeds]
-        steps: list[tuple[Any, ...]] = []
+        steps: list[_Back] = []
         for item in reversed(way.items):
             if isinstance(item, int):
                 if reached[item] and way.passes(item):
                     reached[way.out.anchor[item]] = True
                     of = _located(graph, layout, [item], pool)
                     into = _located(graph, way.out, [item], pool)
-                    steps.append((of, plan_sum(into, np.arange(len(into.start)), pool)))
+                    steps.append(
+                        _Back(None, of, [plan_sum(into, np.arange(len(into.start)), pool)])
+                    )
                 continue
             live = way.wanted[layout.anchor[item.operands]] & reached[item.nodes][:, None]
             part = live.any(axis=1)
@@ -180,20 +190,15 @@ class FormulaBackend:
                 self._plan(graph, layout, step, operands[:, j], j, live[:, j], pool)
                 for j in range(operands.shape[1])
             ]
-            steps.append((step, dy, sums))
+            steps.append(_Back(step, dy, sums))
         get = pool.upload(xp)
 
         with np.errstate(all="ignore"):
             for at, seed in starts:
                 seed = xp.asarray(seed, graph.dtype).reshape(at.shape)
                 put(xp, state.gradients, at, get, seed + gather(xp, state.gradients, at, get))
-            for step in steps:
-                if isinstance(step[0], Rows):
-                    add(
-                        xp, state.gradients, step[1], gather(xp, state.gradients, step[0], get), get
-                    )
-                else:
-                    self._run_back(state, *step, get)
+            for back in steps:
+                self._run_back(state, back, get)
         self._deliver(state, reached)
 
     def value(self, graph: Any, node: int) -> np.ndarray:
@@ -340,20 +345,23 @@ class FormulaBackend:
             return plan_sum(at, np.arange(1), pool)
         return plan_sum(at, np.flatnonzero(np.repeat(live, len(at.start) // len(live))), pool)
 
-    def _run_back(
-        self, state: _State, step: _Step, dy_rows: Rows, sums: list[RowSum | None], get: Any
-    ) -> None:
-        xp, call = self.xp, step.call
-        call.data = get(step.data)
-        xs = [gather(xp, state.stores, x, get) for x in step.xs]
-        y = gather(xp, state.stores, step.y, get)
-        dy = gather(xp, state.gradients, dy_rows, get)
-        for j, plan in enumerate(sums):
+    def _run_back(self, state: _State, back: _Back, get: Get) -> None:
+        xp = self.xp
+        dy = gather(xp, state.gradients, back.dy, get)
+        if back.step is None:
+            for whole in filter(None, back.sums):
+                add(xp, state.gradients, whole, dy, get)
+            return
+        bound, call, data, x_rows, y_rows = back.step
+        call.data = get(data)
+        xs = [gather(xp, state.stores, x, get) for x in x_rows]
+        y = gather(xp, state.stores, y_rows, get)
+        for j, plan in enumerate(back.sums):
             if plan is None:
                 continue
-            dx = step.bound.op.gradient(call, j, dy, y, *xs)
+            dx = bound.op.gradient(call, j, dy, y, *xs)
             if dx is not None:
-                dx = self._as_operand(step.bound, dx, xs[j].shape, _is_same(step.bound, j))
+                dx = self._as_operand(bound, dx, xs[j].shape, _is_same(bound, j))
                 add(xp, state.gradients, plan, dx, get)
 
     def _as_operand(self, bound: Any, dx: Any, shape: tuple[int, ...], same: bool) -> Any:
@@ -432,7 +440,7 @@ class _Way:
         after: dict[int, list[int]] = {}
         for v in np.flatnonzero(own).tolist():
             after.setdefault(batch_of.get(int(root[v]), -1), []).append(v)
-        self.items: list[Any] = after.get(-1, [])
+        self.items: list[Batch | int] = list(after.get(-1, []))
         for i, batch in enumerate(batches):
             if state.store[batch.nodes[0]] == ARENA:
                 self.items.append(batch)
@@ -444,7 +452,7 @@ class _Way:
         for node, (held, _) in state.tables.items():
             wanted[node] = held.trainable
         wanted[anchor[wrt]] = True
-        differentiable: list[Any] = []
+        differentiable: list[Batch | int] = []
         for item in self.items:
             if isinstance(item, int):
                 wanted[item] |= self.passes(item)
