@@ -285,23 +285,23 @@ def gradient(expression: Expression) -> np.ndarray:
     ``loss.backward(wrt=[...])``. Zero where the loss does not depend on it.
 
     Raises:
-        GradientError: no backward pass has run in this graph.
+        GradientError: no backward pass has run in this graph, or the last one made none.
     """
     graph = _graph_of([expression])
-    state = state_of(graph)
-    found = None
-    if config.current().backend == "cpu":
-        if not cpu.differentiated(graph):
-            raise GradientError("gradient: call backward() on a loss first")
-        found = cpu.gradient(graph, expression.node)
+    backend = config.current().backend
+    if backend == "cpu":
+        ran = cpu.differentiated(graph)
+        found = cpu.gradient(graph, expression.node) if ran else None
     else:
-        if not state.differentiated:
-            raise GradientError("gradient: call backward() on a loss first")
-        found = _formulas(config.current().backend).gradient(_view(graph), expression.node)
+        ran = state_of(graph).differentiated
+        found = _formulas(backend).gradient(_view(graph), expression.node) if ran else None
+    if not ran:
+        raise GradientError("gradient: call backward() on a loss first")
     if found is None:
-        batch = expression.batch_size
-        found = np.zeros((*((batch,) if batch > 1 else ()), *expression.shape))
-        found = found.astype(f"f{cpu.itemsize(graph)}")
+        raise GradientError(
+            f"gradient: the last backward pass made none for this {expression.op}, which depends "
+            f"on no trained parameter; ask for it by backward(wrt=[expression])"
+        )
     return found
 
 

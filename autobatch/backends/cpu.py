@@ -174,12 +174,18 @@ def value(graph: Graph, node: int) -> np.ndarray:
 
 
 def gradient(graph: Graph, node: int) -> np.ndarray | None:
-    """A copy of a node's gradient after a backward pass; None if none reached it."""
+    """A copy of a node's gradient after a backward pass.
+
+    Zero where the loss does not depend on it; None if it was neither asked for nor depends on
+    a trained parameter.
+    """
     g = pointer(graph)
-    if not lib.ab_backward_is_live(g, node):
+    address = lib.ab_node_gradient(g, node) if lib.ab_backward_is_live(g, node) else ffi.NULL
+    if address != ffi.NULL:
+        return _read(graph, node, address)
+    if not lib.ab_backward_is_wanted(g, node):
         return None
-    address = lib.ab_node_gradient(g, node)
-    return None if address == ffi.NULL else _read(graph, node, address)
+    return np.zeros_like(value(graph, node))
 
 
 def _read(graph: Graph, node: int, address: Any) -> np.ndarray:

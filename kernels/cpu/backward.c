@@ -36,40 +36,47 @@ passes(const ab_form *f)
 
 enum { FEW = 8 }; /* operands that are worth a walk over the rows each */
 
-enum { WANTED = 1, REACHED = 2, LIVE = 4 };
+enum { /* engine.marks */
+    WANTED = 1,  /* it depends on something whose gradient is wanted */
+    REACHED = 2, /* the loss depends on it */
+    ASKED = 4,   /* its own gradient was asked for */
+};
+
+static inline int
+is_live(const engine *e, int32_t node)
+{
+    return (e->marks[node] & (WANTED | REACHED)) == (WANTED | REACHED);
+}
 
 static void
 mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt, const int32_t *wrt)
 {
-    uint8_t *mark = e->live;
+    uint8_t *mark = e->marks;
     memset(mark, 0, (size_t)e->n);
     for (int32_t i = 0; i < nwrt; i++)
-        mark[wrt[i]] = mark[g->nodes[wrt[i]].root] = WANTED;
+        mark[wrt[i]] = WANTED | ASKED;
     for (int32_t i = 0; i < e->n; i++) {
         const ab_node *d = &g->nodes[i];
         const ab_form *f = form_of(g, i);
         if (f->flags & AB_FORM_PARAMETER) {
             if (((const ab_param *)(intptr_t)d->data[0])->trainable)
-                mark[i] = WANTED;
+                mark[i] |= WANTED;
         } else if (!(f->flags & AB_FORM_NO_GRADIENT)) {
-            for (int32_t j = 0; j < d->nin && !mark[i]; j++)
-                mark[i] = mark[g->operands[d->first + j]] & WANTED;
+            for (int32_t j = 0; j < d->nin && !(mark[i] & WANTED); j++)
+                mark[i] |= mark[g->operands[d->first + j]] & WANTED;
         }
     }
     for (int32_t i = 0; i < nseeds; i++)
         mark[seeds[i]] |= REACHED;
     for (int32_t i = e->n - 1; i >= 0; i--) {
         const ab_node *d = &g->nodes[i];
-        if (mark[i] != (WANTED | REACHED))
+        if (!is_live(e, i))
             continue;
-        mark[i] |= LIVE;
         const ab_form *f = form_of(g, i);
         if (passes(f))
             for (int32_t j = 0; j < d->nin; j++)
                 mark[g->operands[d->first + j]] |= REACHED;
     }
-    for (int32_t i = 0; i < e->n; i++)
-        mark[i] = mark[i] >> 2;
 }
 
 static int
@@ -99,7 +106,7 @@ add_uses(ab_graph *g, engine *e, int64_t b, const ab_form *f, int32_t node, int6
     affine a = affine_of(f);
     for (int64_t pair = 0; pair < a.pairs; pair++) {
         int32_t w = g->operands[g->nodes[node].first + affine_w(&a, pair)];
-        if (!e->live[w])
+        if (!is_live(e, w))
             continue;
         int32_t v = ab_weight_find(g, e, w, a.trans ? a.k[pair] : a.m, a.trans ? a.m : a.k[pair]);
         if (v < 0)
@@ -134,12 +141,13 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     e->started = 0;
     e->ntape = g->tape_done;
     e->at = e->ntape - 1;
-    e->nsources = e->nuses = 0;
-    if (reserve(&e->live, 1, e->n) < 0
+    e->nsources = e->nuses = e->nviews = e->views_done = 0;
+    if (reserve(&e->marks, 1, e->n) < 0
         || reserve(&e->nodes, sizeof *e->nodes, g->tape_nodes_n) < 0
         || reserve(&e->batch_first, sizeof *e->batch_first, e->ntape + 1) < 0
         || reserve(&e->flush, sizeof *e->flush, e->ntape + 1) < 0
-        || reserve(&e->seeds, sizeof *e->seeds, nseeds) < 0)
+        || reserve(&e->seeds, sizeof *e->seeds, nseeds) < 0
+        || reserve(&e->views, sizeof *e->views, nwrt) < 0)
         return AB_NO_MEMORY;
     memcpy(e->seeds, seeds, (size_t)nseeds * sizeof *seeds);
     e->nseeds = nseeds;
@@ -148,7 +156,7 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
         e->weights[i].first_use = -1;
     mark(g, e, nseeds, seeds, nwrt, wrt);
     for (int32_t i = 0; i < e->n; i++) {
-        if (!e->live[i])
+        if (!is_live(e, i))
             continue;
         const ab_form *f = form_of(g, i);
         int error = AB_OK;
@@ -165,7 +173,7 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
         const int32_t *nodes = g->tape_nodes + g->tape[b].first;
         const ab_form *f = form_at(g, b);
         for (int32_t i = 0; i < g->tape[b].n; i++)
-            if (f->size && e->live[nodes[i]]) /* results without elements pass nothing on */
+            if (f->size && is_live(e, nodes[i])) /* results without elements pass nothing on */
                 e->nodes[at++] = nodes[i];
         int64_t n = at - e->batch_first[b];
         if (n && f->kernel >= 0 && is_affine(f)) {
@@ -193,7 +201,14 @@ int
 ab_backward_is_live(ab_graph *g, int32_t node)
 {
     engine *e = g->engine;
-    return e && node < e->n && e->live[node];
+    return e && node < e->n && is_live(e, node);
+}
+
+int
+ab_backward_is_wanted(ab_graph *g, int32_t node)
+{
+    engine *e = g->engine;
+    return e && node < e->n && e->marks[node] & WANTED;
 }
 
 int
@@ -205,7 +220,7 @@ ab_backward_has_run(const ab_graph *g)
 void *
 ab_node_gradient(const ab_graph *g, int32_t node)
 {
-    return node < g->grad_n ? ab_gradient_address(g, node) : NULL;
+    return node < g->grad_n ? g->grad[node] : NULL;
 }
 
 static void *
@@ -225,6 +240,15 @@ table_of(const ab_graph *g, int32_t node)
     return (ab_param *)(intptr_t)g->nodes[g->operands[g->nodes[node].first]].data[0];
 }
 
+static char *
+zeros(ab_graph *g, int64_t bytes)
+{
+    int64_t *words = ab_graph_words(g, bytes / (int64_t)sizeof(int64_t) + 1);
+    if (words)
+        memset(words, 0, (size_t)bytes);
+    return (char *)words;
+}
+
 /* Gives every node that takes part the address of its gradient. */
 static int
 address(ab_graph *g, engine *e)
@@ -242,23 +266,32 @@ address(ab_graph *g, engine *e)
         return error;
     g->gradients.used = g->values.used;
     for (int32_t i = 0; i < e->n; i++) {
-        if (!e->live[i] || g->nodes[i].root != i)
+        if (!is_live(e, i))
             continue;
         const ab_form *f = form_of(g, i);
-        if (!(f->flags & AB_FORM_SOURCE)) {
+        if (f->flags & AB_FORM_VIEW && !(e->marks[i] & ASKED)) {
+            int32_t base = g->operands[g->nodes[i].first];
+            g->grad[i] = g->grad[base]
+                         + (g->nodes[i].offset - g->nodes[base].offset) * g->itemsize;
+        } else if (f->flags & AB_FORM_VIEW) { /* its own, laid out as in the root */
+            if (!(g->grad[i] = zeros(g, f->batch * ab_batch_stride(g, i))))
+                return AB_LIMIT;
+            e->views[e->nviews++] = i;
+        } else if (!(f->flags & AB_FORM_SOURCE)) {
             g->grad[i] = g->gradients.base + (g->value[i] - g->values.base);
         } else if (f->flags & AB_FORM_PARAMETER) {
             g->grad[i] = ((ab_param *)(intptr_t)g->nodes[i].data[0])->grad;
         } else if (f->flags & AB_FORM_TABLE && table_of(g, i)->trainable) {
             g->grad[i] = slot_of(table_of(g, i), g->nodes[i].data[0]);
         } else { /* an input whose gradient was asked for */
-            size_t bytes = (size_t)(f->size * f->batch * g->itemsize);
-            int64_t *words = ab_graph_words(g, (int64_t)(bytes / sizeof(int64_t) + 1));
-            if (!words)
+            if (!(g->grad[i] = zeros(g, f->size * f->batch * g->itemsize)))
                 return AB_LIMIT;
-            memset(words, 0, bytes);
-            g->grad[i] = (char *)words;
         }
+    }
+    for (int32_t i = 0; i < e->nviews / 2; i++) {
+        int32_t other = e->views[i];
+        e->views[i] = e->views[e->nviews - 1 - i];
+        e->views[e->nviews - 1 - i] = other;
     }
     g->grad_n = e->n;
     return AB_OK;
@@ -295,9 +328,9 @@ select_rows(const ab_graph *g, const engine *e, const int32_t *nodes, int64_t n,
     job->ordered = 1;
     for (int64_t i = 0; i < n; i++) {
         int32_t o = g->operands[g->nodes[nodes[i]].first + job->j];
-        if (!e->live[o])
+        if (!is_live(e, o))
             continue;
-        char *owner = g->grad[g->nodes[o].root], *at = ab_gradient_address(g, o);
+        char *owner = g->grad[g->nodes[o].root], *at = g->grad[o];
         job->ordered &= owner >= before;
         before = owner;
         one &= !job->n || at == job->place;
@@ -354,7 +387,7 @@ fill_gradient(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nod
             continue;
         }
         int32_t o = g->operands[d->first + j];
-        out[i] = ab_gradient_address(g, o) + (own > 1 ? element * ab_batch_stride(g, o) : 0);
+        out[i] = g->grad[o] + (own > 1 ? element * ab_batch_stride(g, o) : 0);
     }
 }
 
@@ -386,7 +419,7 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
             for (int64_t i = 0; i < count; i++) {
                 int32_t o = g->operands[g->nodes[nodes[first + i]].first + j];
                 for (int64_t b = 0; b < own; b++)
-                    dx[i * own + b] = ab_gradient_address(g, o)
+                    dx[i * own + b] = g->grad[o]
                                       + (own > 1 ? b * ab_batch_stride(g, o) : 0);
             }
             call.dx = (ab_rows){dx, ab_stride_of(dx, count * own, in_bytes(g, f, j))};
@@ -505,7 +538,7 @@ outer_part(worker *w, const void *job, int part, int parts)
     int64_t from = panels * part / parts * m->panel, to = panels * (part + 1) / parts * m->panel;
     to = to < outputs ? to : outputs;
     if (to > from)
-        m->outer(ab_gradient_address(w->r->g, v->node), j->trans ? 1 : v->stored_columns,
+        m->outer(w->r->g->grad[v->node], j->trans ? 1 : v->stored_columns,
                  j->trans ? v->stored_columns : 1, inner, j->rows, e->outer_dy, e->outer_x, from,
                  to, w->scratch);
 }
@@ -558,7 +591,7 @@ many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
             for (int64_t from = 0, to; from < count; from = to + 1) {
                 for (to = from; to < count; to++) {
                     int32_t node = nodes[(first + to) / f->batch];
-                    if (!e->live[g->operands[g->nodes[node].first + j]])
+                    if (!is_live(e, g->operands[g->nodes[node].first + j]))
                         break;
                 }
                 if (to == from)
@@ -746,6 +779,27 @@ clear_part(worker *w, const void *job, int part, int parts)
         }
 }
 
+/* Adds what views with a gradient of their own have gathered to what they view, where that is
+ * due before batch b runs (b = -1: at the end). Inner views come first. */
+static void
+flush_views(ab_graph *g, engine *e, int64_t b)
+{
+    while (e->views_done < e->nviews) {
+        int32_t view = e->views[e->views_done];
+        if (b >= 0 && g->nodes[g->nodes[view].root].batch_tape < b)
+            return;
+        const ab_form *f = form_of(g, view);
+        int32_t base = g->operands[g->nodes[view].first];
+        if (is_live(e, base) && passes(f)) {
+            int64_t step = ab_batch_stride(g, view);
+            int64_t offset = (g->nodes[view].offset - g->nodes[base].offset) * g->itemsize;
+            for (int64_t i = 0; i < f->batch; i++)
+                add_to(g, g->grad[base] + offset + i * step, g->grad[view] + i * step, f->size);
+        }
+        e->views_done++;
+    }
+}
+
 /* Zeroes the gradients of what takes part, and seeds. */
 static void
 clear(worker *w)
@@ -754,7 +808,7 @@ clear(worker *w)
     const engine *e = w->r->e;
     ab_share(w, clear_part, NULL, ab_parts(w->r, (int64_t)g->values.used / 8));
     for (int32_t i = 0; i < e->nseeds; i++) {
-        char *at = e->live[e->seeds[i]] ? ab_gradient_address(g, e->seeds[i]) : NULL;
+        char *at = is_live(e, e->seeds[i]) ? g->grad[e->seeds[i]] : NULL;
         if (at && g->itemsize == 4)
             *(float *)at += 1;
         else if (at)
@@ -779,6 +833,7 @@ walk(worker *w, void *argument)
         int64_t b = e->at;
         for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
             flush_weight(w, &e->weights[v]);
+        flush_views(w->r->g, e, b);
         if (e->batch_first[b + 1] == e->batch_first[b])
             continue;
         if (form_at(g, b)->kernel < 0)
@@ -792,6 +847,7 @@ walk(worker *w, void *argument)
     }
     for (int32_t v = e->flush[0]; v >= 0; v = e->weights[v].flush_next)
         flush_weight(w, &e->weights[v]);
+    flush_views(w->r->g, e, -1);
 }
 
 int

@@ -54,7 +54,7 @@ typedef struct engine {
     int32_t *rows; /* nodes of the batch at hand */
     int64_t rows_n;
     /* backward */
-    uint8_t *live; /* [n] */
+    uint8_t *marks; /* [n], see backward.c */
     int32_t n;
     int32_t *nodes; /* those of each batch that take part */
     int64_t *batch_first; /* [tape + 1] */
@@ -68,6 +68,9 @@ typedef struct engine {
     int32_t nsources;
     int32_t nseeds;
     int32_t *seeds;
+    int32_t nviews; /* views with a gradient of their own, in descending order */
+    int32_t *views;
+    int32_t views_done;
     int64_t at;   /* the batch to run next, downwards */
     int started;
     void **outer_x, **outer_dy;
@@ -128,7 +131,6 @@ size_t ab_frame_bytes(const ab_form *f, const ab_graph *g, const ab_kernel_table
 frame ab_frame(worker *w, const ab_form *f);
 int64_t ab_in_batch(const ab_graph *g, const ab_form *f, int32_t j);
 int64_t ab_stride_of(void *const *row, int64_t n, int64_t row_bytes);
-char *ab_gradient_address(const ab_graph *g, int32_t node);
 /* Fills addresses for rows [first, first + n) of the listed nodes (row = node * batch + element). */
 void ab_fill_operand(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes,
                      int64_t first, int64_t n, void **out);

@@ -100,14 +100,6 @@ ab_stride_of(void *const *row, int64_t n, int64_t row_bytes)
     return step;
 }
 
-char *
-ab_gradient_address(const ab_graph *g, int32_t node)
-{
-    const ab_node *d = &g->nodes[node];
-    char *base = g->grad[d->root];
-    return base ? base + d->offset * g->itemsize : NULL;
-}
-
 void
 ab_fill_operand(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes, int64_t first,
                 int64_t n, void **out)

@@ -97,7 +97,8 @@ engine_free(void *p)
     free(e->scratch);
     free(e->sums);
     free(e->rows);
-    free(e->live);
+    free(e->marks);
+    free(e->views);
     free(e->nodes);
     free(e->batch_first);
     free(e->flush);

@@ -64,6 +64,7 @@ int ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, doub
 int32_t ab_backward_batch(ab_graph *g, const int32_t **nodes, int32_t *form);
 int ab_backward_has_run(const ab_graph *g);
 int ab_backward_is_live(ab_graph *g, int32_t node);
+int ab_backward_is_wanted(ab_graph *g, int32_t node);
 void ab_backward_skip(ab_graph *g); /* that batch has been done */
 
 /* Parameters. */
