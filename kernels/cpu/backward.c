@@ -649,7 +649,7 @@ gradient_part(worker *w, const void *job, int part, int parts)
     if (!n)
         return;
     if (j->a)
-        affine_gradient(w, j->f, j->a, j->a->trans ? 0 : (j->j - j->a->has_bias) / 2, nodes, n, spare);
+        affine_gradient(w, j->f, j->a, j->a->x_first ? 0 : (j->j - j->a->has_bias) / 2, nodes, n, spare);
     else
         kernel_gradient(w, j->f, j->j, nodes, n, into);
 }
@@ -685,7 +685,7 @@ run_batch(worker *w, int64_t b)
         int aware = (f->flags & AB_FORM_BATCH_AWARE) != 0;
         if (is_affine(f) && !(a.has_bias && j == 0)) {
             job.a = &a;
-            int64_t pair = a.trans ? 0 : (j - a.has_bias) / 2;
+            int64_t pair = a.x_first ? 0 : (j - a.has_bias) / 2;
             weight *v = &e->weights[e->weight_of[g->operands[g->nodes[nodes[0]].first
                                                             + affine_w(&a, pair)]]];
             int side = a.trans ? 0 : 1;

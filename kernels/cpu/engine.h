@@ -155,26 +155,28 @@ double ab_now(void);
 
 /* The matrix product of a form: which operands, which layout. */
 typedef struct affine {
-    int64_t pairs, has_bias, m, r, columns, trans;
+    int64_t pairs, has_bias, m, r, columns;
+    int64_t trans; /* W is stored (k, m) */
+    int64_t x_first; /* operands are x, W: one pair, no bias */
     const int64_t *k;
 } affine;
 
 static inline affine
 affine_of(const ab_form *f)
 {
-    return (affine){f->p[0], f->p[1], f->p[2], f->p[3], f->p[4], f->p[5], f->p + 6};
+    return (affine){f->p[0], f->p[1], f->p[2], f->p[3], f->p[4], f->p[5] != 0, f->p[5] == 1, f->p + 6};
 }
 
 static inline int32_t
 affine_w(const affine *a, int64_t pair)
 {
-    return a->trans ? 1 : (int32_t)(a->has_bias + 2 * pair);
+    return a->x_first ? 1 : (int32_t)(a->has_bias + 2 * pair);
 }
 
 static inline int32_t
 affine_x(const affine *a, int64_t pair)
 {
-    return a->trans ? 0 : (int32_t)(a->has_bias + 2 * pair + 1);
+    return a->x_first ? 0 : (int32_t)(a->has_bias + 2 * pair + 1);
 }
 
 int ab_affine_kernel(void); /* its place in the tables */
