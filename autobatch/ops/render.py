@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .declare import REGISTRY, Op
@@ -65,11 +66,18 @@ class Target:
     listing: Callable[[list[str]], str]
 
 
+@cache
+def functions() -> frozenset[str]:
+    """Names of the functions that expressions may call: those of ``kernels/cpu/vmath.h``."""
+    text = (KERNELS / "cpu" / "vmath.h").read_text()
+    return frozenset(re.findall(r"^(ab_\w+)\(real", text, flags=re.MULTILINE))
+
+
 def checked(op: str, expression: str, names: set[str]) -> str:
     """`expression`, if it uses `names` and functions of vmath.h only, and typed constants.
 
     Raises:
-        ExpressionError: an unknown name, or a number without ``(real)``: C would take it
+        ExpressionError: an unknown name or function, or a number without ``(real)``: C would take it
             as a double (or an integer) and compute a float kernel in double precision.
 
     Example:
@@ -77,8 +85,8 @@ def checked(op: str, expression: str, names: set[str]) -> str:
         '(real)2 * a'
     """
     for name in re.findall(r"\b[A-Za-z_]\w*", expression):
-        if name not in names and name != "real" and not name.startswith("ab_"):
-            known = ", ".join(sorted(names))
+        if name not in names and name != "real" and name not in functions():
+            known = ", ".join(sorted(names | functions()))
             raise ExpressionError(f"{op}: unknown name {name!r} in {expression!r}; use {known}")
     bare = re.sub(r"\(real\)\s*-?\s*[\d.]+(e-?\d+)?", "", expression)
     number = re.search(r"(?<![\w.])\.?\d[\w.]*", bare)

@@ -14,7 +14,7 @@
 
 #define ELEMENTWISE_OPERANDS 3
 #define ELEMENTWISE_ATTRS 2
-#define ELEMENTWISE_DIMS 64 /* NumPy's limit */
+#define ELEMENTWISE_DIMS 64  /* NumPy's limit */
 #define ELEMENTWISE_BLOCK 32 /* runs that are prepared at a time */
 
 typedef struct elementwise_runs {
@@ -57,8 +57,8 @@ typedef int elementwise_test(VALUE_ARGUMENTS);
 #define RUN_IS_RARE(runs, test)                                                                    \
     int found = 0;                                                                                 \
     if (test != NULL) {                                                                            \
-        _Pragma("omp simd reduction(| : found)") for (int64_t j = 0; j < (runs)->n; j++)           \
-            found |= test(RUN_ARGUMENTS(j));                                                       \
+        _Pragma("omp simd reduction(| : found)") for (int64_t j = 0; j < (runs)->n; j++) found |=  \
+            test(RUN_ARGUMENTS(j));                                                                \
     }
 
 ALWAYS_INLINE void
@@ -77,9 +77,19 @@ elementwise_forward_runs(const elementwise_runs *runs, const int operands, eleme
                 y[j] = any(RUN_ARGUMENTS(j));
             continue;
         }
+        if (n < VECTOR) {
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            y[j] = value(RUN_ARGUMENTS(j));
+            for (int64_t j = 0; j < n; j++)
+                y[j] = value(RUN_ARGUMENTS(j));
+            continue;
+        }
+        /* Whole vectors only: the last one ends with the run and repeats what it overlaps. */
+        for (int64_t next = 0; next < n; next += VECTOR) {
+            const int64_t first = next < n - VECTOR ? next : n - VECTOR;
+#pragma omp simd
+            for (int64_t j = first; j < first + VECTOR; j++)
+                y[j] = value(RUN_ARGUMENTS(j));
+        }
     }
 }
 
@@ -118,7 +128,7 @@ elementwise_gradient_runs(const elementwise_runs *runs, const int operands, cons
  * number fits any; otherwise one operand at least has stride 1. */
 #define ELEMENTWISE_CASE(k, loops, ...)                                                            \
     case k:                                                                                        \
-        loops(__VA_ARGS__, (k)&1, (k) >> 1 & 1, (k) >> 2 & 1);                                     \
+        loops(__VA_ARGS__, (k) & 1, (k) >> 1 & 1, (k) >> 2 & 1);                                   \
         break;
 #define ELEMENTWISE_STRIDES(runs, loops, ...)                                                      \
     const int key =                                                                                \
@@ -134,16 +144,13 @@ elementwise_gradient_runs(const elementwise_runs *runs, const int operands, cons
     }
 
 ALWAYS_INLINE void
-elementwise_forward_loops(const elementwise_runs *runs, const int operands,
-                          elementwise_value value, elementwise_test rare, elementwise_value any)
-{
-    ELEMENTWISE_STRIDES(runs, elementwise_forward_runs, runs, operands, value, rare, any)
-}
+elementwise_forward_loops(const elementwise_runs *runs, const int operands, elementwise_value value,
+                          elementwise_test rare, elementwise_value any){
+    ELEMENTWISE_STRIDES(runs, elementwise_forward_runs, runs, operands, value, rare, any)}
 
-ALWAYS_INLINE void
-elementwise_gradient_loops(const elementwise_runs *runs, const int operands, const int wrt,
-                           elementwise_derivative derivative, elementwise_test rare,
-                           elementwise_derivative any)
+ALWAYS_INLINE void elementwise_gradient_loops(const elementwise_runs *runs, const int operands,
+                                              const int wrt, elementwise_derivative derivative,
+                                              elementwise_test rare, elementwise_derivative any)
 {
     ELEMENTWISE_STRIDES(runs, elementwise_gradient_runs, runs, operands, wrt, derivative, rare, any)
 }
@@ -166,8 +173,7 @@ elementwise_flatten(const ab_call *call, int operands, int backward, elementwise
     }
     if (!walking || call->y.stride != row)
         return 0;
-    if (backward
-        && (call->dy.stride != row || call->dx.stride != (stride[call->wrt] ? row : 0)))
+    if (backward && (call->dy.stride != row || call->dx.stride != (stride[call->wrt] ? row : 0)))
         return 0;
     memcpy(runs->stride, stride, sizeof stride);
     runs->n *= call->n;

@@ -9,8 +9,7 @@ cross_entropy_forward(const ab_call *call)
         const real *const x = ROW(call->x[0], i);
         const real shift = exp_shift(row_max(classes, x));
         /* Small terms first: where the label is the maximum, its own score cancels exactly. */
-        ROW(call->y, i)[0] =
-            ab_log(row_exp_sum(classes, x, shift)) - (x[call->data[i][0]] - shift);
+        ROW(call->y, i)[0] = ab_log(row_exp_sum(classes, x, shift)) - (x[call->data[i][0]] - shift);
     }
 }
 

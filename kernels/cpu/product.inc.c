@@ -19,8 +19,7 @@ product_transposed(product_matrix a)
 
 /* The plain version: C += A B for C (m, n), A (m, k), B (k, n), any strides. */
 static void
-product_plain(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b,
-              product_matrix c)
+product_plain(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b, product_matrix c)
 {
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {
@@ -34,8 +33,7 @@ product_plain(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix 
 
 /* C += A B with contiguous rows of A and C: B is the weight, rows of A are what it takes. */
 static void
-product_rows(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b,
-             product_matrix c)
+product_rows(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b, product_matrix c)
 {
     void *from[PRODUCT_BLOCK], *to[PRODUCT_BLOCK];
     for (int64_t first = 0; first < m; first += PRODUCT_BLOCK) {
@@ -50,8 +48,8 @@ product_rows(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b
 
 /* C += A B with contiguous columns of A and rows of B: a sum of outer products. */
 static void
-product_outer(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b,
-              product_matrix c, void *scratch)
+product_outer(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b, product_matrix c,
+              void *scratch)
 {
     void *left[PRODUCT_BLOCK], *right[PRODUCT_BLOCK];
     for (int64_t first = 0; first < k; first += PRODUCT_BLOCK) {
@@ -66,8 +64,8 @@ product_outer(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix 
 
 /* C += A B by whatever the strides allow. scratch: product_scratch(m, n) bytes. */
 static void
-product_add(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b,
-            product_matrix c, void *scratch)
+product_add(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b, product_matrix c,
+            void *scratch)
 {
     if (m == 0 || k == 0 || n == 0)
         return;
@@ -78,8 +76,7 @@ product_add(int64_t m, int64_t k, int64_t n, product_matrix a, product_matrix b,
     if (by_rows && !(by_columns && n < m))
         product_rows(m, k, n, a, b, c);
     else if (by_columns)
-        product_rows(n, k, m, product_transposed(b), product_transposed(a),
-                     product_transposed(c));
+        product_rows(n, k, m, product_transposed(b), product_transposed(a), product_transposed(c));
     else if ((a.row == 1 || m == 1) && (b.column == 1 || n == 1) && (c_rows || c_columns))
         product_outer(m, k, n, a, b, c, scratch);
     else
@@ -121,15 +118,13 @@ matmul_backward(const ab_call *call)
         for (int64_t t = 0; t < p[MATMUL_NB]; t++) {
             const product_matrix dy = {ROW(call->dy, i) + t * m * n, n, 1};
             if (call->wrt == 0)
-                product_add(
-                    m, n, k, dy,
-                    product_transposed(matmul_operand(p + MATMUL_B, ROW(call->x[1], i), t)),
-                    matmul_operand(p + MATMUL_A, ROW(call->dx, i), t), call->scratch);
+                product_add(m, n, k, dy,
+                            product_transposed(matmul_operand(p + MATMUL_B, ROW(call->x[1], i), t)),
+                            matmul_operand(p + MATMUL_A, ROW(call->dx, i), t), call->scratch);
             else
-                product_add(
-                    k, m, n,
-                    product_transposed(matmul_operand(p + MATMUL_A, ROW(call->x[0], i), t)), dy,
-                    matmul_operand(p + MATMUL_B, ROW(call->dx, i), t), call->scratch);
+                product_add(k, m, n,
+                            product_transposed(matmul_operand(p + MATMUL_A, ROW(call->x[0], i), t)),
+                            dy, matmul_operand(p + MATMUL_B, ROW(call->dx, i), t), call->scratch);
         }
     }
 }
@@ -160,8 +155,7 @@ static void
 dot_backward(const ab_call *call)
 {
     for (int64_t i = 0; i < call->n; i++)
-        row_add(call->p[0], ROW(call->dx, i), ROW(call->x[1 - call->wrt], i),
-                ROW(call->dy, i)[0]);
+        row_add(call->p[0], ROW(call->dx, i), ROW(call->x[1 - call->wrt], i), ROW(call->dy, i)[0]);
 }
 
 /* affine: y = bias + W_1 x_1 + W_2 x_2 + ...; operands [bias,] W_1, x_1, W_2, x_2, ...
@@ -242,8 +236,7 @@ affine_backward(const ab_call *call)
         const product_matrix w = affine_weight(p, ROW(call->x[at], i), k);
         const product_matrix x = affine_columns(p, ROW(call->x[affine_x_place(p, pair)], i), k);
         if (call->wrt == at)
-            product_add(m, r, k, dy, product_transposed(x), affine_weight(p, dx, k),
-                        call->scratch);
+            product_add(m, r, k, dy, product_transposed(x), affine_weight(p, dx, k), call->scratch);
         else
             product_add(k, m, r, product_transposed(w), dy, affine_columns(p, dx, k),
                         call->scratch);

@@ -4,6 +4,8 @@
 /* Numbers of a block that a kernel keeps on the stack while it walks along another axis. */
 #define TILE 64
 
+#define VECTOR ((int64_t)(AB_VECTOR_BYTES / sizeof(real))) /* numbers of a vector register */
+
 #define ROW(rows, i) ((real *)(rows).row[i])
 
 /* Whether n rows of `size` numbers lie one after the other, so that they are one row. */

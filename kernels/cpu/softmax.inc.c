@@ -104,7 +104,8 @@ log_softmax_backward(const ab_call *call)
             for (int64_t l = 0; l < b.len; l++) {
 #pragma omp simd
                 for (int64_t k = 0; k < b.width; k++)
-                    dx[l * b.inner + k] += dy[l * b.inner + k] - ab_exp(y[l * b.inner + k]) * sum[k];
+                    dx[l * b.inner + k] +=
+                        dy[l * b.inner + k] - ab_exp(y[l * b.inner + k]) * sum[k];
             }
         }
     }

@@ -23,8 +23,7 @@
 
 /* The same order in every build: a kernel's place is its number. */
 static const ab_kernel AB_NAME(kernels)[] = {
-    AB_ELEMENTWISE_KERNELS
-    {"fill", fill_forward, NULL, NULL, NULL},
+    AB_ELEMENTWISE_KERNELS{"fill", fill_forward, NULL, NULL, NULL},
     {"one_hot", one_hot_forward, NULL, NULL, NULL},
     {"affine", affine_forward, affine_backward, affine_scratch, NULL},
     {"matmul", matmul_forward, matmul_backward, matmul_scratch, NULL},

@@ -229,18 +229,18 @@ struct test_case {
     int64_t batch; /* rows of x[0] for one row of y; 0: as usual */
     int64_t ysize;
     int64_t p[MAX_P];
-    int words; /* of data */
-    int64_t limit; /* data words are in [0, limit); 0: any bits */
-    unsigned constant; /* operands (bits) without a gradient */
+    int words;          /* of data */
+    int64_t limit;      /* data words are in [0, limit); 0: any bits */
+    unsigned constant;  /* operands (bits) without a gradient */
     int plain_gradient; /* 0: the kernel has none */
-    double low, high; /* size of the operands' numbers; the sign is random where low < 0 */
+    double low, high;   /* size of the operands' numbers; the sign is random where low < 0 */
 };
 
 enum layout { CONTIGUOUS, SCATTERED, REPEATED, ONE, LAYOUTS };
 
 typedef struct operand {
     block memory[MAX_ROWS];
-    int count;                /* of memory */
+    int count; /* of memory */
     void *row[MAX_ROWS];
     int which[MAX_ROWS]; /* rows with one number are one row */
     ab_rows rows;
@@ -257,11 +257,9 @@ operand_make(operand *o, enum layout layout, int n, int64_t size)
     for (int i = 0; i < o->count; i++)
         o->memory[i] = block_random(layout == CONTIGUOUS ? n * size : size);
     for (int i = 0; i < n; i++) {
-        o->which[i] = layout == ONE        ? 0
-                      : layout == REPEATED ? (int)below(o->count)
-                                           : i;
-        o->row[i] = layout == CONTIGUOUS ? o->memory[0].start + i * bytes
-                                         : o->memory[o->which[i]].start;
+        o->which[i] = layout == ONE ? 0 : layout == REPEATED ? (int)below(o->count) : i;
+        o->row[i] =
+            layout == CONTIGUOUS ? o->memory[0].start + i * bytes : o->memory[o->which[i]].start;
     }
 }
 
@@ -411,12 +409,10 @@ run_case(const test_case *c, int n, const enum layout *layouts, enum layout resu
                     own[k] = at - step;
                     c->reference(c, words[i], exact_x[i], down);
                     own[k] = at;
-                    const int64_t place = layouts[j] == CONTIGUOUS
-                                              ? r * c->size[j] + k
-                                              : dx.which[r] * total + k;
+                    const int64_t place =
+                        layouts[j] == CONTIGUOUS ? r * c->size[j] + k : dx.which[r] * total + k;
                     for (int64_t q = 0; q < c->ysize; q++) {
-                        const double term =
-                            get(dy.row[i], q) * (up[q] - down[q]) / (2 * step);
+                        const double term = get(dy.row[i], q) * (up[q] - down[q]) / (2 * step);
                         expected[place] += term;
                         magnitude[place] += fabs(term);
                     }
@@ -433,8 +429,9 @@ run_case(const test_case *c, int n, const enum layout *layouts, enum layout resu
                 int looked_at = 0;
                 for (int s = 0; s < PLACES; s++)
                     looked_at |= places[s] == k % c->size[j];
-                if (looked_at && !close_to(got, expected[i * total + k], magnitude[i * total + k],
-                              itemsize == 4 ? 1e-4 : 2e-7))
+                if (looked_at
+                    && !close_to(got, expected[i * total + k], magnitude[i * total + k],
+                                 itemsize == 4 ? 1e-4 : 2e-7))
                     fail(c, "gradient", i, k, got, expected[i * total + k]);
             }
         }
@@ -506,7 +503,7 @@ typedef struct elementwise_reference {
     }
 SCALAR(add, a + b)
 SCALAR(subtract, a - b)
-SCALAR(multiply, a * b)
+SCALAR(multiply, a *b)
 SCALAR(divide, a / b)
 SCALAR(power, pow(a, b))
 SCALAR(negative, -a)
@@ -577,8 +574,7 @@ elementwise_plain(const test_case *c, const int64_t *data, double *const *x, dou
                 at[j] += rest % c->p[1 + d] * c->p[1 + (j + 1) * ndim + d];
             rest /= c->p[1 + d];
         }
-        y[i] = current->value(x[0][at[0]], c->nin > 1 ? x[1][at[1]] : 0, current->p0,
-                              current->p1);
+        y[i] = current->value(x[0][at[0]], c->nin > 1 ? x[1][at[1]] : 0, current->p0, current->p1);
     }
 }
 
@@ -648,12 +644,8 @@ own_value(const test_case *c, const int64_t *data, double *const *x, double *y)
         operands[j] = (ab_rows){&rows[j], 0};
     }
     void *result = y;
-    const ab_call call = {.n = 1,
-                          .nin = c->nin,
-                          .p = c->p,
-                          .x = operands,
-                          .y = {&result, 0},
-                          .self = own->self};
+    const ab_call call = {
+        .n = 1, .nin = c->nin, .p = c->p, .x = operands, .y = {&result, 0}, .self = own->self};
     own->forward(&call);
 }
 
@@ -736,10 +728,9 @@ reduce_plain(const test_case *c, const int64_t *data, double *const *x, double *
 static void
 test_reductions(void)
 {
-    static const char *const kernels[] = {
-        "reduce_sum",    "reduce_mean",      "reduce_max",  "reduce_min",
-        "reduce_argmax", "reduce_logsumexp", "reduce_norm", "softmax",
-        "log_softmax"};
+    static const char *const kernels[] = {"reduce_sum",  "reduce_mean",   "reduce_max",
+                                          "reduce_min",  "reduce_argmax", "reduce_logsumexp",
+                                          "reduce_norm", "softmax",       "log_softmax"};
     static const int64_t shapes[][3] = {{1, 1, 1},  {1, 5, 1},  {3, 17, 1}, {1, 100, 1}, {4, 3, 5},
                                         {2, 6, 70}, {1, 9, 64}, {0, 3, 2},  {2, 3, 0}};
     for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
@@ -876,8 +867,7 @@ static void
 dropout_plain(const test_case *c, const int64_t *data, double *const *x, double *y)
 {
     const double rate = ab_double(c->p[1]);
-    const uint64_t start =
-        mix((uint64_t)data[0] ^ 0x9E3779B97F4A7C15u * ((uint64_t)data[1] + 1));
+    const uint64_t start = mix((uint64_t)data[0] ^ 0x9E3779B97F4A7C15u * ((uint64_t)data[1] + 1));
     for (int64_t k = 0; k < c->ysize; k++) {
         const double u = (double)(mix(start + (uint64_t)k) >> 40) * 0x1p-24;
         y[k] = u >= rate ? x[0][k] * (1 / (1 - rate)) : 0;
@@ -946,8 +936,8 @@ matmul_plain(const test_case *c, const int64_t *data, double *const *x, double *
             for (int64_t j = 0; j < p[3]; j++) {
                 double sum = 0;
                 for (int64_t k = 0; k < p[2]; k++)
-                    sum += x[0][b * p[4] + i * p[5] + k * p[6]]
-                           * x[1][b * p[7] + k * p[8] + j * p[9]];
+                    sum +=
+                        x[0][b * p[4] + i * p[5] + k * p[6]] * x[1][b * p[7] + k * p[8] + j * p[9]];
                 *y++ = sum;
             }
         }
@@ -1092,10 +1082,10 @@ test_special_rows(void)
     expect("reduce_logsumexp", three, 0, 1, 3, NUMBERS(0, nan_, 1), 1, NUMBERS(nan_), NULL);
     expect("reduce_logsumexp", three, 0, 1, 3, NUMBERS(80000, 80000, 80000), 1,
            NUMBERS(80000 + log(3)), NULL);
-    expect("reduce_logsumexp", columns, 0, 1, 4, NUMBERS(-inf, 7, -inf, -inf), 2,
-           NUMBERS(-inf, 7), NUMBERS(0, 1, 0, 0));
-    expect("softmax", three, 0, 1, 3, NUMBERS(-inf, 1, 0), 3,
-           NUMBERS(0, e / (1 + e), 1 / (1 + e)), NULL);
+    expect("reduce_logsumexp", columns, 0, 1, 4, NUMBERS(-inf, 7, -inf, -inf), 2, NUMBERS(-inf, 7),
+           NUMBERS(0, 1, 0, 0));
+    expect("softmax", three, 0, 1, 3, NUMBERS(-inf, 1, 0), 3, NUMBERS(0, e / (1 + e), 1 / (1 + e)),
+           NULL);
     expect("softmax", three, 0, 1, 3, NUMBERS(1, nan_, 0), 3, NUMBERS(nan_, nan_, nan_), NULL);
     expect("softmax", three, 0, 1, 3, NUMBERS(-inf, -inf, -inf), 3, NUMBERS(nan_, nan_, nan_),
            NULL);
@@ -1108,8 +1098,7 @@ test_special_rows(void)
            NUMBERS(1, 0, 0));
     expect("reduce_max", three, 0, 1, 3, NUMBERS(7, nan_, nan_), 1, NUMBERS(nan_),
            NUMBERS(0, 1, 0));
-    expect("reduce_min", three, 0, 1, 3, NUMBERS(7, nan_, 1), 1, NUMBERS(nan_),
-           NUMBERS(0, 1, 0));
+    expect("reduce_min", three, 0, 1, 3, NUMBERS(7, nan_, 1), 1, NUMBERS(nan_), NUMBERS(0, 1, 0));
     expect("reduce_min", columns, 0, 1, 4, NUMBERS(3, nan_, 3, 1), 2, NUMBERS(3, nan_),
            NUMBERS(1, 1, 0, 0));
     expect("reduce_argmax", three, 0, 1, 3, NUMBERS(2, 5, 5), 1, NUMBERS(1), NULL);
@@ -1126,8 +1115,8 @@ test_special_rows(void)
     expect("hinge", WORDS(2, bits_of(1)), 0, 1, 2, NUMBERS(nan_, 0), 1, NUMBERS(nan_), NULL);
     expect("nary_max", WORDS(2), 0, 2, 2, NUMBERS(3, nan_), 2, NUMBERS(3, nan_), NUMBERS(1, 1));
     expect("maximum", WORDS(1, 2, 1, 1), 0, 2, 2, NUMBERS(3, nan_), 2, NUMBERS(3, nan_), NULL);
-    expect("sin", WORDS(1, 3, 1), 0, 1, 3, NUMBERS(1e5, inf, 1), 3,
-           NUMBERS(sin(1e5), nan_, sin(1)), NUMBERS(cos(1e5), nan_, cos(1)));
+    expect("sin", WORDS(1, 3, 1), 0, 1, 3, NUMBERS(1e5, inf, 1), 3, NUMBERS(sin(1e5), nan_, sin(1)),
+           NUMBERS(cos(1e5), nan_, cos(1)));
 }
 
 static void
