@@ -101,6 +101,15 @@ def load(path: Path, model: Any, trainer: Trainer | None = None) -> dict[str, An
         FileFormatError: the file is missing, damaged, or of another model or trainer; the
             message names the file and what differs. Nothing is changed.
         OperandError: `model` or `trainer` is something else.
+
+    >>> import autobatch as ab, tempfile
+    >>> model, other = ab.Linear(3, 2), ab.Linear(3, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ab.save(f"{folder}/model.safetensors", model)
+    ...     ab.load(f"{folder}/model.safetensors", other)
+    {}
+    >>> bool((other.weight.value() == model.weight.value()).all())
+    True
     """
     path = os.fspath(path)
     parameters = _parameters(model)
@@ -125,6 +134,12 @@ def load_metadata(path: Path) -> dict[str, Any]:
 
     Raises:
         FileFormatError: the file is missing or damaged, or not one of autobatch's.
+
+    >>> import autobatch as ab, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ab.save(f"{folder}/model.safetensors", ab.Linear(3, 2), metadata={"epoch": 7})
+    ...     ab.load_metadata(f"{folder}/model.safetensors")
+    {'epoch': 7}
     """
     path = os.fspath(path)
     with _opened(path) as file:

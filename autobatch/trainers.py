@@ -77,6 +77,14 @@ class Trainer:
 
     Raises:
         ConfigurationError: the model has no parameters, or a setting is out of its range.
+
+    >>> import autobatch as ab
+    >>> w = ab.Parameter(init=[1.0, 2.0])
+    >>> trainer = ab.SGD(w, learning_rate=0.5)
+    >>> ab.sum(w * w).backward()
+    >>> trainer.update()
+    >>> w.value(), round(trainer.gradient_norm, 4)
+    (array([0., 0.], dtype=float32), 4.4721)
     """
 
     state_names: ClassVar[tuple[str, ...]] = ()

@@ -22,6 +22,11 @@ class LSTMState(NamedTuple):
         h: hidden vector of the top layer, the layer's output.
         c: cell of the top layer.
         layers: (hidden vector, cell) of each layer, the lowest first.
+
+    >>> import autobatch as ab
+    >>> h, c, layers = ab.LSTM(3, 4, layers=2).step(ab.zeros(3))
+    >>> h.shape, c.shape, len(layers)
+    ((4,), (4,), 2)
     """
 
     h: Expression

@@ -22,6 +22,11 @@ class HiddenState(NamedTuple):
     Attributes:
         h: hidden vector of the top layer, the layer's output.
         layers: hidden vector of each layer, the lowest first.
+
+    >>> import autobatch as ab
+    >>> h, layers = ab.GRU(3, 4, layers=2).step(ab.zeros(3))
+    >>> h.shape, len(layers)
+    ((4,), 2)
     """
 
     h: Expression
@@ -42,6 +47,10 @@ class Recurrent(Module):
 
     Raises:
         ConfigurationError: a size is no whole number above 0, or the rate outside [0, 1).
+
+    >>> import autobatch as ab
+    >>> isinstance(ab.LSTM(3, 4), ab.Recurrent), isinstance(ab.GRU(3, 4), ab.Recurrent)
+    (True, True)
     """
 
     def __init__(

@@ -22,6 +22,11 @@ class TreeState(NamedTuple):
     Attributes:
         h: hidden vector, the output.
         c: cell.
+
+    >>> import autobatch as ab
+    >>> h, c = ab.TreeLSTM(3, 4).step(ab.zeros(3))
+    >>> h.shape, c.shape
+    ((4,), (4,))
     """
 
     h: Expression

@@ -179,7 +179,16 @@ static PyGetSetDef expression_getset[] = {
 };
 
 static PyType_Slot expression_slots[] = {
-    {Py_tp_doc, "A value to be computed; operators on it record more."},
+    {Py_tp_doc, "A value to be computed; operators on it record more.\n\n"
+                "Operators are NumPy's: ``+ - * / **`` broadcast, ``@`` is the matrix product,\n"
+                "``[]`` takes ints and slices. ``shape`` and ``batch_size`` are known at once;\n"
+                "``value()``, ``item()``, ``np.asarray()`` and ``backward()`` run what they need.\n"
+                "It ends with its graph.\n\n"
+                ">>> import autobatch as ab\n"
+                ">>> x = ab.input([1.0, 2.0])\n"
+                ">>> y = 2 * x + 1\n"
+                ">>> y.shape, y.value()\n"
+                "((2,), array([3., 5.], dtype=float32))\n"},
     {Py_tp_dealloc, expression_dealloc},
     {Py_tp_getset, expression_getset},
     {Py_nb_add, slot_add},

@@ -278,7 +278,15 @@ static PyGetSetDef graph_getset[] = {
 };
 
 static PyType_Slot graph_slots[] = {
-    {Py_tp_doc, "A graph: what one thread has recorded since ``new_graph()``."},
+    {Py_tp_doc, "A graph: what one thread has recorded since ``new_graph()``.\n\n"
+                ">>> import autobatch as ab\n"
+                ">>> with ab.new_graph() as graph:\n"
+                "...     x = ab.input([1.0, 2.0])\n"
+                "...     y = x + x\n"
+                "...     len(graph), graph.alive\n"
+                "(2, True)\n"
+                ">>> graph.alive\n"
+                "False\n"},
     {Py_tp_dealloc, graph_dealloc},
     {Py_tp_methods, graph_methods},
     {Py_tp_getset, graph_getset},

@@ -65,13 +65,35 @@ set_hash_mask(PyObject *module, PyObject *mask)
     Py_RETURN_NONE;
 }
 
+static const char new_graph_doc[] =
+    "new_graph()\n--\n\n"
+    "Begins a graph in this thread; the graph before it ends, and its expressions with it.\n\n"
+    "As a context manager, the graph before waits and goes on after the block.\n\n"
+    "Returns:\n    Graph: the new one.\n\n"
+    ">>> import autobatch as ab\n"
+    ">>> _ = ab.new_graph()\n"
+    ">>> x = ab.input([1.0, 2.0])\n"
+    ">>> with ab.new_graph():\n"
+    "...     ab.input([3.0]).item()\n"
+    "3.0\n"
+    ">>> x.value()\n"
+    "array([1., 2.], dtype=float32)\n";
+
+static const char current_graph_doc[] =
+    "current_graph()\n--\n\n"
+    "The graph that this thread records in; begun if there is none.\n\n"
+    ">>> import autobatch as ab\n"
+    ">>> graph = ab.new_graph()\n"
+    ">>> ab.current_graph() is graph\n"
+    "True\n";
+
 static PyMethodDef functions[] = {
     {"set_hooks", (PyCFunction)(void (*)(void))set_hooks, METH_VARARGS | METH_KEYWORDS, NULL},
     {"set_ops", set_ops, METH_VARARGS, NULL},
     {"_set_hash_mask", set_hash_mask, METH_O,
      "Narrows every hash to the bits of a mask. For tests: collisions must change nothing."},
-    {"new_graph", ab_new_graph, METH_NOARGS, NULL},
-    {"current_graph", ab_get_graph, METH_NOARGS, NULL},
+    {"new_graph", ab_new_graph, METH_NOARGS, new_graph_doc},
+    {"current_graph", ab_get_graph, METH_NOARGS, current_graph_doc},
     {0},
 };
 
