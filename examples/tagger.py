@@ -106,7 +106,7 @@ def baseline(train: list[Sentence], dev: list[Sentence]) -> dict[str, float]:
 
 
 def main(arguments=None) -> None:
-    flags = training.Flags(__doc__, "word|tag sentences", epochs=4, batch_size=32, dim=32,
+    flags = training.Flags(__doc__, "word|tag sentences", epochs=8, batch_size=32, dim=32,
                            learning_rate=3e-3)  # fmt: skip
     options = flags.parse(arguments)
     train, dev = training.limited(options, *load(options))

@@ -165,7 +165,7 @@ def baseline(train: list[Sentence], dev: list[Sentence]) -> dict[str, float]:
 
 
 def main(arguments=None) -> None:
-    flags = training.Flags(__doc__, "CoNLL-U, train.conllu and dev.conllu", epochs=4,
+    flags = training.Flags(__doc__, "CoNLL-U, train.conllu and dev.conllu", epochs=15,
                            batch_size=32, dim=48, learning_rate=3e-3)  # fmt: skip
     flags.add_argument("--output", metavar="FILE.conllu", help="write what the best model parses")
     options = flags.parse(arguments)
