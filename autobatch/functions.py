@@ -154,6 +154,7 @@ _affine = recorder("affine")
 _linear = recorder("linear")
 _transpose = recorder("transpose")
 _reshape = recorder("reshape")
+_equal_parts = recording.equal_parts
 _slice = recorder("slice")
 _strided = recorder("strided")
 _pick = recorder("pick")
@@ -553,7 +554,7 @@ def affine(bias: Like | None, *pairs: Like) -> Expression:
             f"may be None"
         )
     try:
-        return _affine(*pairs) if bias is None else _affine(bias, *pairs)
+        return _affine.record(pairs if bias is None else (bias, *pairs), (), ())
     except NotWeightsError:
         total = matmul(pairs[0], pairs[1])
         for w, x in zip(pairs[2::2], pairs[3::2], strict=True):
@@ -1066,11 +1067,12 @@ def split(x: Like, parts: int | Sequence[int], axis: int = 0) -> list[Expression
         >>> [part.shape for part in ab.split(ab.input([1, 2, 3, 4]), [1])]
         [(1,), (3,)]
     """
+    if axis == 0 and (made := _equal_parts(x, parts)) is not None:
+        return made
     shape = _shape(x)
     if axis == 0 and type(parts) is int and shape:
         attrs, starts = _parts(shape, parts, _batch(x))
-        xs = (x,)
-        return [_slice.record(xs, attrs, start) for start in starts]
+        return [_slice.record((x,), attrs, start) for start in starts]
     axis = _axis("split", axis, len(shape), shape)
     length = shape[axis]
     if isinstance(parts, (list, tuple, np.ndarray)):
@@ -1302,3 +1304,7 @@ def pick_batch_element(x: Like, index: int) -> Expression:
 
 
 recording.set_getitem(_getitem)
+
+# Calls of the common form stay in C; these functions serve the others.
+affine = recording.short_calls("affine", affine, unless=NotWeightsError)
+cross_entropy = recording.short_calls("cross_entropy", cross_entropy, index_attrs=(0,))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
-from . import config
+from . import _core, config
 from ._core import Expression, Graph, Op, current_graph, forms, new_graph, set_hooks, set_ops
 from .errors import (
     AutobatchError,
@@ -39,6 +39,8 @@ __all__ = [
     "next_serial",
     "recorder",
 ]
+
+F = TypeVar("F")
 
 _DECLARATIONS: list[Declaration] = list(REGISTRY.values())
 
@@ -97,6 +99,33 @@ def recorder(name: str) -> Op:
     numbers in the declared order, and a tuple of numbers (or the bytes of int64 words).
     """
     return _recorders[name]
+
+
+def short_calls(
+    name: str,
+    function: F,
+    unless: type[Exception] | None = None,
+    index_attrs: tuple[int, ...] | None = None,
+) -> F:
+    """A callable like `function` whose common calls do not leave C.
+
+    Args:
+        name: the op.
+        function: serves every other call, and has the documentation.
+        unless: calls that fail with this exception are the function's, too.
+        index_attrs: ``op(x, 3)`` records x with these attributes and the data word 3.
+    """
+    attrs = index_attrs or ()
+    return cast(
+        F, _recorders[name].short_calls(function, unless, index_attrs is not None, attrs)
+    )
+
+
+def _no_short_path(x: Any, parts: Any) -> None:
+    """The limited API has no short path."""
+
+
+equal_parts = getattr(_core, "split", _no_short_path)
 
 
 # What the C types ask.
@@ -253,7 +282,7 @@ set_ops(
         _recorders[name]
         for name in ("add", "subtract", "multiply", "divide", "power", "matmul", "negative")
     ),
-    *(_recorders[name] for name in ("input", "parameter", "lookup")),
+    *(_recorders[name] for name in ("input", "parameter", "lookup", "slice", "pick")),
 )
 
 

@@ -38,6 +38,7 @@ typedef struct GraphObject {
     struct GraphObject *outer; /* the graph that goes on when this one, as a context, ends */
     struct GraphObject *replaced; /* finished when this one records its first node */
     PyObject *parameters; /* list: keeps alive what nodes point to */
+    PyTypeObject *type;   /* of its expressions, a subtype; NULL: the plain one */
     PyObject *state;      /* what the engine keeps for this graph */
     int entered;          /* it is the graph of a with-block */
     unsigned long thread;
@@ -58,6 +59,8 @@ typedef struct ParamObject {
     uint64_t serial;
 } ParamObject;
 
+enum { RECENT = 8 };
+
 typedef struct OpObject {
     PyObject_HEAD
 #ifndef Py_LIMITED_API
@@ -71,6 +74,18 @@ typedef struct OpObject {
     PyObject *name;
     PyObject *doc;
     PyObject *dict; /* __module__, __signature__ ... */
+    /* A call that the C path does not take goes to this function; so does one that fails
+     * with `unless`. With `indexed`, op(x, 3) records x with the data word 3. */
+    PyObject *fallback, *unless;
+    int indexed;
+    int32_t nattrs; /* attributes of that short call */
+    int64_t attrs[2];
+    /* Forms found last, by operand types: most calls repeat one of them. */
+    struct {
+        int64_t key[3];
+        int32_t nin;
+        int32_t form;
+    } recent[RECENT];
 } OpObject;
 
 typedef struct {
@@ -86,7 +101,7 @@ typedef struct {
     PyObject *forms;      /* list: what on_rule said of each form, for Python */
     PyObject *shapes;     /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
-    OpObject *input, *parameter, *lookup;
+    OpObject *input, *parameter, *lookup, *slice, *pick;
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
     int nfree;
@@ -109,6 +124,15 @@ ab_graph_current(void)
 }
 
 /* expression.c */
+static inline int
+ab_is_expression(PyObject *object)
+{
+#ifdef Py_LIMITED_API
+    return PyObject_TypeCheck(object, core.expression_type);
+#else /* subtypes are direct ones */
+    return Py_TYPE(object) == core.expression_type || Py_TYPE(object)->tp_base == core.expression_type;
+#endif
+}
 PyObject *ab_expression_new(GraphObject *g, int32_t node);
 PyObject *ab_type_shape(int32_t type); /* borrowed */
 PyObject *ab_slot_binary(int slot, PyObject *a, PyObject *b);
@@ -120,6 +144,10 @@ PyObject *ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record(PyObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record_lookup(ParamObject *table, PyObject *index);
 int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
+/* Short paths; NULL without an exception: not one of them. */
+PyObject *ab_record_indexed(OpObject *op, PyObject *x, PyObject *index);
+PyObject *ab_record_item(PyObject *x, PyObject *key);
+PyObject *ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
 
 #endif

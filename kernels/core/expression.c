@@ -7,14 +7,15 @@ PyObject *
 ab_expression_new(GraphObject *g, int32_t node)
 {
     ExpressionObject *e = core.free;
+    PyTypeObject *type = g->type ? g->type : core.expression_type;
 #ifndef Py_LIMITED_API
     if (e) {
         core.free = (ExpressionObject *)e->graph;
         core.nfree--;
-        PyObject_Init((PyObject *)e, core.expression_type);
+        PyObject_Init((PyObject *)e, type);
     } else
 #endif
-        if (!(e = PyObject_New(ExpressionObject, core.expression_type)))
+        if (!(e = PyObject_New(ExpressionObject, type)))
         return NULL;
     Py_INCREF(g);
     e->graph = g;
@@ -29,7 +30,7 @@ expression_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     Py_DECREF(e->graph);
 #ifndef Py_LIMITED_API
-    if (core.nfree < KEPT && type == core.expression_type) {
+    if (core.nfree < KEPT && type->tp_basicsize == sizeof(ExpressionObject)) {
         e->graph = (GraphObject *)core.free;
         core.free = e;
         core.nfree++;
@@ -139,6 +140,9 @@ static PyObject *
 expression_getitem(PyObject *self, PyObject *key)
 {
     PyObject *args[] = {self, key};
+    PyObject *made = ab_record_item(self, key);
+    if (made || PyErr_Occurred())
+        return made;
 #ifdef Py_LIMITED_API
     return PyObject_CallFunctionObjArgs(core.on_getitem, args[0], args[1], NULL);
 #else
@@ -207,6 +211,6 @@ static PyType_Slot expression_slots[] = {
 PyType_Spec ab_expression_spec = {
     .name = "autobatch.Expression",
     .basicsize = sizeof(ExpressionObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_BASETYPE,
     .slots = expression_slots,
 };

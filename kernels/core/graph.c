@@ -36,6 +36,7 @@ graph_new(void)
     g->serial = ++core.serial;
     g->outer = g->replaced = NULL;
     g->state = NULL;
+    g->type = NULL;
     g->entered = 0;
     g->thread = (unsigned long)PyThread_get_thread_ident();
     g->parameters = PyList_New(0);
@@ -179,6 +180,7 @@ graph_dealloc(PyObject *self)
     Py_XDECREF(g->replaced);
     Py_XDECREF(g->parameters);
     Py_XDECREF(g->state);
+    Py_XDECREF(g->type);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -219,6 +221,43 @@ graph_set_state(PyObject *self, PyObject *value, void *closure)
     PyObject *old = g->state;
     Py_XINCREF(value);
     g->state = value;
+    Py_XDECREF(old);
+    return 0;
+}
+
+static PyObject *
+graph_get_type(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyTypeObject *type = ((GraphObject *)self)->type;
+    PyObject *object = (PyObject *)(type ? type : core.expression_type);
+    Py_INCREF(object);
+    return object;
+}
+
+/* A type that adds nothing to Expression but methods: its objects are made as quickly. */
+static int
+graph_set_type(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    GraphObject *g = (GraphObject *)self;
+    if (!value || !PyType_Check(value)
+        || !PyType_IsSubtype((PyTypeObject *)value, core.expression_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected a subtype of Expression");
+        return -1;
+    }
+#ifndef Py_LIMITED_API
+    PyTypeObject *type = (PyTypeObject *)value;
+    if (type != core.expression_type
+        && (type->tp_base != core.expression_type
+            || type->tp_basicsize != sizeof(ExpressionObject))) {
+        PyErr_SetString(PyExc_TypeError, "expected a direct subtype with empty __slots__");
+        return -1;
+    }
+#endif
+    PyTypeObject *old = g->type;
+    Py_INCREF(value);
+    g->type = (PyTypeObject *)value;
     Py_XDECREF(old);
     return 0;
 }
@@ -272,6 +311,7 @@ static PyGetSetDef graph_getset[] = {
     {"_address", graph_address, NULL, NULL, NULL},
     {"parameters", graph_parameters, NULL, "Parameters that were recorded.", NULL},
     {"state", graph_get_state, graph_set_state, NULL, NULL},
+    {"expression_type", graph_get_type, graph_set_type, "The type of its expressions.", NULL},
     {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},
     {"own_thread", graph_own_thread, NULL, "Whether this thread records in it.", NULL},
     {0},

@@ -33,12 +33,12 @@ static PyObject *
 set_ops(PyObject *module, PyObject *args)
 {
     (void)module;
-    OpObject *ops[SLOTS + 3];
-    if (PyTuple_Size(args) != SLOTS + 3) {
-        PyErr_SetString(PyExc_TypeError, "set_ops: the operators' ops, input, parameter, lookup");
+    OpObject *ops[SLOTS + 5];
+    if (PyTuple_Size(args) != SLOTS + 5) {
+        PyErr_SetString(PyExc_TypeError, "set_ops: the operators' ops, input, parameter, lookup, slice, pick");
         return NULL;
     }
-    for (int i = 0; i < SLOTS + 3; i++) {
+    for (int i = 0; i < SLOTS + 5; i++) {
         PyObject *op = PyTuple_GetItem(args, i);
         if (!PyObject_TypeCheck(op, core.op_type)) {
             PyErr_SetString(PyExc_TypeError, "set_ops: expected ops");
@@ -51,6 +51,8 @@ set_ops(PyObject *module, PyObject *args)
     core.input = ops[SLOTS];
     core.parameter = ops[SLOTS + 1];
     core.lookup = ops[SLOTS + 2];
+    core.slice = ops[SLOTS + 3];
+    core.pick = ops[SLOTS + 4];
     Py_RETURN_NONE;
 }
 
@@ -92,6 +94,9 @@ static PyMethodDef functions[] = {
     {"set_ops", set_ops, METH_VARARGS, NULL},
     {"_set_hash_mask", set_hash_mask, METH_O,
      "Narrows every hash to the bits of a mask. For tests: collisions must change nothing."},
+#ifndef Py_LIMITED_API
+    {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
+#endif
     {"new_graph", ab_new_graph, METH_NOARGS, new_graph_doc},
     {"current_graph", ab_get_graph, METH_NOARGS, current_graph_doc},
     {0},

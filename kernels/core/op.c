@@ -11,19 +11,35 @@ op_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
 {
     OpObject *op = (OpObject *)self;
     Py_ssize_t n = PyVectorcall_NARGS(nargsf);
-    if (names && PyTuple_GET_SIZE(names))
-        return ab_error("keywords", self, NULL);
-    if (!op->plain)
-        return ab_error("not plain", self, NULL);
-    if (op->variadic && n == 1) {
-        if (PyList_CheckExact(args[0]))
-            return ab_record_operands(op, ((PyListObject *)args[0])->ob_item,
-                                      PyList_GET_SIZE(args[0]));
-        if (PyTuple_CheckExact(args[0]))
-            return ab_record_operands(op, ((PyTupleObject *)args[0])->ob_item,
-                                      PyTuple_GET_SIZE(args[0]));
+    int named = names && PyTuple_GET_SIZE(names), taken = op->plain && !named;
+    PyObject *made = NULL;
+    if (op->indexed && n == 2 && !named) {
+        made = ab_record_indexed(op, args[0], args[1]);
+        if (made || PyErr_Occurred())
+            return made;
     }
-    return ab_record_operands(op, args, n);
+    if (taken && op->variadic && n == 1 && PyList_CheckExact(args[0])) {
+        /* A copy: converting an operand may run the user's code, which may change the list. */
+        PyObject *items = PyList_AsTuple(args[0]);
+        if (!items)
+            return NULL;
+        made = ab_record_operands(op, ((PyTupleObject *)items)->ob_item, PyTuple_GET_SIZE(items));
+        Py_DECREF(items);
+    } else if (taken && op->variadic && n == 1 && PyTuple_CheckExact(args[0]))
+        made = ab_record_operands(op, ((PyTupleObject *)args[0])->ob_item,
+                                  PyTuple_GET_SIZE(args[0]));
+    else if (taken && !(op->unless && n && args[0] == Py_None))
+        made = ab_record_operands(op, args, n);
+    if (made)
+        return made;
+    if (PyErr_Occurred()) {
+        if (!op->unless || !PyErr_ExceptionMatches(op->unless))
+            return NULL;
+        PyErr_Clear();
+    }
+    if (op->fallback)
+        return PyObject_Vectorcall(op->fallback, args, nargsf, names);
+    return ab_error(named ? "keywords" : "not plain", self, NULL);
 }
 #endif
 
@@ -32,6 +48,8 @@ static PyObject *
 op_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     OpObject *op = (OpObject *)self;
+    if (op->fallback)
+        return PyObject_Call(op->fallback, args, kwargs);
     if (kwargs && PyDict_Size(kwargs))
         return ab_error("keywords", self, NULL);
     if (!op->plain)
@@ -78,6 +96,8 @@ op_init(PyObject *self, PyObject *args, PyObject *kwargs)
                                      &variadic, &plain, &weights, &doc))
         return -1;
     op->id = id;
+    for (int i = 0; i < RECENT; i++)
+        op->recent[i].form = -1;
     op->nin = inputs;
     op->variadic = variadic;
     op->plain = plain;
@@ -102,9 +122,61 @@ op_dealloc(PyObject *self)
     Py_XDECREF(op->name);
     Py_XDECREF(op->doc);
     Py_XDECREF(op->dict);
+    Py_XDECREF(op->fallback);
+    Py_XDECREF(op->unless);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
+}
+
+/* short_calls(function, unless, indexed, attrs): see OpObject. */
+static PyObject *
+op_short_calls(PyObject *self, PyObject *args)
+{
+    OpObject *op = (OpObject *)self;
+    PyObject *function, *unless, *attrs;
+    int indexed;
+    if (!PyArg_ParseTuple(args, "OOpO!", &function, &unless, &indexed, &PyTuple_Type, &attrs))
+        return NULL;
+    if (PyTuple_Size(attrs) > 2) {
+        PyErr_SetString(PyExc_ValueError, "at most two attributes");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_Size(attrs); i++)
+        op->attrs[i] = PyLong_AsLongLong(PyTuple_GetItem(attrs, i));
+    if (PyErr_Occurred())
+        return NULL;
+    op->nattrs = (int32_t)PyTuple_Size(attrs);
+    op->indexed = indexed;
+    Py_INCREF(function);
+    Py_XDECREF(op->fallback);
+    op->fallback = function;
+    Py_XDECREF(op->unless);
+    op->unless = unless == Py_None ? NULL : unless;
+    Py_XINCREF(op->unless);
+    PyObject *doc = PyObject_GetAttrString(function, "__doc__");
+    if (doc && PyUnicode_Check(doc)) {
+        Py_DECREF(op->doc);
+        op->doc = doc;
+    } else {
+        Py_XDECREF(doc);
+        PyErr_Clear();
+    }
+    Py_INCREF(self);
+    return self;
+}
+
+static PyObject *
+op_get_wrapped(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *function = ((OpObject *)self)->fallback;
+    if (!function) {
+        PyErr_SetString(PyExc_AttributeError, "__wrapped__");
+        return NULL;
+    }
+    Py_INCREF(function);
+    return function;
 }
 
 static PyObject *
@@ -156,6 +228,7 @@ static PyMethodDef op_methods[] = {
     {"record", (PyCFunction)(void (*)(void))ab_record, METH_FASTCALL,
 #endif
      "record(operands, attrs, data): the general form of a call."},
+    {"short_calls", op_short_calls, METH_VARARGS, NULL},
     {0},
 };
 
@@ -163,6 +236,7 @@ static PyGetSetDef op_getset[] = {
     {"__name__", op_get_name, NULL, NULL, NULL},
     {"__qualname__", op_get_name, NULL, NULL, NULL},
     {"__doc__", op_get_doc, NULL, NULL, NULL},
+    {"__wrapped__", op_get_wrapped, NULL, NULL, NULL},
     {"id", op_get_id, NULL, "The op's number.", NULL},
     {0},
 };

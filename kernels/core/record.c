@@ -31,7 +31,7 @@ operand_slow(OpObject *op, GraphObject *g, PyObject *object)
 {
     if (PyObject_TypeCheck(object, core.param_type))
         return ab_record_parameter(g, (ParamObject *)object);
-    if (Py_TYPE(object) == core.expression_type) {
+    if (ab_is_expression(object)) {
         GraphObject *other = ((ExpressionObject *)object)->graph;
         if (other == g)
             return ((ExpressionObject *)object)->node;
@@ -71,7 +71,7 @@ operand_slow(OpObject *op, GraphObject *g, PyObject *object)
     if (!made)
         return -1;
     int32_t id = -1;
-    if (Py_TYPE(made) == core.expression_type && ((ExpressionObject *)made)->graph == g)
+    if (ab_is_expression(made) && ((ExpressionObject *)made)->graph == g)
         id = ((ExpressionObject *)made)->node;
     else
         PyErr_SetString(PyExc_SystemError, "the operand hook made no expression of this graph");
@@ -82,7 +82,7 @@ operand_slow(OpObject *op, GraphObject *g, PyObject *object)
 static inline int32_t
 operand(OpObject *op, GraphObject *g, PyObject *object)
 {
-    if (Py_TYPE(object) == core.expression_type && ((ExpressionObject *)object)->graph == g)
+    if (ab_is_expression(object) && ((ExpressionObject *)object)->graph == g)
         return ((ExpressionObject *)object)->node;
     if (PyObject_TypeCheck(object, core.param_type) && ((ParamObject *)object)->serial == g->serial)
         return ((ParamObject *)object)->node;
@@ -169,11 +169,23 @@ done:
     return id;
 }
 
-/* attrs: a tuple of numbers or NULL. */
-static int32_t
-find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs)
+static PyObject *
+tuple_of(int32_t n, const int64_t *words)
 {
-    int32_t nattrs = attrs ? (int32_t)AB_TUPLE_SIZE(attrs) : 0;
+    PyObject *tuple = PyTuple_New(n);
+    for (int32_t i = 0; tuple && i < n; i++) {
+        PyObject *word = PyLong_FromLongLong(words[i]);
+        if (!word || PyTuple_SetItem(tuple, i, word) < 0)
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+/* The form of whole-number attributes, given as words. `attrs`: the same as a tuple, or NULL. */
+static int32_t
+find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, int32_t nattrs,
+                const int64_t *words, PyObject *attrs)
+{
     int32_t nkey = 2 + nattrs + nin, form = -1;
     int64_t stack[STACK], *key = stack;
     if (nkey > STACK && !(key = malloc((size_t)nkey * sizeof *key))) {
@@ -182,28 +194,63 @@ find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObj
     }
     key[0] = op->id;
     key[1] = nattrs;
-    for (int32_t i = 0; i < nattrs; i++) {
-        PyObject *attr = AB_TUPLE_ITEM(attrs, i);
-        if (PyFloat_Check(attr)) {
-            double value = PyFloat_AsDouble(attr);
-            memcpy(&key[2 + i], &value, sizeof value);
-        } else {
-            key[2 + i] = PyLong_AsLongLong(attr);
-            if (key[2 + i] == -1 && PyErr_Occurred())
-                goto done;
-        }
-    }
+    memcpy(key + 2, words, (size_t)nattrs * sizeof *words);
     for (int32_t i = 0; i < nin; i++) {
         const ab_node *d = &g->nodes[operands[i]];
         int64_t type = ab_form_get(&core.registry, d->form)->type;
         key[2 + nattrs + i] = 2 * type + (op->weights && d->flags & AB_NODE_WEIGHT);
     }
+    int place = -1;
+    int64_t types[3] = {0};
+    if (!nattrs && nin <= 3) {
+        memcpy(types, key + 2, (size_t)nin * sizeof *types);
+        place = (int)((types[0] + 3 * types[1] + 5 * types[2]) >> 1 & (RECENT - 1));
+        if (op->recent[place].nin == nin && op->recent[place].form >= 0
+            && memcmp(op->recent[place].key, types, sizeof types) == 0)
+            return op->recent[place].form;
+    }
     form = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
-    if (form < 0)
-        form = new_form(op, g, nin, operands, attrs, nkey, key);
-done:
+    if (form < 0) {
+        PyObject *made = nattrs && !attrs ? tuple_of(nattrs, words) : NULL;
+        if (!PyErr_Occurred())
+            form = new_form(op, g, nin, operands, attrs ? attrs : made, nkey, key);
+        Py_XDECREF(made);
+    }
+    if (form >= 0 && place >= 0) {
+        memcpy(op->recent[place].key, types, sizeof types);
+        op->recent[place].nin = nin;
+        op->recent[place].form = form;
+    }
     if (key != stack)
         free(key);
+    return form;
+}
+
+/* attrs: a tuple of numbers or NULL. */
+static int32_t
+find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs)
+{
+    int32_t nattrs = attrs ? (int32_t)AB_TUPLE_SIZE(attrs) : 0, form = -1;
+    int64_t stack[STACK], *words = stack;
+    if (nattrs > STACK && !(words = malloc((size_t)nattrs * sizeof *words))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int32_t i = 0; i < nattrs; i++) {
+        PyObject *attr = AB_TUPLE_ITEM(attrs, i);
+        if (PyFloat_Check(attr)) {
+            double value = PyFloat_AsDouble(attr);
+            memcpy(&words[i], &value, sizeof value);
+        } else {
+            words[i] = PyLong_AsLongLong(attr);
+            if (words[i] == -1 && PyErr_Occurred())
+                goto done;
+        }
+    }
+    form = find_form_words(op, g, nin, operands, nattrs, words, attrs);
+done:
+    if (words != stack)
+        free(words);
     return form;
 }
 
@@ -384,12 +431,152 @@ ab_record_lookup(ParamObject *table, PyObject *index)
     return form < 0 ? NULL : add(core.lookup, g, form, 1, &id, 1, &row);
 }
 
+/* Short paths. */
+
+enum { ELEMENTS = 64 }; /* of a manual minibatch: words that need no allocation */
+
+/* The node of an operand that is one already, or -1 without an exception. */
+static int32_t
+node_of(GraphObject *g, PyObject *object)
+{
+    if (ab_is_expression(object) && ((ExpressionObject *)object)->graph == g)
+        return ((ExpressionObject *)object)->node;
+    if (PyObject_TypeCheck(object, core.param_type) && ((ParamObject *)object)->serial == g->serial)
+        return ((ParamObject *)object)->node;
+    return -1;
+}
+
+/* One data word, the same for every element of x's minibatch. */
+static PyObject *
+record_word(OpObject *op, GraphObject *g, int32_t x, int32_t nattrs, const int64_t *attrs,
+            int64_t word)
+{
+    int32_t batch = ab_form_get(&core.registry, g->graph->nodes[x].form)->batch;
+    int32_t form = find_form_words(op, g->graph, 1, &x, nattrs, attrs, NULL);
+    if (form < 0)
+        return NULL;
+    int64_t limit = ab_form_get(&core.registry, form)->index_limit, words[ELEMENTS];
+    if (word < 0 || (limit >= 0 && word >= limit))
+        return ab_error("index", (PyObject *)op,
+                        Py_BuildValue("LL", (long long)word, (long long)limit));
+    for (int32_t i = 0; i < batch; i++)
+        words[i] = word;
+    return add(op, g, form, 1, &x, batch, words);
+}
+
+static int
+takes_word(GraphObject *g, int32_t x)
+{
+    return x >= 0 && ab_form_get(&core.registry, g->graph->nodes[x].form)->batch <= ELEMENTS;
+}
+
+PyObject *
+ab_record_indexed(OpObject *op, PyObject *x, PyObject *index)
+{
+    GraphObject *g = recording();
+    if (!g || !PyLong_CheckExact(index))
+        return NULL;
+    int32_t id = node_of(g, x);
+    int overflow;
+    int64_t word = PyLong_AsLongLongAndOverflow(index, &overflow);
+    if (overflow || !takes_word(g, id))
+        return NULL;
+    return record_word(op, g, id, op->nattrs, op->attrs, word);
+}
+
+/* A contiguous part along the first axis: `count` of its entries from `start` on. */
+static PyObject *
+record_slice(GraphObject *g, int32_t x, int64_t start, int64_t count)
+{
+    int32_t own = ab_form_get(&core.registry, g->graph->nodes[x].form)->type;
+    const ab_type *t = ab_type_get(&core.registry, own);
+    int64_t dims[8], inner = t->dims[0] ? t->size / t->dims[0] : 0;
+    memcpy(dims, t->dims, (size_t)t->ndim * sizeof *dims);
+    dims[0] = count;
+    return record_word(core.slice, g, x, t->ndim, dims, count && inner ? start * inner : 0);
+}
+
+static const ab_type *
+sliceable(GraphObject *g, int32_t x)
+{
+    if (!takes_word(g, x))
+        return NULL;
+    const ab_type *t
+        = ab_type_get(&core.registry, ab_form_get(&core.registry, g->graph->nodes[x].form)->type);
+    return t->ndim >= 1 && t->ndim <= 8 ? t : NULL;
+}
+
+/* x[i] and x[a:b] of expressions. */
+PyObject *
+ab_record_item(PyObject *x, PyObject *key)
+{
+    GraphObject *g = recording();
+    if (!g)
+        return NULL;
+    int32_t id = node_of(g, x);
+    const ab_type *t = sliceable(g, id);
+    if (!t)
+        return NULL;
+    if (PyLong_CheckExact(key)) {
+        int overflow;
+        int64_t index = PyLong_AsLongLongAndOverflow(key, &overflow);
+        if (index < 0)
+            index += t->dims[0];
+        if (overflow || index < 0 || index >= t->dims[0])
+            return NULL; /* the general path says what is wrong */
+        return record_word(core.pick, g, id, 0, NULL, index);
+    }
+    if (PySlice_Check(key)) {
+        Py_ssize_t start, stop, step;
+        if (PySlice_Unpack(key, &start, &stop, &step) < 0) {
+            PyErr_Clear();
+            return NULL;
+        }
+        Py_ssize_t count = PySlice_AdjustIndices((Py_ssize_t)t->dims[0], &start, &stop, step);
+        if (step != 1)
+            return NULL;
+        if (count == t->dims[0]) {
+            Py_INCREF(x);
+            return x;
+        }
+        return record_slice(g, id, start, count);
+    }
+    return NULL;
+}
+
+/* split(x, parts): equal parts along the first axis, as a list; None: not a short path. */
+PyObject *
+ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    (void)module;
+    GraphObject *g = n == 2 ? recording() : NULL;
+    if (!g) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "split(x, parts)");
+        return NULL;
+    }
+    int32_t id = node_of(g, args[0]);
+    const ab_type *t = sliceable(g, id);
+    long parts = t && PyLong_CheckExact(args[1]) ? PyLong_AsLong(args[1]) : 0;
+    PyErr_Clear();
+    if (parts < 1 || t->dims[0] % parts)
+        Py_RETURN_NONE;
+    int64_t each = t->dims[0] / parts;
+    PyObject *list = PyList_New(parts);
+    for (long i = 0; list && i < parts; i++) {
+        PyObject *part = record_slice(g, id, i * each, each);
+        if (!part || PyList_SetItem(list, i, part) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 /* Operators. */
 
 static int
 is_operand(PyObject *object)
 {
-    if (Py_TYPE(object) == core.expression_type || PyFloat_CheckExact(object)
+    if (ab_is_expression(object) || PyFloat_CheckExact(object)
         || PyLong_CheckExact(object) || PyObject_TypeCheck(object, core.param_type))
         return 1;
     /* Arrays and NumPy scalars have a shape; anything else may know what to do with us. */
