@@ -77,8 +77,8 @@ def checked(op: str, expression: str, names: set[str]) -> str:
     """`expression`, if it uses `names` and functions of vmath.h only, and typed constants.
 
     Raises:
-        ExpressionError: an unknown name or function, or a number without ``(real)``: C would take it
-            as a double (or an integer) and compute a float kernel in double precision.
+        ExpressionError: an unknown name or function, or a number without ``(real)``: C would
+            take it as a double and compute a float kernel in double precision.
 
     Example:
         >>> checked("twice", "(real)2 * a", {"a"})

@@ -163,7 +163,8 @@ dot_backward(const ab_call *call)
  *   columns 0: x_j is r rows of k_j numbers, y is r rows of m
  *   columns 1: x_j is (k_j, r), y is (m, r)
  *   trans 0: W_j is (m, k_j)
- *   trans 1: W is (k, m), from x @ W; then the operands are x, W in this order
+ *   trans 1: W is (k, m), from x @ W; one pair, no bias, and the operands are x, W
+ *   trans 2: W_j is (k_j, m)
  * Here for weights that are not packed; the engine runs packed ones itself. */
 enum { AFFINE_PAIRS, AFFINE_BIAS, AFFINE_M, AFFINE_R, AFFINE_COLUMNS, AFFINE_TRANS, AFFINE_K };
 
@@ -171,13 +172,13 @@ enum { AFFINE_PAIRS, AFFINE_BIAS, AFFINE_M, AFFINE_R, AFFINE_COLUMNS, AFFINE_TRA
 static inline int64_t
 affine_weight_place(const int64_t *p, int64_t pair)
 {
-    return p[AFFINE_BIAS] + 2 * pair + p[AFFINE_TRANS];
+    return p[AFFINE_BIAS] + 2 * pair + (p[AFFINE_TRANS] == 1);
 }
 
 static inline int64_t
 affine_x_place(const int64_t *p, int64_t pair)
 {
-    return p[AFFINE_BIAS] + 2 * pair + 1 - p[AFFINE_TRANS];
+    return p[AFFINE_BIAS] + 2 * pair + (p[AFFINE_TRANS] != 1);
 }
 
 /* x and y as matrices of `count` columns of `size` numbers. */
