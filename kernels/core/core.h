@@ -134,6 +134,7 @@ ab_is_expression(PyObject *object)
 #endif
 }
 PyObject *ab_expression_new(GraphObject *g, int32_t node);
+PyObject *ab_expression_variant(PyObject *module, PyObject *none);
 PyObject *ab_type_shape(int32_t type); /* borrowed */
 PyObject *ab_slot_binary(int slot, PyObject *a, PyObject *b);
 PyObject *ab_slot_negative(PyObject *a);

@@ -208,6 +208,26 @@ static PyType_Slot expression_slots[] = {
     {0, NULL},
 };
 
+/* Classes made in Python are collected as garbage, which costs each object a header and the
+ * collector a look; this one is not, and Python gives it its methods. */
+PyObject *
+ab_expression_variant(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    static PyType_Slot slots[] = {{Py_tp_dealloc, expression_dealloc}, {0, NULL}};
+    static PyType_Spec spec = {
+        .name = "autobatch.ExpressionVariant",
+        .basicsize = sizeof(ExpressionObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+    PyObject *bases = PyTuple_Pack(1, (PyObject *)core.expression_type);
+    PyObject *type = bases ? PyType_FromSpecWithBases(&spec, bases) : NULL;
+    Py_XDECREF(bases);
+    return type;
+}
+
 PyType_Spec ab_expression_spec = {
     .name = "autobatch.Expression",
     .basicsize = sizeof(ExpressionObject),

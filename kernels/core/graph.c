@@ -246,15 +246,11 @@ graph_set_type(PyObject *self, PyObject *value, void *closure)
         PyErr_SetString(PyExc_TypeError, "expected a subtype of Expression");
         return -1;
     }
-#ifndef Py_LIMITED_API
-    PyTypeObject *type = (PyTypeObject *)value;
-    if (type != core.expression_type
-        && (type->tp_base != core.expression_type
-            || type->tp_basicsize != sizeof(ExpressionObject))) {
-        PyErr_SetString(PyExc_TypeError, "expected a direct subtype with empty __slots__");
+    if (value != (PyObject *)core.expression_type
+        && PyType_GetFlags((PyTypeObject *)value) & Py_TPFLAGS_HAVE_GC) {
+        PyErr_SetString(PyExc_TypeError, "expected a type made by new_expression_type()");
         return -1;
     }
-#endif
     PyTypeObject *old = g->type;
     Py_INCREF(value);
     g->type = (PyTypeObject *)value;

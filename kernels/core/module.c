@@ -97,6 +97,8 @@ static PyMethodDef functions[] = {
 #ifndef Py_LIMITED_API
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
 #endif
+    {"new_expression_type", ab_expression_variant, METH_NOARGS,
+     "A bare subtype of Expression, for Graph.expression_type."},
     {"new_graph", ab_new_graph, METH_NOARGS, new_graph_doc},
     {"current_graph", ab_get_graph, METH_NOARGS, current_graph_doc},
     {0},
