@@ -58,6 +58,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "matmul",
+    "lstm_cell",
     "max",
     "maximum",
     "mean",
@@ -120,6 +121,7 @@ maximum: Binary = recorder("maximum")
 minimum: Binary = recorder("minimum")
 matmul: Binary = recorder("matmul")
 dot: Binary = recorder("dot")
+lstm_cell: Binary = recorder("lstm_cell")
 exp: Unary = recorder("exp")
 log: Unary = recorder("log")
 sqrt: Unary = recorder("sqrt")

@@ -99,8 +99,6 @@ class LSTM(Recurrent):
             if after:
                 x = self._between(x)
             gates = F.affine(layer.bias, layer.weight_x, x, layer.weight_h, h)
-            i, f, o, g = F.split(gates, 4)
-            c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
-            x = F.sigmoid(o) * F.tanh(c)
+            x, c = F.split(F.lstm_cell(gates, c), 2)
             after.append((x, c))
         return LSTMState(x, c, tuple(after))

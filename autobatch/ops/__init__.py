@@ -9,6 +9,8 @@ from . import loss  # noqa: F401
 from . import shape  # noqa: F401
 from . import random  # noqa: F401
 from . import batch  # noqa: F401
+from . import elementary  # noqa: F401
+from . import recurrent  # noqa: F401
 from .declare import REGISTRY, Call, Form, Op, Operand, Sample, declare, double_bits
 
 __all__ = [

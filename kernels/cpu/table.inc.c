@@ -17,6 +17,7 @@
 #include "shape.inc.c"
 #include "combine.inc.c"
 #include "dropout.inc.c"
+#include "recurrent.inc.c"
 #include "matrix.inc.c"
 #include "update.inc.c"
 #include "product.inc.c"
@@ -49,6 +50,7 @@ static const ab_kernel AB_NAME(kernels)[] = {
     {"copy_strided", copy_strided_forward, copy_strided_backward, NULL, NULL},
     {"gather_rows", gather_rows_forward, gather_rows_backward, NULL, NULL},
     {"dropout", dropout_forward, dropout_backward, NULL, NULL},
+    {"lstm_cell", lstm_cell_forward, lstm_cell_backward, NULL, NULL},
 };
 
 const ab_kernel_table AB_NAME(ab_table) = {
