@@ -6,6 +6,7 @@ together, and runs them as a few large kernel calls.
 
 from . import config, functions, initializers, nn, schedules
 from .config import configure, use
+from .elementary import *  # noqa: F403
 from .engine import inference, values
 from .errors import *  # noqa: F403
 from .functions import *  # noqa: F403

@@ -180,6 +180,8 @@ class TwinGraph:
         if rule.view is not None:
             start, scale = rule.view
             root, stride = self._root[operands[0]], self._batch_stride[operands[0]]
+            if batch > 1 and self.operand(operands[0]).batch == 1:
+                stride = size  # a leading axis that has become the minibatch
             offset = self._view_offset[operands[0]] + start
             if rule.view_batch:
                 offset += stride * row[0]

@@ -21,7 +21,10 @@ LAYERS = [
     ["ops"],
     ["_core", "recording", "backends"],
     ["engine"],
-    ["functions", "initializers", "parameters"],
+    [
+        *("functions", "elementary", "statistics", "losses", "randomness", "gradients"),
+        *("selection", "convolution", "algebra", "initializers", "parameters"),
+    ],
     ["module", "updates", "schedules", "trainers", "nn", "io"],
     ["explain", "testing", "twin", "dynet"],
 ]

@@ -84,7 +84,7 @@ ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *root, i
         root[i - first] = d->root;
         parent[i - first] = f->flags & AB_FORM_VIEW ? g->operands[d->first] : -1;
         offset[i - first] = d->offset;
-        batch_stride[i - first] = ab_form_get(g->registry, g->nodes[d->root].form)->size;
+        batch_stride[i - first] = d->stride;
         int computed = !(f->flags & (AB_FORM_SOURCE | AB_FORM_VIEW)) && g->value[i];
         address[i - first] = computed ? (g->value[i] - g->values.base) / g->itemsize : -1;
         batch[i - first] = d->batch_tape;

@@ -416,4 +416,102 @@ ab_pow(real x, real y)
     return AB_LIBM(pow)(x, y);
 }
 
+static inline real
+ab_asin(real x)
+{
+    return AB_LIBM(asin)(x);
+}
+
+static inline real
+ab_acos(real x)
+{
+    return AB_LIBM(acos)(x);
+}
+
+static inline real
+ab_atan(real x)
+{
+    return AB_LIBM(atan)(x);
+}
+
+static inline real
+ab_sinh(real x)
+{
+    return AB_LIBM(sinh)(x);
+}
+
+static inline real
+ab_cosh(real x)
+{
+    return AB_LIBM(cosh)(x);
+}
+
+static inline real
+ab_asinh(real x)
+{
+    return AB_LIBM(asinh)(x);
+}
+
+static inline real
+ab_acosh(real x)
+{
+    return AB_LIBM(acosh)(x);
+}
+
+static inline real
+ab_atanh(real x)
+{
+    return AB_LIBM(atanh)(x);
+}
+
+static inline real
+ab_lgamma(real x)
+{
+    return AB_LIBM(lgamma)(x);
+}
+
+/* The derivative of lgamma: the recurrence psi(x) = psi(x + 1) - 1 / x up to 8, from where on
+ * the asymptotic series is exact to the last place; below 0 by reflection (Abramowitz and
+ * Stegun 1964, 6.3.5, 6.3.7, 6.3.18). In double always: near its root the sum cancels. */
+static inline real
+ab_digamma(real x)
+{
+    double z = (double)x, sum = 0;
+    if (!(z > 0)) {
+        const double whole = floor(z);
+        if (z == whole || z != z)
+            return (real)NAN; /* a pole, or NaN */
+        sum = -3.14159265358979323846 / tan(3.14159265358979323846 * (z - whole));
+        z = 1 - z;
+    }
+    for (; z < 8; z++)
+        sum -= 1 / z;
+    const double t = 1 / (z * z);
+    double p = 691.0 / 32760;
+    p = p * -t + 1.0 / 132;
+    p = p * -t + 1.0 / 240;
+    p = p * -t + 1.0 / 252;
+    p = p * -t + 1.0 / 120;
+    p = p * -t + 1.0 / 12;
+    return (real)(sum + log(z) - 0.5 / z - t * p);
+}
+
+static inline real
+ab_floor(real x)
+{
+    return AB_LIBM(floor)(x);
+}
+
+static inline real
+ab_ceil(real x)
+{
+    return AB_LIBM(ceil)(x);
+}
+
+static inline real
+ab_rint(real x) /* halves to the even neighbour */
+{
+    return AB_LIBM(rint)(x);
+}
+
 #endif

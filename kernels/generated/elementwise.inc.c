@@ -533,6 +533,231 @@ AB_GRADIENT(binary_cross_entropy_logits, 2, 0)
 AB_GRADIENT(binary_cross_entropy_logits, 2, 1)
 AB_ELEMENTWISE(binary_cross_entropy_logits, 2, 0, binary_cross_entropy_logits_gradient_0, binary_cross_entropy_logits_gradient_1)
 
+AB_RARE(tan)
+{
+    return ab_trig_large(a);
+}
+
+AB_RARE_VALUE(tan)
+{
+    return ab_sin_any(a) / ab_cos_any(a);
+}
+
+AB_VALUE(tan)
+{
+    return ab_sin(a) / ab_cos(a);
+}
+
+AB_RARE_DERIVATIVE(tan, 0)
+{
+    return (real)1 + y * y;
+}
+
+AB_DERIVATIVE(tan, 0)
+{
+    return (real)1 + y * y;
+}
+
+AB_FORWARD_RARE(tan, 1)
+AB_GRADIENT_RARE(tan, 1, 0)
+AB_ELEMENTWISE(tan, 1, 0, tan_gradient_0)
+
+AB_VALUE(asin)
+{
+    return ab_asin(a);
+}
+
+AB_DERIVATIVE(asin, 0)
+{
+    return (real)1 / ab_sqrt((real)1 - a * a);
+}
+
+AB_FORWARD(asin, 1)
+AB_GRADIENT(asin, 1, 0)
+AB_ELEMENTWISE(asin, 1, 0, asin_gradient_0)
+
+AB_VALUE(acos)
+{
+    return ab_acos(a);
+}
+
+AB_DERIVATIVE(acos, 0)
+{
+    return (real)-1 / ab_sqrt((real)1 - a * a);
+}
+
+AB_FORWARD(acos, 1)
+AB_GRADIENT(acos, 1, 0)
+AB_ELEMENTWISE(acos, 1, 0, acos_gradient_0)
+
+AB_VALUE(atan)
+{
+    return ab_atan(a);
+}
+
+AB_DERIVATIVE(atan, 0)
+{
+    return (real)1 / ((real)1 + a * a);
+}
+
+AB_FORWARD(atan, 1)
+AB_GRADIENT(atan, 1, 0)
+AB_ELEMENTWISE(atan, 1, 0, atan_gradient_0)
+
+AB_VALUE(sinh)
+{
+    return ab_sinh(a);
+}
+
+AB_DERIVATIVE(sinh, 0)
+{
+    return ab_cosh(a);
+}
+
+AB_FORWARD(sinh, 1)
+AB_GRADIENT(sinh, 1, 0)
+AB_ELEMENTWISE(sinh, 1, 0, sinh_gradient_0)
+
+AB_VALUE(cosh)
+{
+    return ab_cosh(a);
+}
+
+AB_DERIVATIVE(cosh, 0)
+{
+    return ab_sinh(a);
+}
+
+AB_FORWARD(cosh, 1)
+AB_GRADIENT(cosh, 1, 0)
+AB_ELEMENTWISE(cosh, 1, 0, cosh_gradient_0)
+
+AB_VALUE(asinh)
+{
+    return ab_asinh(a);
+}
+
+AB_DERIVATIVE(asinh, 0)
+{
+    return (real)1 / ab_sqrt(a * a + (real)1);
+}
+
+AB_FORWARD(asinh, 1)
+AB_GRADIENT(asinh, 1, 0)
+AB_ELEMENTWISE(asinh, 1, 0, asinh_gradient_0)
+
+AB_VALUE(acosh)
+{
+    return ab_acosh(a);
+}
+
+AB_DERIVATIVE(acosh, 0)
+{
+    return (real)1 / ab_sqrt((a - (real)1) * (a + (real)1));
+}
+
+AB_FORWARD(acosh, 1)
+AB_GRADIENT(acosh, 1, 0)
+AB_ELEMENTWISE(acosh, 1, 0, acosh_gradient_0)
+
+AB_VALUE(atanh)
+{
+    return ab_atanh(a);
+}
+
+AB_DERIVATIVE(atanh, 0)
+{
+    return (real)1 / ((real)1 - a * a);
+}
+
+AB_FORWARD(atanh, 1)
+AB_GRADIENT(atanh, 1, 0)
+AB_ELEMENTWISE(atanh, 1, 0, atanh_gradient_0)
+
+AB_VALUE(lgamma)
+{
+    return ab_lgamma(a);
+}
+
+AB_DERIVATIVE(lgamma, 0)
+{
+    return ab_digamma(a);
+}
+
+AB_FORWARD(lgamma, 1)
+AB_GRADIENT(lgamma, 1, 0)
+AB_ELEMENTWISE(lgamma, 1, 0, lgamma_gradient_0)
+
+AB_VALUE(cube)
+{
+    return a * a * a;
+}
+
+AB_DERIVATIVE(cube, 0)
+{
+    return (real)3 * a * a;
+}
+
+AB_FORWARD(cube, 1)
+AB_GRADIENT(cube, 1, 0)
+AB_ELEMENTWISE(cube, 1, 0, cube_gradient_0)
+
+AB_VALUE(round)
+{
+    return ab_rint(a);
+}
+
+AB_DERIVATIVE(round, 0)
+{
+    return (real)0;
+}
+
+AB_FORWARD(round, 1)
+AB_GRADIENT(round, 1, 0)
+AB_ELEMENTWISE(round, 1, 0, round_gradient_0)
+
+AB_VALUE(floor)
+{
+    return ab_floor(a);
+}
+
+AB_DERIVATIVE(floor, 0)
+{
+    return (real)0;
+}
+
+AB_FORWARD(floor, 1)
+AB_GRADIENT(floor, 1, 0)
+AB_ELEMENTWISE(floor, 1, 0, floor_gradient_0)
+
+AB_VALUE(ceil)
+{
+    return ab_ceil(a);
+}
+
+AB_DERIVATIVE(ceil, 0)
+{
+    return (real)0;
+}
+
+AB_FORWARD(ceil, 1)
+AB_GRADIENT(ceil, 1, 0)
+AB_ELEMENTWISE(ceil, 1, 0, ceil_gradient_0)
+
+AB_VALUE(sign)
+{
+    return (a > (real)0 ? (real)1 : (a < (real)0 ? (real)-1 : a));
+}
+
+AB_DERIVATIVE(sign, 0)
+{
+    return (real)0;
+}
+
+AB_FORWARD(sign, 1)
+AB_GRADIENT(sign, 1, 0)
+AB_ELEMENTWISE(sign, 1, 0, sign_gradient_0)
+
 #define AB_ELEMENTWISE_KERNELS                          \
     AB_ELEMENTWISE_KERNEL(add)                          \
     AB_ELEMENTWISE_KERNEL(subtract)                     \
@@ -565,4 +790,19 @@ AB_ELEMENTWISE(binary_cross_entropy_logits, 2, 0, binary_cross_entropy_logits_gr
     AB_ELEMENTWISE_KERNEL(silu)                         \
     AB_ELEMENTWISE_KERNEL(softsign)                     \
     AB_ELEMENTWISE_KERNEL(binary_cross_entropy)         \
-    AB_ELEMENTWISE_KERNEL(binary_cross_entropy_logits)
+    AB_ELEMENTWISE_KERNEL(binary_cross_entropy_logits)  \
+    AB_ELEMENTWISE_KERNEL(tan)                          \
+    AB_ELEMENTWISE_KERNEL(asin)                         \
+    AB_ELEMENTWISE_KERNEL(acos)                         \
+    AB_ELEMENTWISE_KERNEL(atan)                         \
+    AB_ELEMENTWISE_KERNEL(sinh)                         \
+    AB_ELEMENTWISE_KERNEL(cosh)                         \
+    AB_ELEMENTWISE_KERNEL(asinh)                        \
+    AB_ELEMENTWISE_KERNEL(acosh)                        \
+    AB_ELEMENTWISE_KERNEL(atanh)                        \
+    AB_ELEMENTWISE_KERNEL(lgamma)                       \
+    AB_ELEMENTWISE_KERNEL(cube)                         \
+    AB_ELEMENTWISE_KERNEL(round)                        \
+    AB_ELEMENTWISE_KERNEL(floor)                        \
+    AB_ELEMENTWISE_KERNEL(ceil)                         \
+    AB_ELEMENTWISE_KERNEL(sign)

@@ -207,6 +207,7 @@ derive(ab_graph *g, int32_t id, ab_node *d, const ab_form *f, const int32_t *ope
 {
     d->root = id;
     d->offset = 0;
+    d->stride = f->size;
     d->depth = 0;
     d->flags = 0;
     if (f->flags & AB_FORM_PARAMETER) {
@@ -230,12 +231,11 @@ derive(ab_graph *g, int32_t id, ab_node *d, const ab_form *f, const int32_t *ope
         const ab_node *base = &g->nodes[operands[0]];
         d->root = base->root;
         d->offset = base->offset + f->view_offset;
-        if (d->ndata) {
-            int64_t scale = f->view_scale;
-            if (f->flags & AB_FORM_VIEW_BATCH)
-                scale = ab_form_get(g->registry, g->nodes[base->root].form)->size;
-            d->offset += scale * d->data[0];
-        }
+        if (d->ndata)
+            d->offset += (f->flags & AB_FORM_VIEW_BATCH ? base->stride : f->view_scale) * d->data[0];
+        /* A minibatch that lies in one value, as its leading axis, has its own stride. */
+        if (f->batch == 1 || ab_type_get(g->registry, f->in_type[0])->batch > 1)
+            d->stride = base->stride;
         d->depth = depth;
     } else {
         d->depth = depth + 1;

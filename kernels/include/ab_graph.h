@@ -109,6 +109,7 @@ typedef struct ab_node {
     int32_t ndata;
     int32_t batch_tape; /* place in the tape once it has run (or is planned); -1 */
     int64_t offset;     /* of the value inside the root's, in elements */
+    int64_t stride;     /* elements from one element of the minibatch to the next */
     const int64_t *data;
 } ab_node;
 
@@ -191,7 +192,7 @@ ab_value_address(const ab_graph *g, int32_t node)
 static inline int64_t
 ab_batch_stride(const ab_graph *g, int32_t node)
 {
-    return ab_form_get(g->registry, g->nodes[g->nodes[node].root].form)->size * g->itemsize;
+    return g->nodes[node].stride * g->itemsize;
 }
 
 /* registry.c */
