@@ -25,6 +25,7 @@ import shlex
 import subprocess
 import sysconfig
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -151,7 +152,10 @@ class Build(build_ext):
                 return built
         stamp.unlink(missing_ok=True)
         print(line + "\n", end="", flush=True)
+        started = time.time_ns()
         subprocess.run(command, check=True)
+        # As old as its compilation's begin: a source saved meanwhile is newer than it.
+        os.utime(built, ns=(started, started))
         stamp.write_text(line)
         return built
 
