@@ -20,7 +20,8 @@
 #define AB_LIST_SIZE PyList_GET_SIZE
 #endif
 
-enum slot { /* ops behind operators */
+/* Ops behind operators. */
+enum slot {
     SLOT_ADD,
     SLOT_SUBTRACT,
     SLOT_MULTIPLY,
@@ -33,14 +34,14 @@ enum slot { /* ops behind operators */
 
 typedef struct GraphObject {
     PyObject_HEAD
-    ab_graph *graph;      /* NULL once the graph is finished */
-    uint64_t serial;      /* differs for every graph of the process */
-    struct GraphObject *outer; /* the graph that goes on when this one, as a context, ends */
+    ab_graph *graph;              /* NULL once the graph is finished */
+    uint64_t serial;              /* differs for every graph of the process */
+    struct GraphObject *outer;    /* the graph that goes on when this one, as a context, ends */
     struct GraphObject *replaced; /* finished when this one records its first node */
-    PyObject *parameters; /* list: keeps alive what nodes point to */
-    PyTypeObject *type;   /* of its expressions, a subtype; NULL: the plain one */
-    PyObject *state;      /* what the engine keeps for this graph */
-    int entered;          /* it is the graph of a with-block */
+    PyObject *parameters;         /* list: keeps alive what nodes point to */
+    PyTypeObject *type;           /* of its expressions, a subtype; NULL: the plain one */
+    PyObject *state;              /* what the engine keeps for this graph */
+    int entered;                  /* it is the graph of a with-block */
     unsigned long thread;
 } GraphObject;
 
@@ -54,8 +55,8 @@ typedef struct ParamObject {
     PyObject_HEAD
     ab_param *param;
     PyObject *shape;
-    int32_t form;   /* of its node, -1 until first recorded */
-    int32_t node;   /* in the graph of this serial */
+    int32_t form; /* of its node, -1 until first recorded */
+    int32_t node; /* in the graph of this serial */
     uint64_t serial;
 } ParamObject;
 
@@ -67,10 +68,10 @@ typedef struct OpObject {
     vectorcallfunc vectorcall;
 #endif
     int32_t id;
-    int32_t nin;      /* operands; of a variadic op, the least count */
+    int32_t nin; /* operands; of a variadic op, the least count */
     int variadic;
-    int plain;        /* neither attributes nor data: may be called */
-    int weights;      /* the rule asks which operands are weights */
+    int plain;   /* neither attributes nor data: may be called */
+    int weights; /* the rule asks which operands are weights */
     PyObject *name;
     PyObject *doc;
     PyObject *dict; /* __module__, __signature__ ... */
@@ -91,15 +92,15 @@ typedef struct OpObject {
 typedef struct {
     ab_registry registry;
     PyTypeObject *graph_type, *expression_type, *param_type, *op_type;
-    PyObject *hooks;      /* the dict below, for the collector */
-    PyObject *on_rule;    /* (op, attrs, operands) -> form description */
-    PyObject *on_operand; /* (op, object) -> Expression, for what is no operand yet */
-    PyObject *on_error;   /* (kind, op, ...): raises */
+    PyObject *hooks;       /* the dict below, for the collector */
+    PyObject *on_rule;     /* (op, attrs, operands) -> form description */
+    PyObject *on_operand;  /* (op, object) -> Expression, for what is no operand yet */
+    PyObject *on_error;    /* (kind, op, ...): raises */
     PyObject *on_settings; /* () -> (itemsize, sharing, limit) */
-    PyObject *on_getitem; /* (expression, key) -> Expression */
-    PyObject *on_lookup;  /* the op of `table[i]` */
-    PyObject *forms;      /* list: what on_rule said of each form, for Python */
-    PyObject *shapes;     /* list: by type, the shape as a tuple */
+    PyObject *on_getitem;  /* (expression, key) -> Expression */
+    PyObject *on_lookup;   /* the op of `table[i]` */
+    PyObject *forms;       /* list: what on_rule said of each form, for Python */
+    PyObject *shapes;      /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
     OpObject *input, *parameter, *lookup, *slice, *pick;
     uint64_t serial;
@@ -130,7 +131,8 @@ ab_is_expression(PyObject *object)
 #ifdef Py_LIMITED_API
     return PyObject_TypeCheck(object, core.expression_type);
 #else /* subtypes are direct ones */
-    return Py_TYPE(object) == core.expression_type || Py_TYPE(object)->tp_base == core.expression_type;
+    return Py_TYPE(object) == core.expression_type
+           || Py_TYPE(object)->tp_base == core.expression_type;
 #endif
 }
 PyObject *ab_expression_new(GraphObject *g, int32_t node);

@@ -35,7 +35,8 @@ set_ops(PyObject *module, PyObject *args)
     (void)module;
     OpObject *ops[SLOTS + 5];
     if (PyTuple_Size(args) != SLOTS + 5) {
-        PyErr_SetString(PyExc_TypeError, "set_ops: the operators' ops, input, parameter, lookup, slice, pick");
+        PyErr_SetString(PyExc_TypeError,
+                        "set_ops: the operators' ops, input, parameter, lookup, slice, pick");
         return NULL;
     }
     for (int i = 0; i < SLOTS + 5; i++) {
@@ -155,7 +156,7 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
+    .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "autobatch._core",
     .m_doc = "The recorder.",
     .m_methods = functions,

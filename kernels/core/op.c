@@ -26,8 +26,8 @@ op_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
         made = ab_record_operands(op, ((PyTupleObject *)items)->ob_item, PyTuple_GET_SIZE(items));
         Py_DECREF(items);
     } else if (taken && op->variadic && n == 1 && PyTuple_CheckExact(args[0]))
-        made = ab_record_operands(op, ((PyTupleObject *)args[0])->ob_item,
-                                  PyTuple_GET_SIZE(args[0]));
+        made =
+            ab_record_operands(op, ((PyTupleObject *)args[0])->ob_item, PyTuple_GET_SIZE(args[0]));
     else if (taken && !(op->unless && n && args[0] == Py_None))
         made = ab_record_operands(op, args, n);
     if (made)
@@ -57,7 +57,8 @@ op_call(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *items = NULL;
     if (op->variadic && PyTuple_Size(args) == 1 && PyList_CheckExact(PyTuple_GetItem(args, 0)))
         items = PyList_AsTuple(PyTuple_GetItem(args, 0));
-    else if (op->variadic && PyTuple_Size(args) == 1 && PyTuple_CheckExact(PyTuple_GetItem(args, 0)))
+    else if (op->variadic && PyTuple_Size(args) == 1
+             && PyTuple_CheckExact(PyTuple_GetItem(args, 0)))
         Py_INCREF(items = PyTuple_GetItem(args, 0));
     else
         Py_INCREF(items = args);
@@ -92,8 +93,8 @@ op_init(PyObject *self, PyObject *args, PyObject *kwargs)
     OpObject *op = (OpObject *)self;
     int id, inputs, variadic, plain, weights;
     PyObject *name, *doc;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iUipppU", names, &id, &name, &inputs,
-                                     &variadic, &plain, &weights, &doc))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iUipppU", names, &id, &name, &inputs, &variadic,
+                                     &plain, &weights, &doc))
         return -1;
     op->id = id;
     for (int i = 0; i < RECENT; i++)

@@ -105,9 +105,10 @@ new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObje
         const ab_node *d = &g->nodes[operands[i]];
         types[i] = ab_form_get(&core.registry, d->form)->type;
         PyObject *shape = ab_type_shape(types[i]);
-        PyObject *input = shape ? Py_BuildValue("Oii", shape, ab_type_get(&core.registry, types[i])->batch,
-                                                op->weights && d->flags & AB_NODE_WEIGHT)
-                                : NULL;
+        PyObject *input =
+            shape ? Py_BuildValue("Oii", shape, ab_type_get(&core.registry, types[i])->batch,
+                                  op->weights && d->flags & AB_NODE_WEIGHT)
+                  : NULL;
         if (!input || PyTuple_SetItem(inputs, i, input) < 0)
             goto done;
     }
@@ -501,8 +502,8 @@ sliceable(GraphObject *g, int32_t x)
 {
     if (!takes_word(g, x))
         return NULL;
-    const ab_type *t
-        = ab_type_get(&core.registry, ab_form_get(&core.registry, g->graph->nodes[x].form)->type);
+    const ab_type *t =
+        ab_type_get(&core.registry, ab_form_get(&core.registry, g->graph->nodes[x].form)->type);
     return t->ndim >= 1 && t->ndim <= 8 ? t : NULL;
 }
 
@@ -576,8 +577,8 @@ ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n)
 static int
 is_operand(PyObject *object)
 {
-    if (ab_is_expression(object) || PyFloat_CheckExact(object)
-        || PyLong_CheckExact(object) || PyObject_TypeCheck(object, core.param_type))
+    if (ab_is_expression(object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object)
+        || PyObject_TypeCheck(object, core.param_type))
         return 1;
     /* Arrays and NumPy scalars have a shape; anything else may know what to do with us. */
     return PyObject_HasAttrString(object, "__array__") || PyList_Check(object)

@@ -36,7 +36,8 @@ passes(const ab_form *f)
 
 enum { FEW = 8 }; /* operands that are worth a walk over the rows each */
 
-enum { /* engine.marks */
+/* Of engine.marks. */
+enum {
     WANTED = 1,  /* it depends on something whose gradient is wanted */
     REACHED = 2, /* the loss depends on it */
     ASKED = 4,   /* its own gradient was asked for */
@@ -142,8 +143,7 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     e->ntape = g->tape_done;
     e->at = e->ntape - 1;
     e->nsources = e->nuses = e->nviews = e->views_done = 0;
-    if (reserve(&e->marks, 1, e->n) < 0
-        || reserve(&e->nodes, sizeof *e->nodes, g->tape_nodes_n) < 0
+    if (reserve(&e->marks, 1, e->n) < 0 || reserve(&e->nodes, sizeof *e->nodes, g->tape_nodes_n) < 0
         || reserve(&e->batch_first, sizeof *e->batch_first, e->ntape + 1) < 0
         || reserve(&e->flush, sizeof *e->flush, e->ntape + 1) < 0
         || reserve(&e->seeds, sizeof *e->seeds, nseeds) < 0
@@ -271,8 +271,7 @@ address(ab_graph *g, engine *e)
         const ab_form *f = form_of(g, i);
         if (f->flags & AB_FORM_VIEW && !(e->marks[i] & ASKED)) {
             int32_t base = g->operands[g->nodes[i].first];
-            g->grad[i] = g->grad[base]
-                         + (g->nodes[i].offset - g->nodes[base].offset) * g->itemsize;
+            g->grad[i] = g->grad[base] + (g->nodes[i].offset - g->nodes[base].offset) * g->itemsize;
         } else if (f->flags & AB_FORM_VIEW) { /* its own, laid out as in the root */
             if (!(g->grad[i] = zeros(g, f->batch * ab_batch_stride(g, i))))
                 return AB_LIMIT;
@@ -354,7 +353,8 @@ part_rows(const ab_graph *g, const gradient_job *job, int part, int parts, const
         for (int side = 0; side < 2; side++) {
             int64_t at = job->n * (part + side) / parts;
             while (!job->to_sums && at > 0 && at < job->n
-                   && owner_of(g, job->nodes[at], job->j) == owner_of(g, job->nodes[at - 1], job->j))
+                   && owner_of(g, job->nodes[at], job->j)
+                          == owner_of(g, job->nodes[at - 1], job->j))
                 at++;
             cut[side] = at;
         }
@@ -363,8 +363,8 @@ part_rows(const ab_graph *g, const gradient_job *job, int part, int parts, const
     }
     int64_t kept = 0;
     for (int64_t i = 0; i < job->n; i++) {
-        uint64_t h = (uint64_t)(uintptr_t)owner_of(g, job->nodes[i], job->j)
-                     * UINT64_C(0x9E3779B97F4A7C15);
+        uint64_t h =
+            (uint64_t)(uintptr_t)owner_of(g, job->nodes[i], job->j) * UINT64_C(0x9E3779B97F4A7C15);
         if ((int)((h >> 40) % (uint64_t)parts) == part)
             mine[kept++] = job->nodes[i];
     }
@@ -419,8 +419,7 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
             for (int64_t i = 0; i < count; i++) {
                 int32_t o = g->operands[g->nodes[nodes[first + i]].first + j];
                 for (int64_t b = 0; b < own; b++)
-                    dx[i * own + b] = g->grad[o]
-                                      + (own > 1 ? b * ab_batch_stride(g, o) : 0);
+                    dx[i * own + b] = g->grad[o] + (own > 1 ? b * ab_batch_stride(g, o) : 0);
             }
             call.dx = (ab_rows){dx, ab_stride_of(dx, count * own, in_bytes(g, f, j))};
         } else if (into) {
@@ -455,8 +454,9 @@ affine_gradient(worker *w, const ab_form *f, const affine *a, int64_t pair, cons
     const ab_matrix_kernels *m = w->r->table->matrix;
     const int64_t item = g->itemsize, k = a->k[pair], row = k * item;
     const int32_t j = affine_x(a, pair);
-    const weight *v
-        = &w->r->e->weights[w->r->e->weight_of[g->operands[g->nodes[nodes[0]].first + affine_w(a, pair)]]];
+    const weight *v =
+        &w->r->e->weights
+             [w->r->e->weight_of[g->operands[g->nodes[nodes[0]].first + affine_w(a, pair)]]];
     const int side = a->trans ? 0 : 1;
     frame fr = ab_frame(w, f);
     int64_t rows = n * f->batch, panels = (k + m->panel - 1) / m->panel;
@@ -649,7 +649,8 @@ gradient_part(worker *w, const void *job, int part, int parts)
     if (!n)
         return;
     if (j->a)
-        affine_gradient(w, j->f, j->a, j->a->x_first ? 0 : (j->j - j->a->has_bias) / 2, nodes, n, spare);
+        affine_gradient(w, j->f, j->a, j->a->x_first ? 0 : (j->j - j->a->has_bias) / 2, nodes, n,
+                        spare);
     else
         kernel_gradient(w, j->f, j->j, nodes, n, into);
 }
@@ -686,8 +687,9 @@ run_batch(worker *w, int64_t b)
         if (is_affine(f) && !(a.has_bias && j == 0)) {
             job.a = &a;
             int64_t pair = a.x_first ? 0 : (j - a.has_bias) / 2;
-            weight *v = &e->weights[e->weight_of[g->operands[g->nodes[nodes[0]].first
-                                                            + affine_w(&a, pair)]]];
+            weight *v =
+                &e->weights
+                     [e->weight_of[g->operands[g->nodes[nodes[0]].first + affine_w(&a, pair)]]];
             int side = a.trans ? 0 : 1;
             if (v->use[side] && !v->ready[side])
                 ab_weight_pack(w, v, side);
@@ -697,8 +699,7 @@ run_batch(worker *w, int64_t b)
         ab_share(w, gradient_part, &job, parts);
         if (job.to_sums)
             for (int part = 0; part < parts; part++)
-                add_to(g, job.place, e->sums + (size_t)part * e->sum_each,
-                       job.size / g->itemsize);
+                add_to(g, job.place, e->sums + (size_t)part * e->sum_each, job.size / g->itemsize);
     }
 }
 

@@ -30,12 +30,12 @@ typedef struct weight_use {
 /* A matrix that is the same for all rows of a batch. */
 typedef struct weight {
     int32_t node;
-    ab_param *param;  /* it is this parameter's whole; NULL: packed for this graph only */
-    int64_t rows[2];  /* matrix as it is stored: rows x columns */
+    ab_param *param; /* it is this parameter's whole; NULL: packed for this graph only */
+    int64_t rows[2]; /* matrix as it is stored: rows x columns */
     int64_t stored_rows, stored_columns;
-    void *packed[2];  /* 0: outputs are the stored rows; 1: the stored columns */
+    void *packed[2]; /* 0: outputs are the stored rows; 1: the stored columns */
     int ready[2];
-    int use[2];       /* is to be packed */
+    int use[2]; /* is to be packed */
     /* backward */
     int64_t outer_rows; /* rows whose product the gradient is */
     int32_t first_use, flush_next;
@@ -56,7 +56,7 @@ typedef struct engine {
     /* backward */
     uint8_t *marks; /* [n], see backward.c */
     int32_t n;
-    int32_t *nodes; /* those of each batch that take part */
+    int32_t *nodes;       /* those of each batch that take part */
     int64_t *batch_first; /* [tape + 1] */
     int64_t ntape;
     int32_t *flush; /* [tape + 1]: weights whose gradient is due before a batch runs */
@@ -71,7 +71,7 @@ typedef struct engine {
     int32_t nviews; /* views with a gradient of their own, in descending order */
     int32_t *views;
     int32_t views_done;
-    int64_t at;   /* the batch to run next, downwards */
+    int64_t at; /* the batch to run next, downwards */
     int started;
     void **outer_x, **outer_dy;
     int64_t outer_capacity;
@@ -110,9 +110,9 @@ int ab_parts(const run *r, int64_t work);
 
 /* Places inside a worker's scratch, for calls of nin operands. */
 typedef struct frame {
-    int64_t chunk;  /* rows per call */
-    void ***x;      /* [nin][chunk * batch] */
-    ab_rows *xs;    /* [nin] */
+    int64_t chunk; /* rows per call */
+    void ***x;     /* [nin][chunk * batch] */
+    ab_rows *xs;   /* [nin] */
     void **y, **dy, **dx;
     const int64_t **data;
     ab_packed *packed;
@@ -156,7 +156,7 @@ double ab_now(void);
 /* The matrix product of a form: which operands, which layout. */
 typedef struct affine {
     int64_t pairs, has_bias, m, r, columns;
-    int64_t trans; /* W is stored (k, m) */
+    int64_t trans;   /* W is stored (k, m) */
     int64_t x_first; /* operands are x, W: one pair, no bias */
     const int64_t *k;
 } affine;
@@ -164,7 +164,8 @@ typedef struct affine {
 static inline affine
 affine_of(const ab_form *f)
 {
-    return (affine){f->p[0], f->p[1], f->p[2], f->p[3], f->p[4], f->p[5] != 0, f->p[5] == 1, f->p + 6};
+    return (affine){f->p[0], f->p[1],      f->p[2],      f->p[3],
+                    f->p[4], f->p[5] != 0, f->p[5] == 1, f->p + 6};
 }
 
 static inline int32_t

@@ -129,7 +129,8 @@ run_batch(worker *w, int64_t b)
 {
     const ab_graph *g = w->r->g;
     const ab_form *f = form_at(g, b);
-    forward_job job = {.f = f, .nodes = g->tape_nodes + g->tape[b].first,
+    forward_job job = {.f = f,
+                       .nodes = g->tape_nodes + g->tape[b].first,
                        .rows = (int64_t)g->tape[b].n * f->batch};
     int parts = ab_parts(w->r, work_of(f, g->tape[b].n));
     if (is_affine(f)) {

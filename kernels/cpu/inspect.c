@@ -183,8 +183,8 @@ ab_update_run(const ab_kernel_table *table, int rule, void *w, void *g, void *m,
 #pragma omp parallel for num_threads((int)parts) if (parts > 1)
 #endif
     for (int64_t t = 0; t < parts; t++) {
-        ab_update u = {.w = w, .g = g, .m = m, .v = v, .rows = rows, .n = n, .dim = dim,
-                       .factor = factor};
+        ab_update u = {
+            .w = w, .g = g, .m = m, .v = v, .rows = rows, .n = n, .dim = dim, .factor = factor};
         if (rows) { /* some of the rows */
             int64_t from = n * t / parts, to = n * (t + 1) / parts;
             u.rows = rows + from;

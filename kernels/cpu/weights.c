@@ -211,7 +211,8 @@ ab_weight_reserve(const run *r, weight *w, int side)
         rows = p->rows_served;
         w->packed[side] = p->packed[side];
         w->ready[side] = p->packed[side] && p->packed_version[side] == p->version
-                         && p->packed_shape[side][0] == outputs && p->packed_shape[side][1] == inner;
+                         && p->packed_shape[side][0] == outputs
+                         && p->packed_shape[side][1] == inner;
     }
     if (w->ready[side] || w->use[side])
         return AB_OK;

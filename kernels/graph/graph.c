@@ -232,7 +232,8 @@ derive(ab_graph *g, int32_t id, ab_node *d, const ab_form *f, const int32_t *ope
         d->root = base->root;
         d->offset = base->offset + f->view_offset;
         if (d->ndata)
-            d->offset += (f->flags & AB_FORM_VIEW_BATCH ? base->stride : f->view_scale) * d->data[0];
+            d->offset +=
+                (f->flags & AB_FORM_VIEW_BATCH ? base->stride : f->view_scale) * d->data[0];
         /* A minibatch that lies in one value, as its leading axis, has its own stride. */
         if (f->batch == 1 || ab_type_get(g->registry, f->in_type[0])->batch > 1)
             d->stride = base->stride;
@@ -255,7 +256,8 @@ ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, in
     ab_slot *slot = NULL;
     if (shareable && ndata <= SHARED_WORDS
         && ((g->sharing && !(f->flags & AB_FORM_RANDOM)) || (f->flags & AB_FORM_ALWAYS_SHARE))) {
-        uint32_t hash = node_hash(form, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
+        uint32_t hash =
+            node_hash(form, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
         int64_t mask = g->slots - 1;
         int64_t at = hash & mask;
         for (; g->table[at].node >= 0; at = (at + 1) & mask) {

@@ -121,7 +121,8 @@ int32_t
 ab_type_intern(ab_registry *r, int32_t ndim, const int64_t *dims, int32_t batch)
 {
     uint64_t hash = type_hash(ndim, dims, batch) & r->hash_mask;
-    for (int64_t i = (int64_t)(hash & (uint64_t)(r->type_slots - 1));; i = (i + 1) & (r->type_slots - 1)) {
+    for (int64_t i = (int64_t)(hash & (uint64_t)(r->type_slots - 1));;
+         i = (i + 1) & (r->type_slots - 1)) {
         int32_t id = r->type_table[i];
         if (id < 0)
             break;

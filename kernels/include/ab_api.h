@@ -26,19 +26,18 @@ const char *ab_kernel_name(const ab_kernel_table *table, int index); /* NULL pas
 int32_t ab_graph_itemsize(const ab_graph *g);
 int32_t ab_graph_nodes(const ab_graph *g);
 int64_t ab_graph_shared(const ab_graph *g);
-int64_t ab_graph_size(const ab_graph *g);       /* bytes */
-int64_t ab_graph_arena(const ab_graph *g);      /* bytes of computed values */
-int64_t ab_tape_length(const ab_graph *g);      /* batches planned */
-int64_t ab_tape_done(const ab_graph *g);        /* batches that have run */
+int64_t ab_graph_size(const ab_graph *g);  /* bytes */
+int64_t ab_graph_arena(const ab_graph *g); /* bytes of computed values */
+int64_t ab_tape_length(const ab_graph *g); /* batches planned */
+int64_t ab_tape_done(const ab_graph *g);   /* batches that have run */
 void ab_tape_set_done(ab_graph *g, int64_t done);
 /* A batch of the tape: its form, and where its nodes stand. */
 int32_t ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int32_t **nodes);
 /* Per node from `first` on: form, root, operand 0 of views or -1, offset in the root in
  * elements, elements between elements of a minibatch, address of computed values in elements
  * from the start of the arena (-1: none yet), batch of the tape (-1). */
-void ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *root,
-                    int32_t *parent, int64_t *offset, int64_t *batch_stride, int64_t *address,
-                    int32_t *batch);
+void ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *root, int32_t *parent,
+                    int64_t *offset, int64_t *batch_stride, int64_t *address, int32_t *batch);
 int32_t ab_node_operands(const ab_graph *g, int32_t node, const int32_t **operands);
 int32_t ab_node_data(const ab_graph *g, int32_t node, const int64_t **data);
 const void *ab_node_value(const ab_graph *g, int32_t node); /* NULL: not planned */

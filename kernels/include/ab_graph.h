@@ -11,14 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { /* errors; every function that can fail returns one, or a negative one in place of an id */
+/* Errors; every function that can fail returns one, or a negative one in place of an id. */
+enum {
     AB_OK = 0,
     AB_NO_MEMORY = -1,
-    AB_LIMIT = -2, /* the graph's memory limit */
+    AB_LIMIT = -2,    /* the graph's memory limit */
     AB_TOO_MANY = -3, /* more nodes or operands than an int32 counts */
 };
 
-enum { /* ab_form.flags */
+/* Of ab_form.flags. */
+enum {
     AB_FORM_VIEW = 1,           /* the value lies inside operand 0 */
     AB_FORM_VIEW_BATCH = 2,     /* ... and data[0] picks an element of its minibatch */
     AB_FORM_SOURCE = 4,         /* the value exists before anything runs */
@@ -31,19 +33,21 @@ enum { /* ab_form.flags */
     AB_FORM_PARAMETER = 512,    /* data[0] is the address of an ab_param */
 };
 
-typedef struct ab_type { /* a shape and the size of a manual minibatch */
+/* A shape and the size of a manual minibatch. */
+typedef struct ab_type {
     int32_t ndim;
     int32_t batch;
     int64_t size; /* elements of one element of the minibatch */
     int64_t dims[];
 } ab_type;
 
-typedef struct ab_form { /* all that op, attributes and operand types fix */
+/* All that op, attributes and operand types fix. */
+typedef struct ab_form {
     int32_t op;
     int32_t nin;
-    int32_t type;  /* of the result */
-    int32_t batch; /* of the result; the rows of one node */
-    int64_t size;  /* elements of a row */
+    int32_t type;   /* of the result */
+    int32_t batch;  /* of the result; the rows of one node */
+    int64_t size;   /* elements of a row */
     int32_t kernel; /* index into the kernel tables; -1: NumPy formula only */
     uint32_t flags;
     uint64_t same; /* bit j: a batch's nodes share operand j (j < 64) */
@@ -51,9 +55,9 @@ typedef struct ab_form { /* all that op, attributes and operand types fix */
     int64_t index_limit; /* data words lie in [0, limit); -1: no limit */
     int64_t flops;       /* of one row */
     int32_t np;
-    int64_t *p;        /* the kernel's numbers */
-    int32_t *in_type;  /* [nin] */
-    int32_t nkey;      /* the words it is interned by */
+    int64_t *p;       /* the kernel's numbers */
+    int32_t *in_type; /* [nin] */
+    int32_t nkey;     /* the words it is interned by */
     int64_t *key;
     uint64_t hash;
 } ab_form;
@@ -72,29 +76,31 @@ typedef struct ab_registry {
     uint64_t hash_mask;               /* all ones; tests narrow it to force collisions */
 } ab_registry;
 
-struct ab_param { /* what the engine knows of a parameter */
-    int64_t size;     /* elements of the whole */
-    int64_t rows;     /* of a lookup; 0 for a dense parameter */
-    int64_t dim;      /* elements of a lookup's row */
+/* What the engine knows of a parameter. */
+struct ab_param {
+    int64_t size; /* elements of the whole */
+    int64_t rows; /* of a lookup; 0 for a dense parameter */
+    int64_t dim;  /* elements of a lookup's row */
     int32_t itemsize;
     int32_t trainable;
     void *data;
-    void *grad;       /* of the whole; NULL until a pass needs it */
-    void *sparse;     /* of a lookup's used rows, slot by slot */
+    void *grad;           /* of the whole; NULL until a pass needs it */
+    void *sparse;         /* of a lookup's used rows, slot by slot */
     int32_t *slot_of_row; /* -1: none */
     int64_t *row_of_slot;
-    int64_t slots;        /* used */
-    uint64_t version;     /* changes whenever data does */
+    int64_t slots;    /* used */
+    uint64_t version; /* changes whenever data does */
     /* Packed for the matrix kernel, [0] as it is, [1] transposed. */
     void *packed[2];
     size_t packed_bytes[2];
     uint64_t packed_version[2];
     int64_t packed_shape[2][2]; /* outputs, inner, of what is packed */
-    int64_t rows_served; /* by the unpacked kernel, since the last change */
+    int64_t rows_served;        /* by the unpacked kernel, since the last change */
     uint64_t served_version;
 };
 
-enum { /* ab_node.flags */
+/* Of ab_node.flags. */
+enum {
     AB_NODE_WEIGHT = 1,   /* a parameter, or computed from parameters and constants only */
     AB_NODE_CONSTANT = 2, /* the same number in every example */
 };
@@ -113,12 +119,14 @@ typedef struct ab_node {
     const int64_t *data;
 } ab_node;
 
-typedef struct ab_slot { /* of the sharing table */
+/* An entry of the sharing table. */
+typedef struct ab_slot {
     uint32_t hash;
     int32_t node; /* -1: empty */
 } ab_slot;
 
-typedef struct ab_block { /* of the data pool */
+/* A block of the data pool. */
+typedef struct ab_block {
     struct ab_block *next;
     size_t used, size;
     int64_t words[];
@@ -132,8 +140,8 @@ typedef struct ab_arena {
 
 typedef struct ab_batch {
     int32_t form;
-    int32_t n;      /* nodes */
-    int64_t first;  /* graph->tape_nodes[first, first + n) */
+    int32_t n;     /* nodes */
+    int64_t first; /* graph->tape_nodes[first, first + n) */
 } ab_batch;
 
 struct ab_graph {
@@ -155,16 +163,16 @@ struct ab_graph {
     int64_t tape_nodes_n, tape_nodes_capacity;
     int64_t tape_done; /* batches that have run */
     ab_arena values, gradients;
-    size_t limit;      /* bytes, everything counted */
+    size_t limit;       /* bytes, everything counted */
     size_t bookkeeping; /* bytes outside the arenas */
     char **grad;        /* [n] address of the gradient after a backward pass, NULL: none */
     int32_t grad_n;     /* nodes that `grad` covers */
     int64_t shared;     /* nodes that were asked for and existed already */
     void *scheduler;    /* work space, see ab_sched.h */
     void (*scheduler_free)(void *);
-    void *engine;       /* work space of the CPU engine */
+    void *engine; /* work space of the CPU engine */
     void (*engine_free)(void *);
-    uint64_t epoch;     /* counts resets */
+    uint64_t epoch; /* counts resets */
 };
 
 static inline ab_form *
@@ -213,8 +221,8 @@ void ab_graph_free(ab_graph *g);
 void ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit);
 /* Records a node, or finds the one that is equal. data is copied unless it already lies
  * in the graph's pool (`owned`). `shareable`: may be found by its data. */
-int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands,
-                     int32_t ndata, const int64_t *data, bool shareable);
+int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
+                     const int64_t *data, bool shareable);
 int64_t *ab_graph_words(ab_graph *g, int64_t n); /* from the data pool; NULL: no memory */
 size_t ab_graph_bytes(const ab_graph *g);
 

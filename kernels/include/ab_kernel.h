@@ -77,14 +77,14 @@ typedef struct ab_matrix_kernels {
     size_t (*packed_bytes)(int64_t outputs, int64_t inner);
     /* Packs w[o * stride_o + i * stride_i] (strides in elements). Panels [first, last)
      * of `panel` outputs each, so that threads can share the work. */
-    void (*pack)(void *packed, const void *w, int64_t outputs, int64_t inner,
-                 int64_t stride_o, int64_t stride_i, int64_t first_panel, int64_t last_panel);
+    void (*pack)(void *packed, const void *w, int64_t outputs, int64_t inner, int64_t stride_o,
+                 int64_t stride_i, int64_t first_panel, int64_t last_panel);
     int64_t panel; /* outputs per panel */
     /* y[i] (+)= W x[i] for outputs of panels [first, last); y[i] starts from bias
      * (may be NULL) where accumulate is 0, from its own value otherwise. */
-    void (*product)(const void *packed, int64_t outputs, int64_t inner, int64_t n,
-                    void *const *x, void *const *y, const void *bias, int accumulate,
-                    int64_t first_panel, int64_t last_panel);
+    void (*product)(const void *packed, int64_t outputs, int64_t inner, int64_t n, void *const *x,
+                    void *const *y, const void *bias, int accumulate, int64_t first_panel,
+                    int64_t last_panel);
     /* The same on the weight as it lies (strides in elements), for a wide weight
      * that few rows use: packing would not pay. Outputs [first, last). */
     void (*product_unpacked)(const void *w, int64_t stride_o, int64_t stride_i, int64_t inner,

@@ -152,7 +152,8 @@ same_operands(const ab_graph *g, uint64_t same, const ab_node *a, const ab_node 
 /* Numbers the profiles of the listed nodes in the order in which they first occur. `first`
  * receives the first node of each. */
 static int32_t
-number_profiles(ab_graph *g, work *w, int32_t n, const int32_t *list, int32_t *profile, int32_t *first)
+number_profiles(ab_graph *g, work *w, int32_t n, const int32_t *list, int32_t *profile,
+                int32_t *first)
 {
     int32_t profiles = 0;
     size_t slots = 0; /* the table is made when a form with shared operands turns up */
@@ -205,7 +206,8 @@ grow_tape(ab_graph *g, int64_t batches, int64_t nodes)
     g->tape_capacity = (int64_t)have;
     have = (size_t)g->tape_nodes_capacity;
     if (reserve((void **)&g->tape_nodes, sizeof *g->tape_nodes, &have,
-                (size_t)(g->tape_nodes_n + nodes)) < 0)
+                (size_t)(g->tape_nodes_n + nodes))
+        < 0)
         return AB_NO_MEMORY;
     g->tape_nodes_capacity = (int64_t)have;
     return AB_OK;
@@ -266,7 +268,8 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
     int32_t *list = w->space, *profile = list + each, *first = profile + each;
     int32_t *depth = first + each, *waits = depth + each, *members = waits + each;
     int32_t *order = members + each, *batch_end = order + each;
-    int32_t *succ_first = batch_end + each, *pred_first = succ_first + each, *fill = pred_first + each;
+    int32_t *succ_first = batch_end + each, *pred_first = succ_first + each,
+            *fill = pred_first + each;
     int32_t *succ = fill + each, *pred = succ + edges;
     int32_t profiles = number_profiles(g, w, n, list, profile, first);
     if (profiles < 0)
@@ -303,9 +306,17 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
         for (int32_t e = pred_first[i]; e < pred_first[i + 1]; e++)
             succ[fill[pred[e]]++] = i;
     ab_problem problem = {
-        .n = n, .nprofiles = profiles, .profile = profile, .depth = depth, .waits = waits,
-        .succ_first = succ_first, .succ = succ, .depth_sum = w->sums, .members = members,
-        .pred_first = pred_first, .pred = pred,
+        .n = n,
+        .nprofiles = profiles,
+        .profile = profile,
+        .depth = depth,
+        .waits = waits,
+        .succ_first = succ_first,
+        .succ = succ,
+        .depth_sum = w->sums,
+        .members = members,
+        .pred_first = pred_first,
+        .pred = pred,
     };
     int64_t batches = strategies[strategy](&problem, order, batch_end);
     if (batches < 0)

@@ -258,8 +258,7 @@ ab_strategy_frontier(const ab_problem *p, int32_t *order, int32_t *batch_end)
             double average = (double)sum[k] / left[k];
             if (share > best_share
                 || (share == best_share
-                    && (average < best_average
-                        || (average == best_average && k < active[best])))) {
+                    && (average < best_average || (average == best_average && k < active[best])))) {
                 best = a;
                 best_share = share;
                 best_average = average;
