@@ -9,6 +9,7 @@ from recorded import make_operands, make_parameter, record_case, weighted_sum
 from samples import SAMPLES, Case
 
 import autobatch as ab
+from autobatch.backends import cpu
 from autobatch.testing import count_batches
 
 TOLERANCE = {"float32": {"rtol": 3e-5, "atol": 3e-5}, "float64": {"rtol": 1e-10, "atol": 1e-10}}
@@ -126,3 +127,34 @@ def test_one_profile_runs_as_one_batch(case: Case, rng) -> None:
         nodes.append(record_case(case, operands))
     assert batch_of(case) == nodes[0].batch_size
     assert count_batches(*nodes) == 1
+
+
+@pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
+@every_case
+def test_every_build_of_the_kernels(case: Case, instruction_set: str, dtype: str, rng) -> None:
+    """Values and gradients of several rows, on the kernels for older and newer processors."""
+    try:
+        cpu.kernel_table(instruction_set, 4)
+    except ab.ConfigurationError:
+        pytest.skip(f"this processor has no {instruction_set}")
+    sets = [case.operands(rng, dtype) for _ in range(5)]
+    weights = [rng.normal(size=formula(case, arrays).shape) for arrays in sets]
+    held = parameters_of(case, sets[0])
+
+    def run() -> list[np.ndarray]:
+        ab.new_graph()
+        operands = [scattered(case, arrays, held, i) for i, arrays in enumerate(sets)]
+        nodes = [record_case(case, xs) for xs in operands]
+        values = ab.values(nodes)
+        if case in DIFFERENTIABLE:
+            inner = [x for xs in operands for x in xs if isinstance(x, ab.Expression)]
+            weighted_sum(nodes, weights).backward(wrt=inner)
+            values += [x.gradient() for x in inner]
+        return values
+
+    with ab.use("numpy"):
+        expected = run()
+    with ab.configure(instruction_set=instruction_set):
+        for got, want in zip(run(), expected, strict=True):
+            size = np.abs(want).max(initial=1)
+            np.testing.assert_allclose(got, want, atol=size * TOLERANCE[dtype]["atol"])

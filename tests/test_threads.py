@@ -113,3 +113,42 @@ def test_one_count_of_threads_gives_the_same_bits(threads: int) -> None:
     with ab.configure(threads=1):
         for got, want in zip(run(), first):
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+def wide_program() -> list[np.ndarray]:
+    """Batches large enough to be cut into parts, whose gradients meet in every way."""
+    draw = np.random.default_rng(1)
+    ab.new_graph()
+    w, u = (ab.Parameter(init=draw.normal(size=(64, 64)) / 8) for _ in range(2))
+    bias = ab.Parameter(init=draw.normal(size=64))
+    scale = ab.Parameter(init=draw.normal(size=(4, 16)))
+    table = ab.Lookup(init=draw.normal(size=(30, 64)))
+    context = ab.input(draw.normal(size=(5, 64)))
+    x = ab.input(draw.normal(size=64))
+    losses = []
+    for i in range(300):
+        h = table[int(draw.integers(30))]
+        for _ in range(3):
+            h = ab.tanh(ab.affine(bias, w, h, u, x))
+        attention = ab.softmax(context @ h)
+        h = h + attention @ context
+        parts = ab.split(ab.reshape(h, (4, 16)) * scale, 2)
+        h = ab.concat([ab.reshape(part, 32) for part in parts]) * x[i % 64]
+        rows = table.batch(draw.integers(30, size=4).tolist())
+        near = ab.sum_batch(ab.dot(rows, h))
+        losses += [ab.cross_entropy(h, i % 64), ab.logsumexp(h[i % 32 : i % 32 + 20]), near]
+    loss = ab.mean(losses)
+    loss.backward(wrt=[context, x])
+    held = (w, u, bias, scale, table, context, x)
+    return [loss.value(), *(p.gradient() for p in held)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_large_batches_equal_the_formulas(threads: int) -> None:
+    with ab.configure(dtype="float64", threads=threads):
+        with ab.use("numpy"):
+            expected = wide_program()
+        for _ in range(2):
+            for got, want in zip(wide_program(), expected, strict=True):
+                size = np.abs(want).max()
+                np.testing.assert_allclose(got, want, rtol=1e-7, atol=1e-11 * size)
