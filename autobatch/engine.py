@@ -305,6 +305,36 @@ def gradient(expression: Expression) -> np.ndarray:
     return found
 
 
+def write(expression: Expression, numbers: Any) -> None:
+    """Writes the content of a placeholder: as many numbers, in memory order.
+
+    What was computed from the old content stays until `forget`.
+
+    >>> import numpy as np
+    >>> import autobatch as ab
+    >>> x = ab.recording.placeholder((2,))
+    >>> ab.engine.write(x, np.array([1.0, 2.0]))
+    >>> (x * 2).value()
+    array([2., 4.], dtype=float32)
+    >>> ab.engine.write(x, np.array([3.0, 4.0]))
+    >>> ab.engine.forget(x.graph)
+    >>> (x * 2).value()
+    array([6., 8.], dtype=float32)
+    """
+    graph = _graph_of([expression])
+    if expression.op != "placeholder":
+        raise OperandError(f"write: expected a placeholder, got the result of {expression.op}")
+    cpu.write(graph, expression.node, numbers)
+
+
+def forget(graph: Graph) -> None:
+    """Drops the values that a graph has computed; they are computed anew when asked for."""
+    cpu.forget(graph)
+    state = state_of(graph)
+    state.backend = state.view = None
+    state.differentiated = False
+
+
 @contextmanager
 def inference() -> Iterator[Graph]:
     """A graph of its own for a block, in which nothing is differentiated.

@@ -13,7 +13,7 @@ class OperandError(AutobatchError, TypeError):
     """An operand or attribute of a type that an op cannot take. Raised while recording."""
 
 
-class IndexRangeError(AutobatchError, IndexError):
+class IndexRangeError(AutobatchError, IndexError, ValueError):
     """An index, label or row number outside its valid range. Raised while recording."""
 
 

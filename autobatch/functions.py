@@ -35,6 +35,7 @@ __all__ = [
     "abs",
     "add",
     "affine",
+    "affine_transposed",
     "argmax",
     "binary_cross_entropy",
     "clip",
@@ -153,6 +154,7 @@ _gelu = {
     "sigmoid": recorder("gelu_sigmoid"),
 }
 _affine = recorder("affine")
+_affine_transposed = recorder("affine_transposed")
 _linear = recorder("linear")
 _transpose = recorder("transpose")
 _reshape = recorder("reshape")
@@ -561,6 +563,44 @@ def affine(bias: Like | None, *pairs: Like) -> Expression:
         total = matmul(pairs[0], pairs[1])
         for w, x in zip(pairs[2::2], pairs[3::2], strict=True):
             total = add(total, matmul(w, x))
+        return total if bias is None else add(total, bias)
+
+
+def affine_transposed(bias: Like | None, *pairs: Like) -> Expression:
+    """``bias + x1 @ W1 + x2 @ W2 + ...`` in one kernel call for all examples.
+
+    As `affine`, for weights stored transposed.
+
+    Args:
+        bias: (m,); None for none.
+        pairs: W1, x1, W2, x2, ...: matrices (k_i, m), and vectors (k_i,) or rows
+            (..., k_i). Where the W are not weights, the products are recorded one by one.
+
+    Returns:
+        (m,) or (..., m).
+
+    Raises:
+        OperandError: no pair.
+        ShapeError: the shapes do not fit together.
+
+    Example:
+        >>> import numpy as np
+        >>> import autobatch as ab
+        >>> W = ab.Parameter(init=np.array([[1.0, 0.0], [2.0, 1.0]]))
+        >>> ab.affine_transposed(ab.ones(2), W, np.array([3.0, 4.0])).value()
+        array([12.,  5.], dtype=float32)
+    """
+    if len(pairs) % 2:
+        raise OperandError(
+            f"affine_transposed: expected bias, W1, x1, W2, x2, ..., got {len(pairs) + 1} "
+            f"operands; the bias may be None"
+        )
+    try:
+        return _affine_transposed.record(pairs if bias is None else (bias, *pairs), (), ())
+    except NotWeightsError:
+        total = matmul(pairs[1], pairs[0])
+        for w, x in zip(pairs[2::2], pairs[3::2], strict=True):
+            total = add(total, matmul(x, w))
         return total if bias is None else add(total, bias)
 
 
@@ -1309,4 +1349,7 @@ recording.set_getitem(_getitem)
 
 # Calls of the common form stay in C; these functions serve the others.
 affine = recording.short_calls("affine", affine, unless=NotWeightsError)
+affine_transposed = recording.short_calls(
+    "affine_transposed", affine_transposed, unless=NotWeightsError
+)
 cross_entropy = recording.short_calls("cross_entropy", cross_entropy, index_attrs=(0,))

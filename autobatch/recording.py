@@ -308,6 +308,19 @@ def input_array(array: Any, batched: bool = False) -> Expression:
     return _recorders["input"].record((), (batch, *shape), content)
 
 
+def placeholder(shape: Sequence[int], batch: int = 1) -> Expression:
+    """Records an input of zeros, to be written by ``engine.write``; equal ones stay apart.
+
+    Args:
+        shape: sizes of the axes.
+        batch: size of the manual minibatch.
+    """
+    graph = current_graph()
+    itemsize = _itemsize(graph) if len(graph) else np.dtype(config.current().dtype).itemsize
+    content = bytes(itemsize * batch * math.prod(shape))
+    return _recorders["placeholder"].record((), (batch, *shape), content)
+
+
 def _itemsize(graph: Graph) -> int:
     from .backends import cpu  # the core of a graph is plain C, reached through cffi
 

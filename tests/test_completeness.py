@@ -16,6 +16,7 @@ OPS = list(REGISTRY.values())
 # Values that depend on no operand, or on none smoothly.
 NO_GRADIENT = {
     "input": "a source",
+    "placeholder": "a source",
     "parameter": "a source",
     "full": "has no operands",
     "one_hot": "has no operands",
@@ -23,11 +24,11 @@ NO_GRADIENT = {
     "stop_gradient": "that is what it is for",
 }
 # Sources exist before anything runs; `lookup` is tested where lookups are.
-NO_SAMPLES = {"input", "parameter", "lookup"}
+NO_SAMPLES = {"input", "placeholder", "parameter", "lookup"}
 # Samples that run by formula: the sample's number, and why no kernel takes it.
 NO_KERNEL = {("matmul", 7): "two stacks of matrices that broadcast crosswise"}
 # Take operands of every shape: nothing can be wrong at the record.
-NO_ERRORS = {"input", "parameter", "lookup", "stop_gradient", "sum_batch", "mean_batch"}
+NO_ERRORS = {"input", "placeholder", "parameter", "lookup", "stop_gradient", "sum_batch", "mean_batch"}
 
 
 def form_of(case: Case):

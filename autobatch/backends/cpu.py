@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import config
 from .._core import Graph
-from ..errors import ConfigurationError, GradientError, MemoryLimitError
+from ..errors import ConfigurationError, GradientError, MemoryLimitError, ShapeError
 from ..ops.declare import Call
 from ..recording import forms, set_kernels, state_of
 from ._cpu import ffi, lib
@@ -206,6 +206,26 @@ def data_of(graph: Graph, node: int) -> np.ndarray:
     if not count:
         return np.zeros(0, np.int64)
     return np.frombuffer(ffi.buffer(words[0], 8 * count), np.int64).copy()
+
+
+def write(graph: Graph, node: int, numbers: np.ndarray) -> None:
+    """Replaces the content of an input, in memory order."""
+    content = np.ascontiguousarray(numbers, f"f{itemsize(graph)}")
+    bound = forms[graph.expression(node)._form]
+    if content.size != bound.size * bound.batch:
+        raise ShapeError(
+            f"write: expected {bound.size * bound.batch} numbers, got {content.size}"
+        )
+    if content.size:
+        words = ffi.new("int64_t **")
+        lib.ab_node_data(pointer(graph), node, words)
+        ffi.memmove(words[0], _address(content), content.nbytes)
+
+
+def forget(graph: Graph) -> None:
+    """Takes back all batches; nothing counts as computed any more."""
+    lib.ab_tape_set_done(pointer(graph), 0)
+    lib.ab_unplan(pointer(graph), 0)
 
 
 def operands_of(graph: Graph, node: int) -> list[int]:

@@ -200,10 +200,10 @@ Example:
 # ------------------------------------------------------------------------------- affine
 
 
-def _pairs(
+def _split_pairs(
     op: str, operands: Sequence[Operand]
 ) -> tuple[Operand | None, list[tuple[Operand, Operand]]]:
-    """The bias (if their number is odd) and the pairs (W, x); checks the matrices."""
+    """The bias (if their number is odd) and the pairs (W, x)."""
     if len(operands) < 2:
         raise OperandError(
             f"{op}: expected [bias,] W1, x1, W2, x2, ..., got {len(operands)} operands"
@@ -215,6 +215,14 @@ def _pairs(
     bias = operands[0] if len(operands) % 2 else None
     rest = operands[len(operands) % 2 :]
     pairs = list(zip(rest[::2], rest[1::2], strict=True))
+    return bias, pairs
+
+
+def _pairs(
+    op: str, operands: Sequence[Operand]
+) -> tuple[Operand | None, list[tuple[Operand, Operand]]]:
+    """As `_split_pairs`, with matrices of (m, k)."""
+    bias, pairs = _split_pairs(op, operands)
     for i, (w, _) in enumerate(pairs, 1):
         if len(w.shape) != 2:
             raise ShapeError(
@@ -401,6 +409,97 @@ declare(
         errors=(
             (((4,), (4, 3), (5, 4)), {}, None, "linear: expected x1 of shape (5, 3)"),
             (((3,), (4, 3), (5, 3)), {}, None, "linear: expected a bias of shape (4,)"),
+        ),
+    )
+)
+
+
+# ------------------------------------------------------------------- affine, transposed
+
+
+def _affine_transposed_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+    name = "affine_transposed"
+    bias, pairs = _split_pairs(name, operands)
+    for i, (w, _) in enumerate(pairs, 1):
+        if len(w.shape) != 2 or w.shape[1] != pairs[0][0].shape[-1]:
+            raise ShapeError(
+                f"{name}: expected W{i} to be a matrix (k{i}, m) with as many columns as W1, got "
+                f"shapes {pairs[0][0].shape} and {w.shape}; the order of the operands is bias, W1, "
+                f"x1, W2, x2, ..."
+            )
+    m = pairs[0][0].shape[1]
+    lead = pairs[0][1].shape[:-1]
+    for i, (w, x) in enumerate(pairs, 1):
+        if not x.shape or x.shape[-1] != w.shape[0] or x.shape[:-1] != lead:
+            raise ShapeError(
+                f"{name}: expected x{i} of shape {(*lead, w.shape[0])} for W{i} of shape "
+                f"{w.shape}, got {x.shape}"
+            )
+    _bias_check(name, bias, (m,), "it has a number for every output")
+    _check_weights(name, pairs)
+    r = math.prod(lead)
+    inner = tuple(w.shape[0] for w, _ in pairs)
+    # Layout 2 of the kernel: as `affine`, with stored weights (k, m).
+    params = (len(inner), int(bias is not None), m, r, 0, 2, *inner)
+    return Form(
+        (*lead, m),
+        kernel="affine",
+        params=params,
+        same=_same(bias, pairs),
+        flops=2 * m * r * sum(inner),
+    )
+
+
+def _affine_transposed_forward(call: Call, *xs: Any) -> Any:
+    xp, odd = call.xp, len(xs) % 2
+    y: Any = xs[0][:, None, :] if odd else 0
+    for w, x in zip(xs[odd::2], xs[odd + 1 :: 2], strict=True):
+        y = y + xp.matmul(_rows(x), w)
+    return y.reshape(y.shape[:1] + tuple(call.shape))
+
+
+def _affine_transposed_gradient(call: Call, j: int, dy: Any, y: Any, *xs: Any) -> Any:
+    xp, odd = call.xp, len(xs) % 2
+    dy = _rows(dy)
+    if odd and j == 0:
+        return sum_to(xp, dy.sum(axis=1), xs[0].shape)
+    if (j - odd) % 2 == 0:
+        return sum_to(xp, xp.matmul(xp.swapaxes(_rows(xs[j + 1]), 1, 2), dy), xs[j].shape)
+    return xp.matmul(dy, xp.swapaxes(xs[j - 1], 1, 2)).reshape(dy.shape[:1] + xs[j].shape[1:])
+
+
+declare(
+    Op(
+        name="affine_transposed",
+        inputs=("*operands",),
+        rule=_affine_transposed_rule,
+        forward=_affine_transposed_forward,
+        gradient=_affine_transposed_gradient,
+        reads_weights=True,
+        doc="bias + x1 @ W1 + x2 @ W2 + ... in one kernel; see ``autobatch.affine_transposed``.",
+        samples=(
+            Sample(((4,), (3, 4), (3,)), weights=(True, True, False)),
+            Sample(((4,), (3, 4), (3,)), weights=_AFFINE),
+            Sample(((3, 4), (3,)), weights=(True, False)),
+            Sample(
+                ((40,), (33, 40), (33,), (17, 40), (17,)), weights=(True, True, False, True, False)
+            ),
+            Sample(((4,), (3, 4), (5, 3)), weights=(True, True, False)),
+            Sample(((4,), (3, 4), (2, 5, 3)), weights=(True, True, False)),
+            Sample(((3, 4), (5, 3), (2, 4), (5, 2)), weights=(True, False, True, False)),
+            Sample(((4,), (3, 4), (3,)), batches=(1, 1, 5), weights=(True, True, False)),
+            Sample(
+                ((4,), (3, 4), (3,), (2, 4), (2,)),
+                batches=(1, 1, 5, 1, 1),
+                weights=(True, True, False, True, False),
+            ),
+        ),
+        errors=(
+            (((4,),), {}, None, "affine_transposed: expected [bias,] W1, x1"),
+            (((4,), (3,), (3,)), {}, None, "affine_transposed: expected W1 to be a matrix"),
+            (((4,), (3, 4), (4,)), {}, None, "affine_transposed: expected x1 of shape (3,)"),
+            (((3,), (3, 4), (3,)), {}, None, "affine_transposed: expected a bias of shape (4,)"),
+            (((3, 4), (3,), (2, 5), (2,)), {}, None, "affine_transposed: expected W2"),
         ),
     )
 )

@@ -23,6 +23,20 @@ declare(
 
 declare(
     Op(
+        name="placeholder",
+        inputs=(),
+        rule=lambda attrs, operands: Form(attrs["shape"], batch=attrs["batch"]),
+        forward=None,
+        attrs=(("batch", "int"), ("shape", "ints")),
+        source=True,
+        random=True,  # never shared: its content may change
+        doc="An input whose content may be written later; see ``autobatch.engine.write``.",
+        public=False,
+    )
+)
+
+declare(
+    Op(
         name="parameter",
         inputs=(),
         rule=lambda attrs, operands: Form(attrs["shape"], batch=1),
