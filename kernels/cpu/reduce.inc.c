@@ -113,13 +113,37 @@ reduce_mean_backward(const ab_call *call)
 
 /* ------------------------------------------------------------------ maximum and minimum */
 
-/* Place of the first extremum (sign 1: largest, -1: smallest) of n numbers `step` apart; the
- * first NaN, if there is one. */
+/* Extremum (sign 1: largest, -1: smallest) of n contiguous numbers, times sign; NaN if there
+ * is one. */
+ALWAYS_INLINE real
+reduce_row_extremum(int64_t n, const real *x, const real sign)
+{
+    real best = -(real)INFINITY;
+    int nans = 0;
+#pragma omp simd reduction(max : best) reduction(| : nans)
+    for (int64_t l = 0; l < n; l++) {
+        const real here = sign * x[l];
+        best = here > best ? here : best;
+        nans |= here != here;
+    }
+    return nans ? (real)NAN : best;
+}
+
+/* Place of the first extremum of n > 0 numbers `step` apart; of the first NaN, if there is one. */
 ALWAYS_INLINE int64_t
 reduce_place(int64_t n, int64_t step, const real *x, const real sign)
 {
-    if (n == 0)
-        return 0;
+    if (step == 1) {
+        const real best = reduce_row_extremum(n, x, sign);
+        const int nan = best != best;
+        ab_signed_bits place = (ab_signed_bits)(n - 1);
+#pragma omp simd reduction(min : place)
+        for (ab_signed_bits l = 0; l < (ab_signed_bits)n; l++) {
+            const int found = (sign * x[l] == best) | (nan & (x[l] != x[l]));
+            place = found && l < place ? l : place;
+        }
+        return place;
+    }
     real best = x[0];
     int64_t place = 0;
     for (int64_t l = 1; l < n && best == best; l++) {
@@ -139,15 +163,7 @@ reduce_extremum(const ab_call *call, const real sign)
         const real *const x = ROW(call->x[0], b.row) + b.from;
         real *const y = ROW(call->y, b.row) + b.to;
         if (b.inner == 1) {
-            real best = -(real)INFINITY;
-            int nans = 0;
-#pragma omp simd reduction(max : best) reduction(| : nans)
-            for (int64_t l = 0; l < b.len; l++) {
-                const real here = sign * x[l];
-                best = here > best ? here : best;
-                nans |= here != here;
-            }
-            y[0] = nans ? (real)NAN : sign * best;
+            y[0] = sign * reduce_row_extremum(b.len, x, sign);
         } else {
             real best[TILE];
             for (int64_t k = 0; k < b.width; k++)
