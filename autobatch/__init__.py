@@ -4,7 +4,7 @@ Write a plain for-loop over examples; autobatch records it, finds the operations
 together, and runs them as a few large kernel calls.
 """
 
-from . import config, functions, initializers, nn, schedules
+from . import config, elementary, errors, functions, initializers, nn, schedules
 from .config import configure, use
 from .elementary import *  # noqa: F403
 from .engine import inference, values
@@ -20,3 +20,37 @@ from .schedules import *  # noqa: F403
 from .trainers import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp, Trainer
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Expression",
+    "Graph",
+    "Lookup",
+    "Module",
+    "Momentum",
+    "Parameter",
+    "RMSProp",
+    "Trainer",
+    "config",
+    "configure",
+    "current_graph",
+    "inference",
+    "initializers",
+    "load",
+    "load_metadata",
+    "new_graph",
+    "nn",
+    "save",
+    "schedules",
+    "use",
+    "values",
+]
+__all__ += elementary.__all__
+__all__ += errors.__all__
+__all__ += functions.__all__
+__all__ += initializers.__all__
+__all__ += nn.__all__
+__all__ += schedules.__all__

@@ -22,8 +22,16 @@ from .errors import GradientError, GraphError, OperandError, StaleExpressionErro
 from .ops.declare import BoundForm
 from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
 
-
-__all__ = ["backward", "gradient", "inference", "reset_timings", "schedule_of", "timings", "value", "values"]
+__all__ = [
+    "backward",
+    "gradient",
+    "inference",
+    "reset_timings",
+    "schedule_of",
+    "timings",
+    "value",
+    "values",
+]
 
 # Gradients of parameters are summed by several passes: one pass at a time.
 _backward_turn = threading.RLock()
@@ -97,7 +105,7 @@ class GraphView:
         return content.reshape((*batch, *bound.shape))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _formulas(name: str) -> Any:
     """The backend that runs formulas: on NumPy arrays, or on CuPy's."""
     if name == "cuda":
@@ -207,9 +215,7 @@ def values(expressions: Iterable[Expression]) -> list[np.ndarray]:
         return []
     for expression in expressions:
         if not isinstance(expression, Expression):
-            raise OperandError(
-                f"values: expected expressions, got {type(expression).__name__}"
-            )
+            raise OperandError(f"values: expected expressions, got {type(expression).__name__}")
     graph = _graph_of(expressions)
     nodes = [expression.node for expression in expressions]
     _run(graph, nodes)
@@ -398,16 +404,20 @@ def _repr(expression: Expression) -> str:
 
 def _attach() -> None:
     """Gives the C type the methods that need the engine."""
-    Expression.value = value
-    Expression.item = item
-    Expression.backward = backward
-    Expression.gradient = gradient
-    Expression.op = property(_op)
-    Expression.__array__ = _array
-    Expression.__dlpack__ = _dlpack
-    Expression.__dlpack_device__ = _dlpack_device
-    Expression.__float__ = _float
-    Expression.__repr__ = _repr
+    methods: dict[str, Any] = {
+        "value": value,
+        "item": item,
+        "backward": backward,
+        "gradient": gradient,
+        "op": property(_op),
+        "__array__": _array,
+        "__dlpack__": _dlpack,
+        "__dlpack_device__": _dlpack_device,
+        "__float__": _float,
+        "__repr__": _repr,
+    }
+    for name, method in methods.items():
+        setattr(Expression, name, method)
 
 
 _attach()

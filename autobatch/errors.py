@@ -1,5 +1,18 @@
 """The exceptions of autobatch. All derive from :class:`AutobatchError`."""
 
+__all__ = [
+    "AutobatchError",
+    "ConfigurationError",
+    "FileFormatError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "MemoryLimitError",
+    "OperandError",
+    "ShapeError",
+    "StaleExpressionError",
+]
+
 
 class AutobatchError(Exception):
     """Base class of every error that autobatch raises on purpose."""

@@ -58,7 +58,7 @@ def named_parameters(model: Any) -> dict[str, AnyParameter]:
         )
     found: dict[str, AnyParameter] = {}
     for name, part in _walk(model, "", set()):
-        if isinstance(part, _Stored):
+        if isinstance(part, (Parameter, Lookup)):
             name = name or part.name or "parameter"
             if name in found:
                 raise ConfigurationError(

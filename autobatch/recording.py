@@ -116,9 +116,7 @@ def short_calls(
         index_attrs: ``op(x, 3)`` records x with these attributes and the data word 3.
     """
     attrs = index_attrs or ()
-    return cast(
-        F, _recorders[name].short_calls(function, unless, index_attrs is not None, attrs)
-    )
+    return cast(F, _recorders[name].short_calls(function, unless, index_attrs is not None, attrs))
 
 
 def _no_short_path(x: Any, parts: Any) -> None:
@@ -267,7 +265,9 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
             "expression.value() to decide by it"
         )
     if kind == "enter":
-        raise GraphError("a graph is entered once, right where it is made: with ab.new_graph(): ...")
+        raise GraphError(
+            "a graph is entered once, right where it is made: with ab.new_graph(): ..."
+        )
     raise AutobatchError(f"{name}{kind}")
 
 

@@ -28,7 +28,15 @@ NO_SAMPLES = {"input", "placeholder", "parameter", "lookup"}
 # Samples that run by formula: the sample's number, and why no kernel takes it.
 NO_KERNEL = {("matmul", 7): "two stacks of matrices that broadcast crosswise"}
 # Take operands of every shape: nothing can be wrong at the record.
-NO_ERRORS = {"input", "placeholder", "parameter", "lookup", "stop_gradient", "sum_batch", "mean_batch"}
+NO_ERRORS = {
+    "input",
+    "placeholder",
+    "parameter",
+    "lookup",
+    "stop_gradient",
+    "sum_batch",
+    "mean_batch",
+}
 
 
 def form_of(case: Case):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from recorded import replay as record_program
 from recorded import lower_bound_of, weighted_sum
+from recorded import replay as record_program
 from strategies import Program, programs, replay
 
 import autobatch as ab

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import config
 from .._core import Graph
-from ..errors import ConfigurationError, GradientError, MemoryLimitError, ShapeError
+from ..errors import ConfigurationError, MemoryLimitError, ShapeError
 from ..ops.declare import Call
-from ..recording import forms, set_kernels, state_of
+from ..recording import forms, set_kernels
 from ._cpu import ffi, lib
 
 DONE, AGAIN, FORMULA = 0, 1, 2
@@ -21,7 +21,7 @@ DONE, AGAIN, FORMULA = 0, 1, 2
 SLICE = 0.1
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def kernel_table(instruction_set: str | None, itemsize: int) -> Any:
     """The kernels of an instruction set (None: the best here) for 4- or 8-byte numbers."""
     name = ffi.NULL if instruction_set is None else instruction_set.encode()
@@ -35,7 +35,8 @@ def kernel_table(instruction_set: str | None, itemsize: int) -> Any:
 
 def kernel_names() -> list[str]:
     """The names of the compiled kernels, in the order of their numbers."""
-    table, names = kernel_table(None, 4), []
+    table = kernel_table(None, 4)
+    names: list[str] = []
     while (name := lib.ab_kernel_name(table, len(names))) != ffi.NULL:
         names.append(ffi.string(name).decode())
     return names
@@ -213,9 +214,7 @@ def write(graph: Graph, node: int, numbers: np.ndarray) -> None:
     content = np.ascontiguousarray(numbers, f"f{itemsize(graph)}")
     bound = forms[graph.expression(node)._form]
     if content.size != bound.size * bound.batch:
-        raise ShapeError(
-            f"write: expected {bound.size * bound.batch} numbers, got {content.size}"
-        )
+        raise ShapeError(f"write: expected {bound.size * bound.batch} numbers, got {content.size}")
     if content.size:
         words = ffi.new("int64_t **")
         lib.ab_node_data(pointer(graph), node, words)
@@ -245,9 +244,7 @@ def node_table(graph: Graph, first: int = 0, count: int | None = None) -> dict[s
         "batch": np.empty(n, np.int32),
     }
     kinds = {np.dtype(np.int32): "int32_t *", np.dtype(np.int64): "int64_t *"}
-    lib.ab_graph_table(
-        g, first, *(ffi.cast(kinds[c.dtype], _address(c)) for c in columns.values())
-    )
+    lib.ab_graph_table(g, first, *(ffi.cast(kinds[c.dtype], _address(c)) for c in columns.values()))
     return columns if count is None else {name: c[:count] for name, c in columns.items()}
 
 
@@ -374,7 +371,7 @@ class UpdateKernels:
         lib.ab_clip(table, _address(g), g.size, low, high)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def update_kernels(itemsize: int) -> UpdateKernels:
     """The update rules for numbers of this size."""
     return UpdateKernels(itemsize)
