@@ -93,6 +93,17 @@ param_touch(PyObject *self, PyObject *none)
 }
 
 static PyObject *
+param_expression(PyObject *self, PyObject *none)
+{
+    (void)none;
+    GraphObject *g = ab_graph_current();
+    if (!g || !initialised((ParamObject *)self) || (!g->graph->n && ab_graph_first_node(g) < 0))
+        return NULL;
+    int32_t node = ab_record_parameter(g, (ParamObject *)self);
+    return node < 0 ? NULL : ab_expression_new(g, node);
+}
+
+static PyObject *
 param_shape(PyObject *self, void *closure)
 {
     (void)closure;
@@ -155,6 +166,7 @@ BINARY(slot_matmul, SLOT_MATMUL)
 
 static PyMethodDef param_methods[] = {
     {"_bind", param_bind, METH_O, "Tells where the numbers lie."},
+    {"_expression", param_expression, METH_NOARGS, "Its node in the present graph."},
     {"_touch", param_touch, METH_NOARGS, "Tells that the numbers changed."},
     {0},
 };
