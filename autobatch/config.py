@@ -5,7 +5,7 @@
 ...     ab.config.current().strategy
 'depth'
 >>> ab.config.current().strategy
-'agenda'
+'frontier'
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Settings:
         profile: measure the time of each phase, see ``autobatch.engine.timings``.
     """
 
-    strategy: str = "agenda"
+    strategy: str = "frontier"
     sharing: bool = True
     dtype: str = "float32"
     backend: str = "cpu"

@@ -14,6 +14,8 @@ typedef struct mark {
 /* Work space that stays with the graph: marks need no clearing, arrays no new allocation. */
 typedef struct work {
     uint32_t stamp;
+    uint64_t epoch;
+    int32_t planned; /* nodes that the last plan could see */
     mark *marks;
     int32_t nmarks;
     mark *form_marks; /* form -> profile */
@@ -79,6 +81,10 @@ work_get(ab_graph *g)
         w->form_marks = grown;
         w->nform_marks = n;
     }
+    if (w->epoch != g->epoch) {
+        w->epoch = g->epoch;
+        w->planned = 0;
+    }
     if (++w->stamp == 0) { /* wrapped: old stamps would look new */
         memset(w->marks, 0, (size_t)w->nmarks * sizeof *w->marks);
         memset(w->form_marks, 0, (size_t)w->nform_marks * sizeof *w->form_marks);
@@ -100,41 +106,64 @@ compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Lists in `list` the computed nodes that the targets need, in the order of recording; those
- * that have run already only if `all`. Roots only: views are never scheduled. */
-static int32_t
-collect(ab_graph *g, work *w, int32_t ntargets, const int32_t *targets, bool all, int32_t *list)
+static inline bool
+is_needed(const ab_graph *g, work *w, int32_t root, bool all)
 {
-    /* The list is its own stack: visited nodes collect at its end as the front is expanded. */
-    int32_t n = 0, low = INT32_MAX, high = -1;
+    return w->marks[root].stamp != w->stamp && (all ? !is_source(g, root) : !g->value[root]);
+}
+
+/* Lists in `list` the computed nodes that the targets need, in the order of recording; those
+ * that have run already only if `all`. Roots only: views are never scheduled. Nodes recorded
+ * since the last plan are walked in order, which is fast; older ones, of which there are few
+ * unless `all`, by following operands. edges: receives the count of the nodes' operands. */
+static int32_t
+collect(ab_graph *g, work *w, int32_t ntargets, const int32_t *targets, bool all, int32_t *list,
+        size_t *edges)
+{
+    const uint32_t stamp = w->stamp;
+    const int32_t recent = all ? 0 : w->planned;
+    int32_t high = -1, old = 0;
     for (int32_t t = 0; t < ntargets; t++) {
         int32_t r = g->nodes[targets[t]].root;
-        if (w->marks[r].stamp == w->stamp || (all ? is_source(g, r) : g->value[r] != NULL))
+        if (!is_needed(g, w, r, all))
             continue;
-        w->marks[r].stamp = w->stamp;
-        list[n++] = r;
+        w->marks[r].stamp = stamp;
+        if (r < recent)
+            list[old++] = r;
+        else
+            high = r > high ? r : high;
     }
-    for (int32_t at = 0; at < n; at++) {
-        int32_t i = list[at];
-        low = i < low ? i : low;
-        high = i > high ? i : high;
+    for (int32_t i = high; i >= recent; i--) {
+        if (w->marks[i].stamp != stamp)
+            continue;
         const int32_t *o = g->operands + g->nodes[i].first, *end = o + g->nodes[i].nin;
         for (; o < end; o++) {
             int32_t r = g->nodes[*o].root;
-            if (w->marks[r].stamp == w->stamp || (all ? is_source(g, r) : g->value[r] != NULL))
+            if (!is_needed(g, w, r, all))
                 continue;
-            w->marks[r].stamp = w->stamp;
-            list[n++] = r;
+            w->marks[r].stamp = stamp;
+            if (r < recent)
+                list[old++] = r;
         }
     }
-    if (n > (high - low) / 16) {
-        n = 0;
-        for (int32_t i = low; i <= high; i++)
-            if (w->marks[i].stamp == w->stamp)
-                list[n++] = i;
-    } else {
-        qsort(list, (size_t)n, sizeof *list, compare);
+    for (int32_t at = 0; at < old; at++) { /* the list is its own queue */
+        const int32_t *o = g->operands + g->nodes[list[at]].first;
+        for (const int32_t *end = o + g->nodes[list[at]].nin; o < end; o++) {
+            int32_t r = g->nodes[*o].root;
+            if (!is_needed(g, w, r, all))
+                continue;
+            w->marks[r].stamp = stamp;
+            list[old++] = r;
+        }
     }
+    qsort(list, (size_t)old, sizeof *list, compare);
+    int32_t n = old;
+    for (int32_t i = recent; i <= high; i++)
+        if (w->marks[i].stamp == stamp)
+            list[n++] = i;
+    *edges = 0;
+    for (int32_t i = 0; i < n; i++)
+        *edges += (size_t)g->nodes[list[i]].nin;
     return n;
 }
 
@@ -255,12 +284,11 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
     /* First the list alone: its length sizes the rest. */
     if (!w || reserve((void **)&w->space, sizeof *w->space, &w->space_n, (size_t)g->n + 1) < 0)
         return AB_NO_MEMORY;
-    int32_t n = collect(g, w, ntargets, targets, false, w->space);
+    size_t edges;
+    int32_t n = collect(g, w, ntargets, targets, false, w->space, &edges);
+    w->planned = g->n;
     if (n == 0)
         return 0;
-    size_t edges = 0;
-    for (int32_t i = 0; i < n; i++)
-        edges += (size_t)g->nodes[w->space[i]].nin;
     size_t each = (size_t)n + 1;
     if (reserve((void **)&w->space, sizeof *w->space, &w->space_n, 11 * each + 2 * edges) < 0
         || reserve((void **)&w->sums, sizeof *w->sums, &w->sums_n, each) < 0)
@@ -351,6 +379,8 @@ ab_unplan(ab_graph *g, int64_t batches)
     }
     g->tape_n = batches;
     g->tape_nodes_n = first;
+    if (g->scheduler) /* old nodes may be pending again */
+        ((work *)g->scheduler)->planned = 0;
 }
 
 int32_t
@@ -360,7 +390,8 @@ ab_profiles(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *prof
     if (!w || reserve((void **)&w->space, sizeof *w->space, &w->space_n, 3 * (size_t)g->n + 3) < 0)
         return AB_NO_MEMORY;
     int32_t *list = w->space, *local = list + g->n + 1, *first = local + g->n + 1;
-    int32_t n = collect(g, w, ntargets, targets, true, list);
+    size_t edges;
+    int32_t n = collect(g, w, ntargets, targets, true, list, &edges);
     memset(profile, 0xff, (size_t)g->n * sizeof *profile);
     int32_t profiles = number_profiles(g, w, n, list, local, first);
     for (int32_t i = 0; profiles >= 0 && i < n; i++)

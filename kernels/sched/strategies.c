@@ -182,6 +182,32 @@ done:
     return batches;
 }
 
+enum { LANES = 32 }; /* profiles whose chains are followed at a time */
+
+/* For every node and LANES profiles at a time, the longest chain of that profile over all
+ * paths to the node; what is kept of it is the node's own. Narrow counters where they do. */
+#define CHAINS(name, counter)                                                                      \
+    static void name(const ab_problem *p, counter *longest, int32_t *chain)                        \
+    {                                                                                              \
+        for (int32_t base = 0; base < p->nprofiles; base += LANES)                                 \
+            for (int32_t i = 0; i < p->n; i++) {                                                   \
+                counter mine[LANES] = {0};                                                         \
+                for (int32_t e = p->pred_first[i]; e < p->pred_first[i + 1]; e++) {                \
+                    const counter *theirs = longest + (size_t)p->pred[e] * LANES;                  \
+                    for (int l = 0; l < LANES; l++)                                                \
+                        mine[l] = theirs[l] > mine[l] ? theirs[l] : mine[l];                       \
+                }                                                                                  \
+                int32_t lane = p->profile[i] - base;                                               \
+                if (lane >= 0 && lane < LANES) {                                                   \
+                    chain[i] = mine[lane];                                                         \
+                    mine[lane] += mine[lane] < (counter) - 1;                                      \
+                }                                                                                  \
+                memcpy(longest + (size_t)i * LANES, mine, sizeof mine);                            \
+            }                                                                                      \
+    }
+CHAINS(chains_u8, uint8_t)
+CHAINS(chains_u16, uint16_t)
+
 /* Of a profile, the frontier are the remaining nodes that wait for no remaining node of the
  * same profile. If all of it is ready, running it now cannot be a mistake: every schedule
  * needs a batch for the frontier, and no later one could take more (the sufficient condition
@@ -194,12 +220,14 @@ done:
 int64_t
 ab_strategy_frontier(const ab_problem *p, int32_t *order, int32_t *batch_end)
 {
-    enum { LANES = 32 };
     int64_t batches = AB_NO_MEMORY;
     ready r = {0};
     size_t n = (size_t)p->n + 1, profiles = (size_t)p->nprofiles + 1;
     int32_t *chain = malloc(n * sizeof *chain);
-    uint16_t *longest = malloc(n * LANES * sizeof *longest);
+    int32_t deepest = 0;
+    for (int32_t i = 0; i < p->n; i++)
+        deepest = p->depth[i] > deepest ? p->depth[i] : deepest;
+    void *longest = malloc(n * LANES * (deepest < UINT8_MAX ? 1 : 2));
     int64_t *sum = malloc(profiles * sizeof *sum);
     int32_t *left = malloc(profiles * sizeof *left);
     int32_t *level_first = malloc((profiles + 1) * sizeof *level_first);
@@ -210,22 +238,10 @@ ab_strategy_frontier(const ab_problem *p, int32_t *order, int32_t *batch_end)
     if (ready_init(&r, p) < 0 || !chain || !longest || !sum || !left || !level_first || !level
         || !at_level || !active)
         goto done;
-    for (int32_t base = 0; base < p->nprofiles; base += LANES)
-        for (int32_t i = 0; i < p->n; i++) {
-            uint16_t *mine = longest + (size_t)i * LANES;
-            memset(mine, 0, LANES * sizeof *mine);
-            for (int32_t e = p->pred_first[i]; e < p->pred_first[i + 1]; e++) {
-                const uint16_t *theirs = longest + (size_t)p->pred[e] * LANES;
-                for (int l = 0; l < LANES; l++)
-                    mine[l] = theirs[l] > mine[l] ? theirs[l] : mine[l];
-            }
-            int32_t lane = p->profile[i] - base;
-            if (lane >= 0 && lane < LANES) {
-                chain[i] = mine[lane];
-                if (mine[lane] < UINT16_MAX)
-                    mine[lane]++;
-            }
-        }
+    if (deepest < UINT8_MAX)
+        chains_u8(p, longest, chain);
+    else
+        chains_u16(p, longest, chain);
     memcpy(sum, p->depth_sum, (size_t)p->nprofiles * sizeof *sum);
     memcpy(left, p->members, (size_t)p->nprofiles * sizeof *left);
     /* level_count[level_first[k] + c]: remaining nodes of profile k with chain c. */
