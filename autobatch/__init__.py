@@ -9,6 +9,7 @@ from .config import configure, use
 from .elementary import *  # noqa: F403
 from .engine import inference, values
 from .errors import *  # noqa: F403
+from .explain import explain
 from .functions import *  # noqa: F403
 from .initializers import *  # noqa: F403
 from .io import load, load_metadata, save
@@ -37,6 +38,7 @@ __all__ = [
     "config",
     "configure",
     "current_graph",
+    "explain",
     "inference",
     "initializers",
     "load",

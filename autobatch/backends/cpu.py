@@ -42,6 +42,8 @@ def kernel_names() -> list[str]:
     return names
 
 
+if any(lib.ab_kernel_index(name.encode()) != i for i, name in enumerate(kernel_names())):
+    raise ImportError("the kernels of different instruction sets were built from different sources")
 set_kernels({name: number for number, name in enumerate(kernel_names())})
 
 
@@ -81,6 +83,18 @@ def plan(graph: Graph, nodes: Sequence[int]) -> int:
     strategy = config.STRATEGIES.index(config.current().strategy)
     targets = int32s(nodes)
     return check(lib.ab_plan(pointer(graph), len(nodes), targets, strategy), graph, "planning")
+
+
+def lower_bound(graph: Graph, nodes: Sequence[int]) -> int:
+    """The least count of batches that any schedule of what the nodes need could have."""
+    profiles = ffi.new("int32_t *")
+    bound = lib.ab_lower_bound(pointer(graph), len(nodes), int32s(nodes), profiles)
+    return check(bound, graph, "explaining")
+
+
+def shared(graph: Graph) -> int:
+    """How many nodes were asked for and existed already."""
+    return int(lib.ab_graph_shared(pointer(graph)))
 
 
 def unplan(graph: Graph, batches: int) -> None:
