@@ -18,7 +18,18 @@ from .nn import *  # noqa: F403
 from .parameters import Lookup, Parameter
 from .recording import Expression, Graph, current_graph, new_graph
 from .schedules import *  # noqa: F403
-from .trainers import SGD, Adagrad, Adam, AdamW, Momentum, RMSProp, Trainer
+from .trainers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    CyclicalSGD,
+    Momentum,
+    RMSProp,
+    Trainer,
+)
 
 __version__ = "0.1.0"
 

@@ -30,7 +30,18 @@ from .parameters import Lookup, aligned_zeros
 from .schedules import Schedule
 from .updates import Update
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Momentum", "RMSProp", "Trainer"]
+__all__ = [
+    "SGD",
+    "AMSGrad",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "CyclicalSGD",
+    "Momentum",
+    "RMSProp",
+    "Trainer",
+]
 
 
 def _rules(itemsize: int) -> Any:
@@ -105,12 +116,7 @@ class Trainer:
         schedule: Schedule | None = None,
         sparse: bool = True,
     ) -> None:
-        self.parameters: dict[str, AnyParameter] = named_parameters(model)
-        if not self.parameters:
-            raise ConfigurationError(
-                f"{type(self).__name__}: {type(model).__name__} has no parameters to train; "
-                f"assign Parameter, Lookup or Module objects to its attributes"
-            )
+        self.parameters: dict[str, AnyParameter] = self._parameters_of(model)
         self.learning_rate = self._ranged("learning_rate", learning_rate, 0.0)
         self.clip_norm = None if clip_norm is None else self._positive("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else self._positive("clip_value", clip_value)
@@ -124,6 +130,15 @@ class Trainer:
         self.step = 0
         self.gradient_norm = 0.0
         self._state: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.state_names}
+
+    def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
+        found = named_parameters(model)
+        if not found:
+            raise ConfigurationError(
+                f"{type(self).__name__}: {type(model).__name__} has no parameters to train; "
+                f"assign Parameter, Lookup or Module objects to its attributes"
+            )
+        return found
 
     def _apply(self, rules: Any, update: Update, rate: float) -> None:
         """Changes one parameter and its state; ``self.step`` counts this update already."""
@@ -169,19 +184,24 @@ class Trainer:
             factor = self._clip(gradients)
             self.step += 1
             for gradient in gradients:
-                parameter = gradient.parameter
-                update = Update(
-                    parameter._data,
-                    gradient.values,
-                    m=self._state_of("m", gradient),
-                    v=self._state_of("v", gradient),
-                    rows=gradient.rows,
-                    factor=factor,
-                )
-                self._apply(_rules(parameter.dtype.itemsize), update, rate)
-                parameter._touch()
+                self._apply_to(gradient, factor, rate)
         finally:
             self.zero_grad()
+
+    def _apply_to(self, gradient: _Gradient, factor: float, rate: float) -> None:
+        """Changes the parameter of a gradient that is multiplied by `factor` first."""
+        parameter = gradient.parameter
+        update = Update(
+            parameter._data,
+            gradient.values,
+            m=self._state_of("m", gradient),
+            v=self._state_of("v", gradient),
+            rows=gradient.rows,
+            factor=factor,
+            x=self._state_of("x", gradient),
+        )
+        self._apply(_rules(parameter.dtype.itemsize), update, rate)
+        parameter._touch()
 
     def zero_grad(self) -> None:
         """Forgets the gradients of all parameters of this trainer."""
@@ -374,6 +394,58 @@ class SGD(Trainer):
         rules.sgd(update, rate)
 
 
+def triangular(step: int, low: float, high: float, half: int, gamma: float) -> float:
+    """A learning rate that climbs from `low` to `high` in `half` updates and falls again,
+    for ever, the height shrinking by `gamma` per update (Smith 2017).
+
+    >>> [round(triangular(step, 0.0, 1.0, 2, 1.0), 2) for step in range(6)]
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+    """
+    cycle = math.floor(1 + step / (2 * half))
+    x = abs(step / half - 2 * cycle + 1)
+    return low + (high - low) * max(0.0, 1.0 - x) * gamma**step
+
+
+class CyclicalSGD(SGD):
+    """Gradient descent whose rate climbs and falls, see :func:`triangular` (Smith 2017).
+
+    Args:
+        learning_rate: the lowest rate, default 0.01.
+        max_rate: the highest, default 0.1.
+        step_size: updates from the lowest to the highest, default 2000.
+        gamma: factor of the height per update, in (0, 1], default 1.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> CyclicalSGD(Parameter(3)).rate
+    0.01
+    """
+
+    setting_names = (*Trainer.setting_names, "max_rate", "step_size", "gamma")
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float = 0.01,
+        max_rate: float = 0.1,
+        step_size: int = 2000,
+        gamma: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, learning_rate, **settings)
+        self.max_rate = self._ranged("max_rate", max_rate, 0.0)
+        self.step_size = int(self._ranged("step_size", step_size, 1))
+        self.gamma = self._ranged("gamma", gamma, 0.0)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update: a schedule multiplies both ends."""
+        low, high = float(self.learning_rate), float(self.max_rate)
+        now = triangular(self.step, low, high, self.step_size, self.gamma)
+        return now if self.schedule is None else now * float(self.schedule(self.step))
+
+
 class Momentum(Trainer):
     """Gradient descent with a velocity: ``v = momentum * v + g; w -= rate * v``
     (Polyak 1964), or with Nesterov's look ahead ``w -= rate * (g + momentum * v)``
@@ -519,6 +591,59 @@ class Adam(Trainer):
     def _apply(self, rules: Any, update: Update, rate: float) -> None:
         step, scale = self._corrected(rate)
         rules.adam(update, step, scale, self.beta1, self.beta2, self.epsilon)
+
+
+class AMSGrad(Adam):
+    """Adam that divides by the largest mean square so far, so that steps do not grow again
+    (Reddi et al. 2018): ``x = max(x, v)`` stands for `v` in the last line.
+
+    Arguments as for :class:`Adam`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> AMSGrad(Parameter(3)).beta2
+    0.999
+    """
+
+    state_names = ("m", "v", "x")
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        step, scale = self._corrected(rate)
+        updates.amsgrad(update, step, scale, self.beta1, self.beta2, self.epsilon)
+
+
+class Adadelta(Trainer):
+    """``v = rho * v + (1 - rho) * g^2; d = g * sqrt(m + epsilon) / sqrt(v + epsilon);``
+    ``m = rho * m + (1 - rho) * d^2; w -= rate * d`` (Zeiler 2012).
+
+    Args:
+        learning_rate: default 1: the method finds its own.
+        rho: memory of the mean squares, in [0, 1), default 0.95.
+        epsilon: default 1e-6.
+
+    Further arguments as for :class:`Trainer`.
+
+    >>> from autobatch.parameters import Parameter
+    >>> Adadelta(Parameter(3)).rho
+    0.95
+    """
+
+    state_names = ("m", "v")
+    setting_names = (*Trainer.setting_names, "rho", "epsilon")
+
+    def __init__(
+        self,
+        model: Any,
+        learning_rate: float = 1.0,
+        rho: float = 0.95,
+        epsilon: float = 1e-6,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, learning_rate, **settings)
+        self.rho = self._ranged("rho", rho, 0.0, 1.0)
+        self.epsilon = self._positive("epsilon", epsilon)
+
+    def _apply(self, rules: Any, update: Update, rate: float) -> None:
+        updates.adadelta(update, rate, self.rho, self.epsilon)
 
 
 class AdamW(Adam):

@@ -25,6 +25,7 @@ class Update:
         g: its gradient; shaped as `w`, or ``(len(rows), *dim)`` with `rows`.
         m: first state of the method, shaped as `w`; None if it has none.
         v: second state, shaped as `w`; None if it has none.
+        x: third state, shaped as `w`; None if it has none.
         rows: int64, the rows to update, each once; None: all.
         factor: what the gradient is multiplied by.
     """
@@ -35,6 +36,7 @@ class Update:
     v: np.ndarray | None = None
     rows: np.ndarray | None = None
     factor: float = 1.0
+    x: np.ndarray | None = None
 
     def gradient(self) -> np.ndarray:
         """The gradient times the factor."""
@@ -120,6 +122,33 @@ def adamw(
     if decay:
         w = w * (1 - decay)
     update.write(update.w, w - step * m / (np.sqrt(v) * scale + epsilon))
+
+
+def amsgrad(
+    update: Update, step: float, scale: float, beta1: float, beta2: float, epsilon: float
+) -> None:
+    """As :func:`adam`, but divided by the largest `v` so far: ``x = max(x, v)``;
+    ``w -= step * m / (sqrt(x) * scale + epsilon)`` (Reddi et al. 2018)."""
+    g = update.gradient()
+    m = beta1 * update.read(update.m) + (1 - beta1) * g
+    v = beta2 * update.read(update.v) + (1 - beta2) * g * g
+    x = np.maximum(update.read(update.x), v)
+    update.write(update.m, m)
+    update.write(update.v, v)
+    update.write(update.x, x)
+    update.write(update.w, update.read(update.w) - step * m / (np.sqrt(x) * scale + epsilon))
+
+
+def adadelta(update: Update, rate: float, rho: float, epsilon: float) -> None:
+    """``v = rho * v + (1 - rho) * g^2``; ``d = g * sqrt(m + epsilon) / sqrt(v + epsilon)``;
+    ``m = rho * m + (1 - rho) * d^2``; ``w -= rate * d`` (Zeiler 2012)."""
+    g = update.gradient()
+    m = update.read(update.m)
+    v = rho * update.read(update.v) + (1 - rho) * g * g
+    d = g * np.sqrt(m + epsilon) / np.sqrt(v + epsilon)
+    update.write(update.v, v)
+    update.write(update.m, rho * m + (1 - rho) * d * d)
+    update.write(update.w, update.read(update.w) - rate * d)
 
 
 # Numbers that are widened to double at a time: fits the first cache beside the source.

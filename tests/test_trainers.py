@@ -19,7 +19,7 @@ class Number:
     """One number of a parameter, and the formulas, written out for it alone."""
 
     def __init__(self, w):
-        self.w, self.m, self.v = w, 0.0, 0.0
+        self.w, self.m, self.v, self.x = w, 0.0, 0.0, 0.0
 
     def SGD(self, g, t, lr):
         self.w -= lr * g
@@ -42,6 +42,24 @@ class Number:
         mean, square = self.m / (1 - beta1**t), self.v / (1 - beta2**t)
         self.w -= lr * mean / (math.sqrt(square) + epsilon)
 
+    def AMSGrad(self, g, t, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
+        self.m = beta1 * self.m + (1 - beta1) * g
+        self.v = beta2 * self.v + (1 - beta2) * g * g
+        self.x = max(self.x, self.v)
+        mean, square = self.m / (1 - beta1**t), self.x / (1 - beta2**t)
+        self.w -= lr * mean / (math.sqrt(square) + epsilon)
+
+    def Adadelta(self, g, t, lr, rho=0.95, epsilon=1e-6):
+        self.v = rho * self.v + (1 - rho) * g * g
+        d = g * math.sqrt(self.m + epsilon) / math.sqrt(self.v + epsilon)
+        self.m = rho * self.m + (1 - rho) * d * d
+        self.w -= lr * d
+
+    def CyclicalSGD(self, g, t, lr, high=0.1, half=2000, gamma=1.0):
+        way = (t - 1) % (2 * half)
+        height = (way if way <= half else 2 * half - way) / half
+        self.w -= (lr + (high - lr) * height * gamma ** (t - 1)) * g
+
     def AdamW(self, g, t, lr, weight_decay=0.01, **settings):
         self.w -= lr * weight_decay * self.w
         self.Adam(g, t, lr, **settings)
@@ -57,11 +75,21 @@ CASES = [
     ("RMSProp", {"rho": 0.5, "epsilon": 0.1}, {"rho": 0.5, "epsilon": 0.1}),
     ("Adam", {}, {}),
     ("Adam", *[{"beta1": 0.5, "beta2": 0.9, "epsilon": 0.1}] * 2),
+    ("AMSGrad", {}, {}),
+    ("AMSGrad", *[{"beta1": 0.5, "beta2": 0.5, "epsilon": 0.1}] * 2),
+    ("Adadelta", {}, {}),
+    ("Adadelta", *[{"rho": 0.5, "epsilon": 0.1}] * 2),
+    ("CyclicalSGD", {}, {}),
+    (
+        "CyclicalSGD",
+        {"max_rate": 0.3, "step_size": 3, "gamma": 0.9},
+        {"high": 0.3, "half": 3, "gamma": 0.9},
+    ),
     ("AdamW", {}, {}),
     ("AdamW", *[{"weight_decay": 0.5}] * 2),
 ]
 KINDS = [getattr(trainers, name) for name in ("SGD", "Momentum", "Adagrad", "RMSProp", "Adam")]
-KINDS.append(trainers.AdamW)
+KINDS += [trainers.AdamW, trainers.AMSGrad, trainers.Adadelta, trainers.CyclicalSGD]
 
 
 def tolerance(dtype):

@@ -1,0 +1,818 @@
+"""Parameters and the collections that hold and name them, as DyNet's programs see them.
+
+The numbers live in the parameters of autobatch: a DyNet tensor of dimensions
+``(d0, ..., dn)``, column-major, is an array of shape ``(dn, ..., d0)``, row-major. The same
+memory, the shape reversed.
+
+Weight decay is DyNet's: every update shrinks all parameters of a collection by a factor.
+DyNet keeps the factor apart from the numbers and multiplies at each use; here the numbers are
+shrunk, and only what shows the numbers without the factor (``as_array``, ``set_value``)
+knows of it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import autobatch as ab
+
+from ..parameters import Lookup, Parameter, _rebuild
+from . import config
+from .expressions import Expression, wrap
+from .initializers import (
+    ConstInitializer,
+    Dims,
+    GlorotInitializer,
+    IdentityInitializer,
+    NormalInitializer,
+    PyInitializer,
+    UniformInitializer,
+)
+
+__all__ = [
+    "LookupParameters",
+    "Model",
+    "ParameterCollection",
+    "Parameters",
+    "const_parameter",
+    "expr_trains",
+    "parameter",
+]
+
+_expr_trains: bool | None = None
+
+
+def expr_trains(trains: bool) -> None:
+    """Decides what ``parameter.expr()`` means where the program does not say.
+
+    In DyNet 2.0 it was the parameter; from 2.1 on, by an oversight, it is a constant: programs
+    written for 2.0 run, and no longer train what they use so. The drop-in does as DyNet 2.1
+    does and warns once; ``expr_trains(True)`` gives the parameter back to the trainer.
+
+    Args:
+        trains: whether ``expr()`` is trained. Setting it, either way, ends the warning.
+    """
+    global _expr_trains
+    _expr_trains = bool(trains)
+
+
+def _default_update() -> bool:
+    global _expr_trains
+    if _expr_trains is None:
+        _expr_trains = False
+        warnings.warn(
+            "parameter.expr() is a constant, as in DyNet 2.1: what is computed with it is not "
+            "trained. Use the parameter itself or expr(update=True), or restore the meaning of "
+            "DyNet 2.0 with dynet.expr_trains(True)",
+            UserWarning,
+            stacklevel=3,
+        )
+    return _expr_trains
+
+
+def _shape(dims: Dims) -> tuple[int, ...]:
+    """The shape of the memory. Scalars of no dimension are kept as one number."""
+    return tuple(reversed(dims)) or (1,)
+
+
+def _turned(array: np.ndarray, dims: Dims) -> np.ndarray:
+    """An array in the dimensions a program sees, in double precision as DyNet's are."""
+    return np.ascontiguousarray(array, np.float64).reshape(_shape(dims)).T.reshape(dims, order="F")
+
+
+def _memory(array: Any, dims: Dims) -> np.ndarray:
+    """The contrary of `_turned`: numbers as they lie in memory."""
+    return np.asarray(array, np.float32).reshape(dims).T.reshape(_shape(dims))
+
+
+class _Held(Expression):
+    """What parameters and lookup parameters share.
+
+    Attributes:
+        stored: the autobatch parameter that holds the numbers.
+    """
+
+    __slots__ = ("_collection", "_dims", "_name", "_stored", "_updated")
+
+    _stored: Parameter | Lookup
+    _collection: ParameterCollection
+    _dims: Dims
+    _name: str
+    _updated: bool
+
+    kind = "Parameter"
+
+    def __init__(self) -> None:
+        raise TypeError(
+            f"{type(self).__name__} are made by a ParameterCollection: add_parameters(...) "
+            f"or add_lookup_parameters(...)"
+        )
+
+    @classmethod
+    def _made(
+        cls,
+        collection: ParameterCollection,
+        name: str,
+        dims: Dims,
+        stored: Parameter | Lookup,
+    ) -> Any:
+        self = cls.__new__(cls)
+        self._collection, self._name, self._dims = collection, name, dims
+        self._stored, self._updated = stored, True
+        stored.name = name
+        return self
+
+    @property
+    def ab(self) -> Any:
+        """The autobatch parameter: it stands wherever an expression can."""
+        return self._stored
+
+    @property
+    def dims(self) -> Dims:
+        """DyNet's dimensions as an expression."""
+        return self._dims
+
+    @property
+    def batch(self) -> Any:
+        """Of an expression: the size of its minibatch."""
+        return 1
+
+    def _factor(self) -> float:
+        """What weight decay has made of the numbers so far."""
+        return self._collection._root()._decayed
+
+    def _write(self, data: np.ndarray) -> None:
+        """Replaces the numbers, given without the factor of weight decay."""
+        factor = self._factor()
+        self._stored._data[...] = data if factor == 1.0 else data * np.float32(factor)
+        self._stored._touch()
+
+    def _plain(self) -> np.ndarray:
+        """The numbers without the factor of weight decay."""
+        factor = self._factor()
+        data = self._stored._data
+        return data if factor == 1.0 else data / np.float32(factor)
+
+    def _full_gradient(self) -> np.ndarray:
+        gradient = self._stored.gradient()
+        return np.zeros_like(self._stored._data) if gradient is None else gradient
+
+    def name(self) -> str:
+        """The full name: collections, then the parameter, ``/`` between them."""
+        return self._name
+
+    def is_updated(self) -> bool:
+        """Whether trainers change the numbers."""
+        return self._updated
+
+    def set_updated(self, b: bool) -> None:
+        """Sets whether trainers change the numbers. Gradients are summed either way, and are
+        kept until an update uses them."""
+        self._updated = bool(b)
+
+    def scale(self, s: float) -> None:
+        """Multiplies the numbers by `s`."""
+        self._stored._data *= np.float32(s)
+        self._stored._touch()
+
+    def scale_gradient(self, s: float) -> None:
+        """Multiplies the gradient by `s`."""
+        if self._stored._grad is not None:
+            self._stored._grad *= np.float32(s)
+
+    def zero(self) -> None:
+        """Makes all numbers 0."""
+        self._stored._data[...] = 0
+        self._stored._touch()
+
+    def save(self, fname: str, key: str = "", append: bool = False) -> None:
+        """Writes numbers and gradient to a text file.
+
+        Args:
+            fname: the file's path.
+            key: the name to write; default: the parameter's.
+            append: add to the file instead of replacing it.
+        """
+        from .saving import save_parameters
+
+        save_parameters(fname, [(self, key or self._name)], append)
+
+    def write_to_textfile(self, fname: str, key: str = "", append: bool = False) -> None:
+        """The old name of :meth:`save`."""
+        self.save(fname, key, append)
+
+    def _populate(self, fname: str, key: str) -> None:
+        from .saving import populate_one
+
+        if not key:
+            raise ValueError("populate() requires a non-empty key, the name in the file")
+        populate_one(fname, key, self)
+
+    def populate_from_textfile(self, fname: str, key: str = "") -> None:
+        """The old name of :meth:`populate`."""
+        self._populate(fname, key)
+
+    def as_array(self) -> np.ndarray:
+        """The numbers, of shape :meth:`shape`, float64."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{self.kind} {self._name}"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{self!r} cannot be pickled; save it with dynet.save(...) or its collection with "
+            f"collection.save(...)"
+        )
+
+
+class Parameters(_Held):
+    """A tensor of trained numbers. It is used as an expression.
+
+    Made by :meth:`ParameterCollection.add_parameters`.
+
+    >>> import autobatch.dynet as dy
+    >>> p = dy.ParameterCollection().add_parameters((2, 3), init=1)
+    >>> p, p.shape()
+    (Parameter /_0, (2, 3))
+    """
+
+    __slots__ = ("_constant", "_expression")
+
+    def shape(self) -> Dims:
+        """The dimensions."""
+        return self._dims
+
+    def as_array(self) -> np.ndarray:
+        """The numbers, float64, without the factor of weight decay."""
+        return _turned(self._plain(), self._dims)
+
+    def grad_as_array(self) -> np.ndarray:
+        """The gradient summed since the last update, float64."""
+        return _turned(self._full_gradient(), self._dims)
+
+    def set_value(self, arr: Any) -> None:
+        """Replaces the numbers.
+
+        Raises:
+            ValueError: the shape is not exactly the parameter's.
+        """
+        array = np.asarray(arr, np.float32)
+        if array.shape != self._dims:
+            raise ValueError(
+                f"Shape of values and parameter don't match in Parameters.set_value: "
+                f"{array.shape} != {self._dims}"
+            )
+        self._write(_memory(array, self._dims))
+
+    def clip_inplace(self, left: float, right: float) -> None:
+        """Limits every number to ``[left, right]``."""
+        data = self._stored._data
+        np.minimum(np.maximum(data, np.float32(left)), np.float32(right), out=data)
+        self._stored._touch()
+
+    def populate(self, fname: str, key: str) -> None:
+        """Reads numbers and gradient from a file.
+
+        Args:
+            fname: the file's path.
+            key: the name in the file.
+
+        Raises:
+            RuntimeError: there is no such name, or its dimensions are others.
+        """
+        self._populate(fname, key)
+
+    def expr(self, update: bool | None = None) -> Expression:
+        """The parameter as an expression of the present graph.
+
+        Args:
+            update: False: a constant, no gradient reaches the parameter. Default: False, as in
+                DyNet 2.1; see :func:`expr_trains`.
+        """
+        if _default_update() if update is None else update:
+            return wrap(self._stored, self._dims)
+        return const_parameter(self)
+
+
+class LookupParameters(_Held):
+    """A table of trained rows, updated by row. ``table[i]`` is row i as an expression.
+
+    Made by :meth:`ParameterCollection.add_lookup_parameters`. Used as an expression itself it
+    is the tensor of all rows, the row number being the last dimension.
+
+    >>> import autobatch.dynet as dy
+    >>> table = dy.ParameterCollection().add_lookup_parameters((5, 3), init=1)
+    >>> len(table), table[4].value()
+    (5, [1.0, 1.0, 1.0])
+    """
+
+    __slots__ = ()
+
+    kind = "LookupParameter"
+
+    # `_dims` is the shape that programs see, rows first.
+
+    @property
+    def _row_dims(self) -> Dims:
+        return self._dims[1:]
+
+    @property
+    def dims(self) -> Dims:
+        return (*self._dims[1:], self._dims[0])
+
+    def __len__(self) -> int:
+        return self._dims[0]
+
+    def __iter__(self) -> Iterator[Expression]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Expression:
+        from .operations import lookup
+
+        if operator.index(i) >= len(self):
+            raise IndexError(f"{self!r} has {len(self)} rows; there is no row {i}")
+        return lookup(self, i)
+
+    def batch(self, i: Sequence[int]) -> Expression:
+        """Rows as a minibatch, one element for each number in the list."""
+        from .operations import lookup_batch
+
+        return lookup_batch(self, i)
+
+    def expr(self, update: bool = True) -> Expression:
+        """The table itself."""
+        return self if update else const_parameter(self)
+
+    def shape(self) -> Dims:
+        """The number of rows, then the dimensions of a row."""
+        return self._dims
+
+    def _rows(self, array: np.ndarray, count: int) -> np.ndarray:
+        """Rows as programs see them, from rows as they lie in memory."""
+        row = self._row_dims
+        array = np.ascontiguousarray(array, np.float64).reshape((count, *reversed(row)))
+        return array.transpose((0, *range(array.ndim - 1, 0, -1)))
+
+    def as_array(self) -> np.ndarray:
+        """All rows, float64, without the factor of weight decay."""
+        return self._rows(self._plain(), len(self))
+
+    def grad_as_array(self) -> np.ndarray:
+        """The gradient of all rows, float64."""
+        return self._rows(self._full_gradient(), len(self))
+
+    def _checked(self, row: int) -> int:
+        index = operator.index(int(row))
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self!r} has {len(self)} rows; there is no row {row}")
+        return index
+
+    def row_as_array(self, row: int) -> np.ndarray:
+        """One row, float64."""
+        return self.rows_as_array([row])[0]
+
+    def rows_as_array(self, rows: Sequence[int]) -> np.ndarray:
+        """Several rows, float64, one after the other."""
+        return self._some(self._plain(), rows)
+
+    def row_grad_as_array(self, row: int) -> np.ndarray:
+        """The gradient of one row, float64."""
+        return self.rows_grad_as_array([row])[0]
+
+    def rows_grad_as_array(self, rows: Sequence[int]) -> np.ndarray:
+        """The gradients of several rows, float64."""
+        return self._some(self._full_gradient(), rows)
+
+    def _some(self, array: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+        wanted = [self._checked(row) for row in rows]
+        if not wanted:
+            raise ValueError(f"{self!r}: the list of rows is empty")
+        return self._rows(array[wanted], len(wanted))
+
+    def init_row(self, i: int, row: Any) -> None:
+        """Replaces one row.
+
+        Args:
+            i: its number.
+            row: its numbers; a flat list is taken in column-major order.
+        """
+        index, dims = self._checked(i), self._row_dims
+        numbers = np.asarray(row, np.float32)
+        if numbers.size != math.prod(dims):
+            raise ValueError(
+                f"{self!r}: expected a row of {math.prod(dims)} numbers, got {numbers.size}"
+            )
+        flat = numbers.reshape(-1, order="F")
+        data = self._stored._data
+        data[index] = (flat * np.float32(self._factor())).reshape(data.shape[1:])
+        self._stored._touch()
+
+    def init_from_array(self, arr: Any) -> None:
+        """Replaces the first rows by those of an array of shape ``(rows, ...)``.
+
+        Raises:
+            ValueError: too many rows, or rows of other dimensions.
+        """
+        array = np.asarray(arr, np.float32)
+        if len(array) > len(self):
+            raise ValueError(f"{self!r}: too many rows: {len(array)} of {len(self)}")
+        if array.shape[1:] != self._row_dims:
+            raise ValueError(
+                f"{self!r}: dim mismatch: rows of {array.shape[1:]}, expected {self._row_dims}"
+            )
+        self._write_rows(array)
+
+    def _write_rows(self, array: np.ndarray) -> None:
+        """Replaces the first rows, given as programs see them."""
+        data = self._stored._data
+        turned = array.transpose((0, *range(array.ndim - 1, 0, -1)))
+        data[: len(array)] = turned.reshape((len(array), *data.shape[1:]))
+        if self._factor() != 1.0:
+            data[: len(array)] *= np.float32(self._factor())
+        self._stored._touch()
+
+    def scale_gradient(self, s: float) -> None:
+        super().scale_gradient(s)
+        sparse = self._stored._sparse
+        sparse.values[: sparse.count] *= np.float32(s)
+
+    def populate(self, fname: str, key: str = "") -> None:
+        """Reads numbers and gradient from a file.
+
+        Args:
+            fname: the file's path.
+            key: the name in the file.
+
+        Raises:
+            RuntimeError: there is no such name, or its dimensions are others.
+        """
+        self._populate(fname, key)
+
+
+_announced = False
+
+
+def parameter(*args: Any) -> Any:
+    """Does nothing any more: what it is given comes back, several things as a tuple.
+
+    Before DyNet 2.1, parameters had to be added to each graph.
+    """
+    global _announced
+    if not _announced:
+        _announced = True
+        print(
+            "The dy.parameter(...) call is now DEPRECATED.\n"
+            "        There is no longer need to explicitly add parameters to the computation "
+            "graph.\n"
+            "        Any used parameter will be added automatically."
+        )
+    return args[0] if len(args) == 1 else args
+
+
+def const_parameter(p: Any) -> Expression:
+    """The parameter as a constant: no gradient reaches it.
+
+    Args:
+        p: Parameters or LookupParameters.
+    """
+    return wrap(ab.stop_gradient(p.ab), p.dims)
+
+
+def _checked_name(what: str, name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{what} name must be a string, got {name!r}")
+    if "/" in name or "_" in name:
+        raise RuntimeError(f"{what} name could not include '/' and '_'; got {name!r}")
+    return name
+
+
+def _checked_dims(dim: Any) -> Dims:
+    if isinstance(dim, np.integer):
+        dim = int(dim)
+    if isinstance(dim, int):
+        dim = (dim,)
+    if not isinstance(dim, tuple):
+        raise TypeError(f"expected dimensions, an int or a tuple of ints, got {dim!r}")
+    dims = tuple(int(d) for d in dim)
+    if any(d < 0 for d in dims) or len(dims) > 7:
+        raise ValueError(f"expected at most 7 dimensions, none of them negative, got {dims}")
+    return dims
+
+
+def _initializer(init: Any, mean: float, std: float, scale: float, he: Dims) -> PyInitializer:
+    if init is None:
+        return GlorotInitializer()
+    if isinstance(init, PyInitializer):
+        return init
+    if isinstance(init, (int, float, np.number)):
+        return ConstInitializer(float(init))
+    if init == "glorot":
+        return GlorotInitializer()
+    if init == "uniform":
+        return UniformInitializer(scale)
+    if init == "normal":
+        return NormalInitializer(mean, std * std)
+    if init == "he":
+        return NormalInitializer(0.0, 1 / (2 * he[-1]))
+    if init == "identity":
+        return IdentityInitializer()
+    raise ValueError(
+        f"Didn't recognize initializer {init!r}; there are 'normal', 'uniform', 'glorot', 'he', "
+        f"'identity', a number, an array, and the initializer classes"
+    )
+
+
+class ParameterCollection:
+    """Holds parameters and sub-collections, names them, saves and loads them.
+
+    Names are paths. A parameter without a name of its own is ``_0``, ``_1``, ...; a second
+    ``foo`` is ``foo_1``. Parameters and lookup parameters are counted together, collections
+    apart.
+
+    >>> import autobatch.dynet as dy
+    >>> m = dy.ParameterCollection()
+    >>> sub = m.add_subcollection("sub")
+    >>> sub.add_parameters(3, name="foo"), sub.add_lookup_parameters((10, 3)), sub.name()
+    (Parameter /sub/foo, LookupParameter /sub/_0, '/sub/')
+    """
+
+    def __init__(self, parent: ParameterCollection | None = None) -> None:
+        if parent is not None and not isinstance(parent, ParameterCollection):
+            raise TypeError(
+                f"expected a ParameterCollection, got {type(parent).__name__}; parameters are "
+                f"added by add_parameters(...)"
+            )
+        self._begin("/", None, config.weight_decay())
+
+    def _begin(self, name: str, parent: ParameterCollection | None, decay: float) -> None:
+        self._name = name
+        self._parent = parent
+        self._parameters: list[Parameters] = []
+        self._lookups: list[LookupParameters] = []
+        self._counts: dict[str, int] = {}
+        self._subcollections: dict[str, int] = {}
+        self._decay = float(np.float32(decay))
+        # Of a root the factor that all its numbers were multiplied by; of any collection what
+        # its trainer divides its steps by.
+        self._decayed = 1.0
+
+    def _root(self) -> ParameterCollection:
+        collection = self
+        while collection._parent is not None:
+            collection = collection._parent
+        return collection
+
+    def _unique(self, counts: dict[str, int], name: str) -> str:
+        number = counts.get(name, 0)
+        counts[name] = number + 1
+        if not name:
+            return f"_{number}"
+        return f"{name}_{number}" if number else name
+
+    def _add(self, held: Any) -> Any:
+        collection: ParameterCollection | None = self
+        while collection is not None:
+            mine = collection._lookups if held.kind == "LookupParameter" else collection._parameters
+            mine.append(held)
+            collection = collection._parent
+        return held
+
+    def _new(self, name: str, dims: Dims, data: np.ndarray, lookup: bool) -> Any:
+        """A parameter of these numbers, given as they lie in memory."""
+        dtype = ab.config.current().dtype
+        if dtype != "float32":
+            data = data.astype(dtype)
+        kind, held = (Lookup, LookupParameters) if lookup else (Parameter, Parameters)
+        stored = _rebuild(kind, data, name, True)
+        made = held._made(self, name, dims, stored)
+        factor = made._factor()
+        if factor != 1.0:
+            stored._data *= np.float32(factor)
+        return self._add(made)
+
+    def add_parameters(
+        self,
+        dim: Any,
+        init: Any = None,
+        name: str = "",
+        device: str = "",
+        scale: float = 1.0,
+        mean: float = 0.0,
+        std: float = 1.0,
+    ) -> Parameters:
+        """Adds a parameter.
+
+        Args:
+            dim: its dimensions, a tuple or an int.
+            init: a number for every element; an array, which also gives the dimensions;
+                "normal" (`mean`, `std`), "uniform" (``[-scale, scale)``), "glorot", "he",
+                "identity"; or an initializer. Default: "glorot".
+            name: may not contain ``/`` or ``_``.
+            device: only "" and "CPU".
+        """
+        name = self._unique(self._counts, self._named("Parameter", name, device))
+        if isinstance(init, np.ndarray):
+            dims, data = init.shape, _memory(init, init.shape)
+        else:
+            dims = _checked_dims(dim)
+            source = _initializer(init, mean, std, scale, dims)
+            data = source.numbers(dims).reshape(_shape(dims))
+        return self._new(self._name + name, dims, data, False)
+
+    def add_lookup_parameters(
+        self,
+        dim: Any,
+        init: Any = None,
+        name: str = "",
+        device: str = "",
+        scale: float = 1.0,
+        mean: float = 0.0,
+        std: float = 1.0,
+    ) -> LookupParameters:
+        """Adds a table of rows.
+
+        Args:
+            dim: the number of rows, then the dimensions of a row.
+            init, name, device, scale, mean, std: as for :meth:`add_parameters`. An array is
+                of shape ``(rows, ...)``.
+        """
+        name = self._unique(self._counts, self._named("LookupParameter", name, device))
+        if isinstance(init, np.ndarray):
+            made = self._new_table(self._name + name, init.shape)
+            made._write_rows(np.asarray(init, np.float32))
+            return made
+        dims = _checked_dims(tuple(dim) if isinstance(dim, list) else dim)
+        source = _initializer(init, mean, std, scale, dims)
+        data = source.numbers((*dims[1:], dims[0]), lookup=True)
+        return self._new(self._name + name, dims, data.reshape(_table(dims)), True)
+
+    def _new_table(self, name: str, dims: Dims) -> LookupParameters:
+        return self._new(name, dims, np.zeros(_table(dims), np.float32), True)
+
+    def parameters_from_numpy(self, array: Any, name: str = "", device: str = "") -> Parameters:
+        """Adds a parameter of an array's shape and numbers."""
+        return self.add_parameters((), np.asarray(array), name, device)
+
+    def lookup_parameters_from_numpy(
+        self, array: Any, name: str = "", device: str = ""
+    ) -> LookupParameters:
+        """Adds a table of an array's rows, shape ``(rows, ...)``.
+
+        DyNet permutes the numbers of rows of more than one dimension; here they stay in place.
+        """
+        return self.add_lookup_parameters((), np.asarray(array), name, device)
+
+    def _named(self, what: str, name: str, device: str) -> str:
+        if device not in ("", "CPU"):
+            raise RuntimeError(f"Invalid device name: {device}; parameters live on the CPU")
+        return _checked_name(what, name)
+
+    def add_subcollection(self, name: str = "") -> ParameterCollection:
+        """Adds a collection whose parameters belong to this one too.
+
+        Args:
+            name: may not contain ``/`` or ``_``; default: a number.
+        """
+        name = self._unique(self._subcollections, _checked_name("Submodel", name or ""))
+        made = ParameterCollection.__new__(ParameterCollection)
+        made._begin(f"{self._name}{name}/", self, self._decay)
+        return made
+
+    def name(self) -> str:
+        """The full name: it begins and ends with ``/``."""
+        return self._name
+
+    def parameters_list(self) -> list[Parameters]:
+        """The parameters of this collection and of all below it, in the order of their making."""
+        return list(self._parameters)
+
+    def lookup_parameters_list(self) -> list[LookupParameters]:
+        """The lookup parameters of this collection and of all below it."""
+        return list(self._lookups)
+
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(p._stored.size for p in [*self._parameters, *self._lookups] if p._updated)
+
+    def set_weight_decay(self, lam: float) -> None:
+        """Sets how much every update shrinks the parameters: by the factor ``1 - lam``."""
+        self._decay = float(np.float32(lam))
+
+    def set_weight_decay_lambda(self, lam: float) -> None:
+        """The old name of :meth:`set_weight_decay`."""
+        self.set_weight_decay(lam)
+
+    def get_weight_decay(self) -> float:
+        """The weight decay."""
+        return self._decay
+
+    def _shrink(self) -> None:
+        """The weight decay of one update by a trainer of this collection."""
+        if not self._decay:
+            return
+        by = np.float32(1.0 - self._decay)
+        self._decayed *= float(by)
+        if self._parent is None:
+            self._multiply(by)
+        if self._decayed < 0.25:
+            # As DyNet does lest the factor vanish. A root's numbers have it in them already.
+            if self._parent is not None:
+                self._multiply(np.float32(self._decayed))
+            self._decayed = 1.0
+
+    def _multiply(self, by: np.float32) -> None:
+        for held in [*self._parameters, *self._lookups]:
+            held._stored._data *= by
+            held._stored._touch()
+
+    def save(self, fname: str, name: str = "", append: bool = False) -> None:
+        """Writes all parameters, then all lookup parameters, to a text file.
+
+        Args:
+            fname: the file's path.
+            name: put in place of this collection's name; default: this collection's.
+            append: add to the file instead of replacing it.
+        """
+        from .saving import save_collection
+
+        save_collection(fname, self, name, append)
+
+    def write_to_textfile(self, fname: str, name: str = "", append: bool = False) -> None:
+        """The old name of :meth:`save`."""
+        self.save(fname, name, append)
+
+    def populate(self, fname: str, prefix: str = "") -> None:
+        """Reads the numbers of all parameters from a file, in the order in which they were made.
+
+        Args:
+            fname: the file's path.
+            prefix: of the file only what has a name that begins so.
+
+        Raises:
+            RuntimeError: the file holds more or fewer parameters, or of other dimensions.
+        """
+        from .saving import populate_collection
+
+        populate_collection(fname, self, prefix)
+
+    def populate_from_textfile(self, fname: str, prefix: str = "") -> None:
+        """The old name of :meth:`populate`."""
+        self.populate(fname, prefix)
+
+    def load_param(self, fname: str, key: str) -> Parameters:
+        """Adds a parameter that a file holds, under the name it has there.
+
+        Args:
+            fname: the file's path.
+            key: the full name.
+
+        Raises:
+            RuntimeError: the file holds no such parameter.
+        """
+        from .saving import read_entry
+
+        entry = read_entry(fname, key, "Parameter")
+        made = self._new(self._loaded(key), entry.dims, np.zeros(_shape(entry.dims), "f4"), False)
+        entry.fill(made)
+        return made
+
+    def load_lookup_param(self, fname: str, key: str) -> LookupParameters:
+        """Adds a table that a file holds, under the name it has there.
+
+        Args:
+            fname: the file's path.
+            key: the full name.
+
+        Raises:
+            RuntimeError: the file holds no such table.
+        """
+        from .saving import read_entry
+
+        entry = read_entry(fname, key, "LookupParameter")
+        made = self._new_table(self._loaded(key), (entry.dims[-1], *entry.dims[:-1]))
+        entry.fill(made)
+        return made
+
+    def _loaded(self, key: str) -> str:
+        self._unique(self._counts, "")  # the name it would have had is used up, as in DyNet
+        return key
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a ParameterCollection cannot be pickled; use its save(...)")
+
+
+def _table(dims: Dims) -> tuple[int, ...]:
+    """The shape of a table's memory."""
+    return (dims[0], *_shape(dims[1:]))
+
+
+Model = ParameterCollection
