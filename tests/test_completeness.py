@@ -70,7 +70,7 @@ def test_op_has_samples(op: Op) -> None:
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_op_has_a_formula_and_a_gradient(op: Op) -> None:
-    assert (op.forward is None) == (op.name in ("input", "parameter"))
+    assert (op.forward is None) == (op.source and not op.table)
     assert (op.gradient is None) == (op.name in NO_GRADIENT)
     if op.elementwise:
         assert len(op.gradients) == len(op.inputs)
