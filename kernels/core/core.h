@@ -60,6 +60,11 @@ typedef struct ParamObject {
     uint64_t serial;
 } ParamObject;
 
+typedef struct HolderObject { /* an object that stands for a parameter */
+    PyObject_HEAD
+    PyObject *stored;
+} HolderObject;
+
 enum { RECENT = 8 };
 
 typedef struct OpObject {
@@ -91,7 +96,7 @@ typedef struct OpObject {
 
 typedef struct {
     ab_registry registry;
-    PyTypeObject *graph_type, *expression_type, *param_type, *op_type;
+    PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type;
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
     PyObject *on_operand;  /* (op, object) -> Expression, for what is no operand yet */
@@ -109,7 +114,7 @@ typedef struct {
 } Core;
 
 extern Core core;
-extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_op_spec;
+extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec;
 
 /* graph.c */
 extern _Thread_local GraphObject *ab_current_graph;

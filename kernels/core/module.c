@@ -134,6 +134,7 @@ module_exec(PyObject *module)
     if (add_type(module, "Graph", &ab_graph_spec, &core.graph_type) < 0
         || add_type(module, "Expression", &ab_expression_spec, &core.expression_type) < 0
         || add_type(module, "Param", &ab_param_spec, &core.param_type) < 0
+        || add_type(module, "Holder", &ab_holder_spec, &core.holder_type) < 0
         || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
         || PyModule_AddObject(module, "forms", core.forms) < 0)
         return -1;

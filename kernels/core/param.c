@@ -1,6 +1,8 @@
 /* The base type of parameters: where the numbers lie, and a cache of the node. */
 #include "core.h"
 
+#include "structmember.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,4 +204,54 @@ PyType_Spec ab_param_spec = {
     .basicsize = sizeof(ParamObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .slots = param_slots,
+};
+
+/* Holders: classes of other libraries' names, whose objects have a parameter and methods of
+ * their own; as operands they are that parameter. */
+static int
+holder_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((HolderObject *)self)->stored);
+    return 0;
+}
+
+static int
+holder_clear(PyObject *self)
+{
+    Py_CLEAR(((HolderObject *)self)->stored);
+    return 0;
+}
+
+static void
+holder_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    holder_clear(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef holder_members[] = {
+    {"_stored", T_OBJECT_EX, offsetof(HolderObject, stored), 0, "The parameter."},
+    {0},
+};
+
+static PyType_Slot holder_slots[] = {
+    {Py_tp_doc, "Base of objects that stand for the parameter in `_stored`."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_dealloc, holder_dealloc},
+    {Py_tp_traverse, holder_traverse},
+    {Py_tp_clear, holder_clear},
+    {Py_tp_members, holder_members},
+    {0, NULL},
+};
+
+PyType_Spec ab_holder_spec = {
+    .name = "autobatch._core.Holder",
+    .basicsize = sizeof(HolderObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = holder_slots,
 };

@@ -29,6 +29,8 @@ failed(int error, OpObject *op)
 static int32_t
 operand_slow(OpObject *op, GraphObject *g, PyObject *object)
 {
+    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+        object = ((HolderObject *)object)->stored;
     if (PyObject_TypeCheck(object, core.param_type))
         return ab_record_parameter(g, (ParamObject *)object);
     if (ab_is_expression(object)) {
@@ -578,7 +580,8 @@ static int
 is_operand(PyObject *object)
 {
     if (ab_is_expression(object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object)
-        || PyObject_TypeCheck(object, core.param_type))
+        || PyObject_TypeCheck(object, core.param_type)
+        || PyObject_TypeCheck(object, core.holder_type))
         return 1;
     /* Arrays and NumPy scalars have a shape; anything else may know what to do with us. */
     return PyObject_HasAttrString(object, "__array__") || PyList_Check(object)
