@@ -1,0 +1,641 @@
+"""Expressions as DyNet's programs see them, and the inputs that begin a graph.
+
+A DyNet tensor of dimensions (d0, ..., dn), column-major, is our array of shape
+(dn, ..., d0), row-major: the same memory, the shape reversed. So the expressions are ours,
+of a type that has DyNet's methods and operators; a scalar, (1,) in DyNet, is of shape () or
+(1,). Nothing is wrapped, and recording costs what it costs there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core, config, engine
+from .. import functions as F
+from ..errors import AutobatchError, IndexRangeError, OperandError, ShapeError
+from ..recording import placeholder, recorder
+from . import random
+from .graph import _CG, Node
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Dims: TypeAlias = tuple[int, ...]
+
+__all__ = [
+    "Expression",
+    "NotSupportedError",
+    "Tensor",
+    "as_expression",
+    "inputMatrix",
+    "inputTensor",
+    "inputVector",
+    "matInput",
+    "scalarInput",
+    "sparse_inputTensor",
+    "vecInput",
+    "wrap",
+]
+
+_PLACEHOLDER = recorder("placeholder").record
+
+
+class NotSupportedError(AutobatchError, NotImplementedError):
+    """Something of DyNet's that the drop-in does not offer; the message names what does."""
+
+
+class _Kind(type):
+    """Expressions of a graph are instances of `Expression`, though of a type made in C."""
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        if cls.__name__ == "Expression" and type(thing) is Node:
+            return True
+        return super().__instancecheck__(thing)
+
+
+class Expression(_core.Holder, metaclass=_Kind):
+    """A value to be computed. Made by operations and inputs; parameters are expressions, too.
+
+    ``*`` is the matrix product; ``+ - /`` and a number broadcast. ``x[i]`` picks along the
+    first dimension, ``x[a:b]`` takes a range.
+
+    >>> import autobatch.dynet as dy
+    >>> x = dy.inputVector([1, 2, 3])
+    >>> x.dim(), (2 * x + 1)[0:2].value()
+    (((3,), 1), [3.0, 5.0])
+    """
+
+    __slots__ = ()
+
+    @property
+    def ab(self) -> Any:
+        """The operand for functions of autobatch."""
+        return self if type(self) is Node else self._stored
+
+    @property
+    def dims(self) -> Dims:
+        """DyNet's dimensions, without the minibatch."""
+        return _dims(self)
+
+    @property
+    def batch(self) -> int:
+        """The size of the minibatch."""
+        return self.batch_size if type(self) is Node else 1
+
+    def dim(self) -> tuple[Dims, int]:
+        """The dimensions, and the size of the minibatch."""
+        return _dims(self), self.batch_size if type(self) is Node else 1
+
+    # ------------------------------------------------------------------ values
+
+    def npvalue(self, recalculate: bool = False) -> np.ndarray:
+        """The value as an array of doubles; a minibatch is its last axis.
+
+        Args:
+            recalculate: computes the whole graph anew, and draws its random numbers again.
+
+        >>> import autobatch.dynet as dy
+        >>> dy.inputTensor([[1, 2], [3, 4]]).npvalue()
+        array([[1., 2.],
+               [3., 4.]])
+        """
+        node = _node(self)
+        return _array(node, _CG.values([node], recalculate)[0])
+
+    def value(self, recalculate: bool = False) -> Any:
+        """The value: an array for two and more dimensions, else a list, or a float for one
+        number. A minibatch counts as no dimension: its elements follow each other.
+
+        >>> import autobatch.dynet as dy
+        >>> dy.scalarInput(2).value(), dy.inputVector([1, 2]).value()
+        (2.0, [1.0, 2.0])
+        """
+        node = _node(self)
+        return _plain(node, _CG.values([node], recalculate)[0])
+
+    def vec_value(self, recalculate: bool = False) -> list[float]:
+        """The value as a flat list, in column-major order."""
+        node = _node(self)
+        return _CG.values([node], recalculate)[0].reshape(-1).tolist()
+
+    def scalar_value(self, recalculate: bool = False) -> float:
+        """The value of a scalar.
+
+        Raises:
+            ShapeError: there is more than one number.
+        """
+        node = _node(self)
+        value = _CG.values([node], recalculate)[0]
+        if value.size != 1:
+            raise ShapeError(
+                f"scalar_value: expected a scalar, got dimensions {_dims(node)} in a minibatch "
+                f"of {node.batch_size}; use value() or npvalue()"
+            )
+        return value.item()
+
+    def tensor_value(self, recalculate: bool = False) -> Tensor:
+        """The value as a `Tensor`."""
+        return Tensor(self.npvalue(recalculate), self.batch)
+
+    def forward(self, recalculate: bool = False) -> None:
+        """Computes the value."""
+        _CG.run(_node(self), recalculate)
+
+    def backward(self, full: bool = False) -> None:
+        """Runs backward from a scalar; gradients of parameters add up until an update.
+
+        Args:
+            full: gradients of inputs are wanted, too.
+
+        Raises:
+            ShapeError: not a scalar.
+        """
+        node = _node(self)
+        shape = node.shape
+        if node.batch_size != 1 or (shape and math.prod(shape) != 1):
+            raise ShapeError(
+                f"backward: expected a scalar, got dimensions {_dims(node)} in a minibatch of "
+                f"{node.batch_size}; use sum_elems, and sum_batches for a minibatch"
+            )
+        _CG.differentiate(F.reshape(node, ()) if shape else node, full)
+
+    def gradient(self) -> np.ndarray:
+        """The gradient after ``backward()``, laid out as `npvalue`.
+
+        Inputs, and what depends on inputs only, have one after ``backward(full=True)``.
+
+        Raises:
+            GradientError: there was no backward pass.
+        """
+        node = _node(self)
+        return _array(node, engine.gradient(node))
+
+    def set(self, values: Any) -> None:
+        """Gives an input other numbers; the graph is computed anew when asked.
+
+        Args:
+            values: a number for a scalar, a flat list in column-major order for others.
+
+        >>> import autobatch.dynet as dy
+        >>> x = dy.vecInput(2)
+        >>> y = x * 2
+        >>> x.set([1, 2])
+        >>> y.value()
+        [2.0, 4.0]
+        >>> x.set([3, 4])
+        >>> y.value()
+        [6.0, 8.0]
+        """
+        _set(self, values)
+
+    # ------------------------------------------------------------------ operators
+
+    def __add__(self, other: Any) -> Any:
+        return F.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return F.add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return F.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return F.subtract(other, self)
+
+    def __neg__(self) -> Any:
+        return F.negative(self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return F.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return F.divide(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return product(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return product(other, self)
+
+    __matmul__ = __mul__
+    __rmatmul__ = __rmul__
+
+    def __pow__(self, other: Any) -> Any:
+        return F.power(_operand(self), _operand(other))
+
+    def __rpow__(self, other: Any) -> Any:
+        return F.power(_operand(other), _operand(self))
+
+    def __getitem__(self, key: Any) -> Any:
+        return _getitem(self, key)
+
+    def __len__(self) -> int:
+        raise TypeError("an Expression has no len(); its dimensions are expression.dim()")
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __float__(self) -> float:
+        return self.scalar_value()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        value = self.npvalue()
+        return value if dtype is None else value.astype(dtype)
+
+    def __repr__(self) -> str:
+        return f"expression {self.node}/{_CG.version()}"
+
+    __array_ufunc__ = None  # arrays and NumPy's numbers leave operators to us
+
+    if TYPE_CHECKING:  # what C gives to the expressions of a graph
+        _stored: Any
+        shape: Any
+        batch_size: int
+        node: int
+
+
+def _give() -> None:
+    """Gives the C type the methods; addition, division and negation it has already."""
+    in_c = {"add", "radd", "sub", "rsub", "neg", "truediv", "rtruediv"}
+    for name, thing in vars(Expression).items():
+        plain = name.strip("_")
+        if (callable(thing) or isinstance(thing, property)) and plain not in in_c:
+            if name not in ("__new__", "__instancecheck__"):
+                setattr(Node, name, thing)
+    Node.__name__ = Node.__qualname__ = "Expression"
+    Node.__module__ = "autobatch.dynet"
+    Node.__doc__ = Expression.__doc__
+
+
+_give()
+
+
+# ---------------------------------------------------------------------- reading operands
+
+
+def _operand(x: Any) -> Any:
+    """What stands for x among our functions: an expression, a parameter, a number."""
+    return x._stored if isinstance(x, _core.Holder) else x
+
+
+def _node(x: Any) -> Any:
+    """x as an expression of the present graph."""
+    return x if type(x) is Node else x._stored._expression()
+
+
+def as_expression(x: Any) -> Any:
+    """Parameters, lookup parameters and numbers as expressions of the present graph.
+
+    >>> import autobatch.dynet as dy
+    >>> from autobatch.dynet.expressions import as_expression
+    >>> as_expression(2.5).value()
+    2.5
+    """
+    if type(x) is Node:
+        return x
+    if isinstance(x, _core.Holder):
+        return x._stored._expression()
+    if isinstance(x, _core.Param):
+        return x._expression()
+    return F.input(x)
+
+
+def wrap(x: Any, dims: Sequence[int] | None = None, batch: int | None = None) -> Any:
+    """One of our expressions or parameters as DyNet's, in the dimensions given.
+
+    >>> import autobatch as ab
+    >>> import autobatch.dynet as dy
+    >>> _ = dy.renew_cg()
+    >>> dy.expressions.wrap(ab.zeros((3, 2))).dim()
+    ((2, 3), 1)
+    """
+    node = as_expression(x)
+    if dims is not None and node.shape[::-1] != tuple(dims):
+        return F.reshape(node, tuple(reversed(tuple(dims))))
+    return node
+
+
+def _shape(x: Any) -> Dims:
+    """The shape of any operand as our functions see it."""
+    return x.shape if type(x) is Node else np.shape(_operand(x)) if _is_number(x) else _held(x)
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (int, float, np.generic, np.ndarray))
+
+
+def _held(x: Any) -> Dims:
+    stored = x._stored if isinstance(x, _core.Holder) else x
+    try:
+        return tuple(stored.shape)
+    except AttributeError:
+        raise OperandError(f"expected an Expression, got {type(x).__name__}") from None
+
+
+def _dims(x: Any) -> Dims:
+    return tuple(_shape(x)[::-1]) or (1,)
+
+
+def _array(node: Any, value: np.ndarray) -> np.ndarray:
+    """A value of ours as DyNet lays it out: reversed axes, doubles, scalars as (1,)."""
+    if not node.shape:
+        value = value.reshape((*value.shape, 1))
+    return np.ascontiguousarray(value.T, np.float64)
+
+
+def _plain(node: Any, value: np.ndarray) -> Any:
+    if len(node.shape) > 1:
+        return _array(node, value)
+    return value.item() if value.size == 1 else value.reshape(-1).tolist()
+
+
+# ---------------------------------------------------------------------- operators
+
+
+def product(a: Any, b: Any) -> Any:
+    """The matrix product; a number scales. Dimensions (m, k) and (k,) or (k, n).
+
+    Raises:
+        ShapeError: the inner dimensions differ.
+    """
+    if type(b) in _NUMBERS or type(a) in _NUMBERS:
+        return F.multiply(a, b)
+    left, right = _shape(a), _shape(b)
+    if len(left) == 2 and right and right[-1] == left[0]:
+        return F.matmul(b, a)
+    if isinstance(b, np.generic) or isinstance(a, np.generic):
+        return F.multiply(a, b)
+    # What is left are columns times a row or a number.
+    if len(left) < 2 and math.prod(right) != 1 and len(right) == 2 and right[-1] == 1:
+        return F.multiply(b, a)
+    if math.prod(right) == 1 and len(right) < 2 and (len(left) < 2 or left[0] == 1):
+        return F.multiply(a if len(left) < 2 else F.reshape(_operand(a), left[1:]), b)
+    if len(left) < 2 and right == (1, 1):
+        return F.multiply(F.reshape(_operand(a), (1, *(left or (1,)))), b)
+    if len(left) == 2 and not right and left[0] == 1:
+        return F.multiply(F.reshape(_operand(a), left[1:]), b)
+    raise ShapeError(
+        f"product: expected dimensions (m, k) and (k,) or (k, n), got {_dims(a)} and {_dims(b)}; "
+        f"the elementwise product is cmult"
+    )
+
+
+_NUMBERS = frozenset((int, float))
+
+
+def _getitem(x: Any, key: Any) -> Any:
+    shape = _shape(x)
+    x = _operand(x)
+    if hasattr(key, "__index__"):
+        length = shape[-1] if shape else 1
+        index = int(key)
+        if not -length <= index < length:
+            raise IndexRangeError(
+                f"indexing: expected an index from {-length} to {length - 1}, got {index}"
+            )
+        index %= length
+        if len(shape) < 2:
+            return F.pick(x, index) if shape else x
+        return F.pick(x, index, axis=-1)
+    keys = key if isinstance(key, tuple) else (key,)
+    if not all(isinstance(k, slice) for k in keys):
+        raise OperandError(
+            f"indexing: expected an int, a slice or a tuple of slices, got {key!r}; one entry of "
+            f"another dimension is dy.pick(x, index, dim)"
+        )
+    if len(keys) > len(shape or (1,)):
+        raise ShapeError(f"indexing: got {len(keys)} slices for dimensions {_dims(x)}")
+    ranges = []
+    for k, length in zip(keys, shape[::-1] or (1,), strict=False):
+        start, stop = k.start or 0, length if k.stop is None else k.stop
+        step = 1 if k.step is None else k.step
+        if not (0 <= start < stop <= length and step >= 1):
+            raise ShapeError(
+                f"indexing: expected 0 <= from < to <= {length} and a step of at least 1, got "
+                f"{start}:{stop}:{step}"
+            )
+        ranges.append(slice(start, stop, step))
+    if not shape:
+        return x
+    whole = (slice(None),) * (len(shape) - len(ranges))
+    return F._getitem(x, (*whole, *reversed(ranges)))
+
+
+# ---------------------------------------------------------------------- inputs
+
+
+def _float(numbers: np.ndarray) -> bytes:
+    return np.ascontiguousarray(numbers, config.current().dtype).tobytes()
+
+
+def _input(shape: Dims, batch: int, content: bytes) -> Any:
+    """An input that `set` may change. Small ones of equal content are one node while nothing
+    changes them: `set` says so where that would be seen."""
+    if len(content) > 512:
+        return _PLACEHOLDER((), (batch, *shape), content)
+    key = (shape, batch, content)
+    found = _CG._shared.get(key)
+    if found is not None:
+        found[1] += 1
+        return found[0]
+    node = _PLACEHOLDER((), (batch, *shape), content)
+    _CG._shared[key] = [node, 1]
+    return node
+
+
+def _set(x: Any, values: Any) -> None:
+    if type(x) is not Node or x.op != "placeholder":
+        raise OperandError(
+            "set: expected an input (vecInput, scalarInput, inputVector), got "
+            + (x.op if type(x) is Node else type(x).__name__)
+        )
+    for key, (node, uses) in list(_CG._shared.items()):
+        if node.node == x.node:
+            if uses > 1:
+                raise OperandError(
+                    f"set: {uses} inputs of this graph have the same content and are one node; "
+                    f"for inputs that change use vecInput or scalarInput"
+                )
+            del _CG._shared[key]
+    numbers = np.asarray(values, np.float64).reshape(-1)
+    size = math.prod(x.shape) * x.batch_size
+    if numbers.size != size:
+        raise ShapeError(f"set: expected {size} numbers, got {numbers.size}")
+    engine.write(x, numbers)
+    _CG.invalidate()
+
+
+def vecInput(dim: int, device: str = "") -> Any:  # noqa: N802
+    """A vector of zeros, to be filled by `Expression.set`.
+
+    Args:
+        dim: its length.
+        device: accepted.
+    """
+    return placeholder((int(dim),))
+
+
+def scalarInput(s: float, device: str = "") -> Any:  # noqa: N802
+    """A number, which may be changed by `Expression.set`.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.scalarInput(3).value()
+    3.0
+    """
+    return _PLACEHOLDER((), (1,), _float(np.float64(float(s))))
+
+
+def inputVector(v: Any, device: str = "") -> Any:  # noqa: N802
+    """A vector of numbers.
+
+    Args:
+        v: a list or an array; flattened.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.inputVector([1, 2]).value()
+    [1.0, 2.0]
+    """
+    numbers = np.asarray(v, np.float64)
+    if numbers.ndim != 1:
+        if numbers.ndim == 0:
+            raise OperandError(f"inputVector: expected a list of numbers, got {v!r}")
+        numbers = numbers.reshape(-1, order="F")
+    return _input(numbers.shape, 1, _float(numbers))
+
+
+def inputTensor(  # noqa: N802
+    arr: Any, batched: bool = False, device: str = "", reusable: bool = False
+) -> Any:
+    """A tensor of numbers.
+
+    Args:
+        arr: an array, whose shape gives the dimensions; a list of arrays, the elements of a
+            minibatch; a (nested) list of numbers.
+        batched: the last axis is a minibatch. Default: False.
+        device, reusable: accepted.
+
+    >>> import numpy as np
+    >>> import autobatch.dynet as dy
+    >>> dy.inputTensor(np.zeros((2, 3)), batched=True).dim()
+    ((2,), 3)
+    """
+    if isinstance(arr, list) and arr and isinstance(arr[0], np.ndarray):
+        arr, batched = np.stack(arr, axis=-1), True
+    if not isinstance(arr, (list, np.ndarray)):
+        raise OperandError(
+            f"inputTensor: expected an array or a list of numbers or arrays, got "
+            f"{type(arr).__name__}"
+        )
+    try:
+        numbers = np.asarray(arr, np.float64).T
+    except (TypeError, ValueError) as error:
+        raise OperandError(f"inputTensor: expected numbers: {error}") from None
+    if batched:
+        if not numbers.ndim:
+            raise ShapeError("inputTensor: a minibatch needs at least one axis")
+        return _input(numbers.shape[1:], numbers.shape[0], _float(numbers))
+    return _input(numbers.shape, 1, _float(numbers))
+
+
+def matInput(d1: int, d2: int) -> Any:  # noqa: N802
+    """A matrix of zeros, to be filled by `Expression.set`. Use `inputTensor`."""
+    return placeholder((int(d2), int(d1)))
+
+
+def inputMatrix(v: Any, d: Sequence[int]) -> Any:  # noqa: N802
+    """A matrix from a flat list in column-major order. Use `inputTensor`.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.inputMatrix([1, 2, 3, 4], (2, 2)).npvalue()
+    array([[1., 3.],
+           [2., 4.]])
+    """
+    numbers = np.asarray(v, np.float64).reshape(tuple(reversed(tuple(d))))
+    return _input(numbers.shape, 1, _float(numbers))
+
+
+def sparse_inputTensor(  # noqa: N802
+    idxs: Any,
+    values: Any,
+    shape: Sequence[int],
+    batched: bool = False,
+    defval: float = 0.0,
+    device: str = "",
+) -> Any:
+    """A tensor given by its entries.
+
+    Args:
+        idxs: for each axis (the minibatch's last) a list of indices.
+        values: the numbers there.
+        shape: of the array.
+        batched: the last axis is a minibatch. Default: False.
+        defval: the number elsewhere. Default: 0.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.sparse_inputTensor(([0, 1], [0, 2]), [5, 6], (2, 3)).npvalue()
+    array([[5., 0., 0.],
+           [0., 0., 6.]])
+    """
+    array = np.full(tuple(shape), defval, np.float64)
+    if len(idxs) != array.ndim:
+        raise ShapeError(
+            f"sparse_inputTensor: expected a list of indices for each of {array.ndim} axes, got "
+            f"{len(idxs)}"
+        )
+    array[tuple(np.asarray(i) for i in idxs)] = values
+    return inputTensor(array, batched)
+
+
+# ---------------------------------------------------------------------- tensors
+
+
+class Tensor:
+    """The numbers of an expression, computed.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.inputVector([1, 3, 2]).tensor_value().argmax().as_numpy()
+    array([1])
+    """
+
+    def __init__(self, array: np.ndarray, batch: int) -> None:
+        self._array = array
+        self._batched = batch > 1
+
+    def as_numpy(self) -> np.ndarray:
+        """The numbers; a minibatch is the last axis."""
+        return self._array
+
+    def argmax(self, dim: int = 0, num: int = 1) -> Tensor:
+        """Indices of the `num` largest elements along a dimension, the largest first."""
+        return self.topk(dim, num)[1]
+
+    def topk(self, dim: int = 0, num: int = 1) -> tuple[Tensor, Tensor]:
+        """The `num` largest elements along a dimension, and their indices."""
+        order = np.argsort(-self._array, axis=dim, kind="stable")
+        best = np.take(order, range(num), axis=dim)
+        values = np.take_along_axis(self._array, best, axis=dim)
+        return Tensor._of(values, self), Tensor._of(best, self)
+
+    def categorical_sample_log_prob(self, dim: int = 0, num: int = 1) -> Tensor:
+        """Indices drawn with the probabilities whose logarithms these numbers are.
+
+        By the maximum of Gumbel noise added to them (Gumbel 1954).
+        """
+        turned = self._array.T
+        drawn = [
+            np.argmax((turned + random.gumbel(turned.size).reshape(turned.shape)).T, axis=dim)
+            for _ in range(num)
+        ]
+        return Tensor._of(np.stack(drawn, axis=dim), self)
+
+    @staticmethod
+    def _of(array: np.ndarray, like: Tensor) -> Tensor:
+        return Tensor(array, 2 if like._batched else 1)
+
+    def __repr__(self) -> str:
+        kind = "int" if self._array.dtype.kind == "i" else "float"
+        return f"<Dynet Tensor:{kind}>"

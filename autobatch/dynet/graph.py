@@ -1,0 +1,302 @@
+"""The one computation graph that DyNet's programs know, and what it keeps beside ours.
+
+A graph is begun by `renew_cg`. Values are computed when they are asked for; random numbers
+are drawn then, too, in the order in which their nodes were made, as DyNet draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _core, engine
+from ..backends import cpu
+from ..errors import AutobatchError, GradientError
+from ..recording import current_graph, forms, placeholder
+from ..recording import new_graph as _new_graph
+
+__all__ = [
+    "ComputationGraph",
+    "cg",
+    "cg_checkpoint",
+    "cg_revert",
+    "cg_version",
+    "dump_cg",
+    "print_graphviz",
+    "print_text_graphviz",
+    "renew_cg",
+]
+
+# The type of the expressions of DyNet's graphs; `expressions` gives it its methods.
+Node = _core.new_expression_type()
+
+_SOURCES = ("input", "placeholder")
+
+
+class InvalidValueError(AutobatchError, RuntimeError):
+    """A value that is not a number, found where validity is checked."""
+
+
+class ComputationGraph:
+    """The present graph; there is one of it.
+
+    >>> import autobatch.dynet as dy
+    >>> graph = dy.renew_cg()
+    >>> graph is dy.cg(), graph.version() == dy.cg_version()
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        raise RuntimeError("there is one computation graph: use dy.cg(), dy.renew_cg()")
+
+    def _begin(self) -> None:
+        self._version = 0
+        self._check = False
+        self._shared: dict[Any, list[Any]] = {}
+        # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
+        self._random: list[tuple[int, Any, Callable[[], np.ndarray]]] = []
+        self._drawn = 0
+        self._checkpoints: list[int] = []
+        graph = current_graph()
+        self._graph = _new_graph() if len(graph) else graph
+        self._graph.expression_type = Node
+
+    def renew(
+        self,
+        immediate_compute: bool = False,
+        check_validity: bool = False,
+        autobatching: int | None = None,
+    ) -> ComputationGraph:
+        """Begins a new graph; expressions of the old one end. See `renew_cg`."""
+        self._graph = graph = _new_graph()
+        graph.expression_type = Node
+        self._version += 1
+        self._check = bool(check_validity)
+        if self._random:
+            self._random, self._drawn = [], 0
+        if self._shared:
+            self._shared = {}
+        if self._checkpoints:
+            self._checkpoints = []
+        return self
+
+    def version(self) -> int:
+        """How many graphs there have been."""
+        return self._version
+
+    def checkpoint(self) -> None:
+        """See `cg_checkpoint`."""
+        self._checkpoints.append(len(self._graph))
+
+    def revert(self) -> None:
+        """See `cg_revert`."""
+        if self._checkpoints:
+            length = self._checkpoints.pop()
+            while self._random and self._random[-1][0] >= length:
+                self._random.pop()
+            self._drawn = min(self._drawn, len(self._random))
+
+    # ------------------------------------------------------------------ running
+
+    def delayed(
+        self, shape: tuple[int, ...], batch: int, draw: Callable[[], np.ndarray]
+    ) -> Any:
+        """An input whose numbers are drawn when its value is first needed.
+
+        Args:
+            shape: ours, row-major.
+            batch: size of the minibatch.
+            draw: answers the numbers in memory order, a minibatch's elements in turn.
+        """
+        node = placeholder(shape, batch)
+        self._random.append((node.node, node, draw))
+        return node
+
+    def _draw(self, last: int) -> None:
+        waiting = self._random
+        while self._drawn < len(waiting) and waiting[self._drawn][0] <= last:
+            _, node, draw = waiting[self._drawn]
+            engine.write(node, draw())
+            self._drawn += 1
+
+    def invalidate(self) -> None:
+        """Forgets what was computed, random numbers too."""
+        if cpu.done(self._graph):
+            engine.forget(self._graph)
+        self._drawn = 0
+
+    def values(self, nodes: Sequence[Any], recalculate: bool = False) -> list[np.ndarray]:
+        """The values of expressions as our arrays, the minibatch first."""
+        if recalculate:
+            self.invalidate()
+        if self._drawn < len(self._random):
+            self._draw(max([node.node for node in nodes], default=-1))
+        found = engine.values(nodes)
+        if self._check:
+            for node, value in zip(nodes, found, strict=True):
+                if np.isnan(value).any():
+                    raise InvalidValueError(
+                        f"NaN or Inf detected in the value of {node.op}, node {node.node}"
+                    )
+        return found
+
+    def run(self, node: Any, recalculate: bool = False) -> None:
+        """Computes an expression."""
+        self.values([node], recalculate)
+
+    def differentiate(self, loss: Any, full: bool) -> None:
+        """Runs backward from a scalar of shape ().
+
+        Args:
+            loss: the expression.
+            full: gradients of inputs and of all that depends on them are wanted, too.
+        """
+        self.run(loss)
+        wrt: list[Any] = []
+        if full:
+            numbers = cpu.node_table(self._graph)["form"][: loss.node + 1]
+            sources = {
+                int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES
+            }
+            found = np.flatnonzero(np.isin(numbers, list(sources)))
+            wrt = [self._graph.expression(int(node)) for node in found]
+        engine.backward(loss, wrt)
+
+    def _last(self) -> Any:
+        count = len(self._graph)
+        if not count:
+            raise GradientError("the graph is empty: there is nothing to run")
+        return self._graph.expression(count - 1)
+
+    def forward_scalar(self) -> float:
+        """The value of the last node, a scalar."""
+        return float(self._last().scalar_value())
+
+    def inc_forward_scalar(self) -> float:
+        """As `forward_scalar`: what has been computed is not computed again."""
+        return self.forward_scalar()
+
+    def forward_vec(self) -> list[float]:
+        """The value of the last node as a flat list."""
+        return self._last().vec_value()
+
+    def inc_forward_vec(self) -> list[float]:
+        """As `forward_vec`."""
+        return self.forward_vec()
+
+    def forward(self) -> np.ndarray:
+        """The value of the last node."""
+        return self._last().npvalue()
+
+    def inc_forward(self) -> np.ndarray:
+        """As `forward`."""
+        return self.forward()
+
+    def backward(self) -> None:
+        """Runs backward from the last node."""
+        self._last().backward()
+
+    # ------------------------------------------------------------------ looking at it
+
+    def print_graphviz(self) -> None:
+        """Prints the graph in the language of Graphviz."""
+        print("digraph G {\n  rankdir=LR;\n  nodesep=.05;")
+        for number in range(len(self._graph)):
+            node = self._graph.expression(number)
+            dims = ",".join(map(str, node.dims))
+            batch = f"X{node.batch}" if node.batch > 1 else ""
+            print(f'  N{number} [label="v{number} = {node.op}({{{dims}{batch}}})"];')
+            for operand in cpu.operands_of(self._graph, number):
+                print(f"  N{operand} -> N{number};")
+        print("}")
+
+    def dump(self) -> None:
+        """Prints every node with its value."""
+        for number in range(len(self._graph)):
+            print(f"Node {number}\nValue: ")
+            print(self._graph.expression(number).npvalue())
+
+
+_CG: ComputationGraph = ComputationGraph.__new__(ComputationGraph)
+_CG._begin()
+
+
+def cg() -> ComputationGraph:
+    """The present graph.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.cg() is dy.renew_cg()
+    True
+    """
+    return _CG
+
+
+def renew_cg(
+    immediate_compute: bool = False,
+    check_validity: bool = False,
+    autobatching: int | None = None,
+) -> ComputationGraph:
+    """Begins a new graph: the expressions of the old one end.
+
+    Args:
+        immediate_compute: accepted. Errors of shapes and types are always raised at once, and
+            values are computed when they are asked for.
+        check_validity: values that are asked for and hold a NaN raise an error.
+        autobatching: accepted. Graphs are always batched.
+
+    >>> import autobatch.dynet as dy
+    >>> x = dy.scalarInput(1)
+    >>> _ = dy.renew_cg()
+    >>> x.value()
+    Traceback (most recent call last):
+        ...
+    autobatch.errors.StaleExpressionError: this expression belongs to a graph that is gone ...
+    """
+    return _CG.renew(immediate_compute, check_validity, autobatching)
+
+
+def cg_version() -> int:
+    """How many graphs there have been."""
+    return _CG.version()
+
+
+def cg_checkpoint() -> None:
+    """Remembers the present state of the graph; states are a stack.
+
+    >>> import autobatch.dynet as dy
+    >>> _ = dy.renew_cg()
+    >>> x = dy.scalarInput(2)
+    >>> dy.cg_checkpoint()
+    >>> (x * x).value()
+    4.0
+    >>> dy.cg_revert()
+    >>> (x + x).value()
+    4.0
+    """
+    _CG.checkpoint()
+
+
+def cg_revert() -> None:
+    """Goes back to the last state remembered; without one, does nothing.
+
+    What was recorded since then is not needed any more. It stays readable, and its memory is
+    given back with the graph: equal nodes that are recorded again are found there.
+    """
+    _CG.revert()
+
+
+def print_text_graphviz() -> None:
+    """Prints the graph in the language of Graphviz."""
+    _CG.print_graphviz()
+
+
+def print_graphviz(**options: Any) -> None:
+    """Prints the graph in the language of Graphviz; the options of the viewer are ignored."""
+    _CG.print_graphviz()
+
+
+def dump_cg() -> None:
+    """Prints every node of the graph with its value."""
+    _CG.dump()
