@@ -102,3 +102,17 @@ class LSTM(Recurrent):
             x, c = F.split(F.lstm_cell(gates, c), 2)
             after.append((x, c))
         return LSTMState(x, c, tuple(after))
+
+    def _outputs(self, xs: Any, state: LSTMState) -> list[Any]:
+        # Layer by layer, without a state object for every step: the same nodes as `step` makes.
+        affine, cell, split = F.affine, F.lstm_cell, F.split
+        for number, (layer, (h, c)) in enumerate(zip(self.layers, state.layers)):
+            bias, weight_x, weight_h = layer.bias, layer.weight_x, layer.weight_h
+            outputs = []
+            for x in xs:
+                if number:
+                    x = self._between(x)
+                h, c = split(cell(affine(bias, weight_x, x, weight_h, h), c), 2)
+                outputs.append(h)
+            xs = outputs
+        return outputs

@@ -97,9 +97,8 @@ class Recurrent(Module):
     def last(self, xs: Iterable[Any], state: Any = None) -> Expression:
         """The output after the whole sequence; after none, that of the state it began with."""
         state = self.start() if state is None else state
-        for x in xs:
-            state = self.step(x, state)
-        return state.h
+        outputs = self._outputs(xs, state)
+        return outputs[-1] if outputs else state.h
 
     def __call__(self, xs: Iterable[Any], state: Any = None) -> list[Expression]:
         """The outputs, one for each vector of a sequence.
@@ -111,6 +110,10 @@ class Recurrent(Module):
         Returns:
             As many vectors of shape (hidden_dim,).
         """
+        return self._outputs(xs, self.start() if state is None else state)
+
+    def _outputs(self, xs: Iterable[Any], state: Any) -> list[Expression]:
+        """The outputs alone; layers may have a shorter way to them than states."""
         return [after.h for after in self.states(xs, state)]
 
     def _between(self, h: Expression) -> Expression:

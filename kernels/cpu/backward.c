@@ -142,7 +142,7 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     e->started = 0;
     e->ntape = g->tape_done;
     e->at = e->ntape - 1;
-    e->nsources = e->nuses = e->nviews = e->views_done = 0;
+    e->nsources = e->nuses = e->nviews = 0;
     if (reserve(&e->marks, 1, e->n) < 0 || reserve(&e->nodes, sizeof *e->nodes, g->tape_nodes_n) < 0
         || reserve(&e->batch_first, sizeof *e->batch_first, e->ntape + 1) < 0
         || reserve(&e->flush, sizeof *e->flush, e->ntape + 1) < 0
@@ -280,6 +280,11 @@ address(ab_graph *g, engine *e)
             g->grad[i] = g->gradients.base + (g->value[i] - g->values.base);
         } else if (f->flags & AB_FORM_PARAMETER) {
             g->grad[i] = ((ab_param *)(intptr_t)g->nodes[i].data[0])->grad;
+        } else if (f->flags & AB_FORM_TABLE && e->marks[i] & ASKED) {
+            /* Its own of this pass; the row's is the sum of all passes. */
+            if (!(g->grad[i] = zeros(g, f->size * g->itemsize)))
+                return AB_LIMIT;
+            e->views[e->nviews++] = i;
         } else if (f->flags & AB_FORM_TABLE && table_of(g, i)->trainable) {
             g->grad[i] = slot_of(table_of(g, i), g->nodes[i].data[0]);
         } else { /* an input whose gradient was asked for */
@@ -785,19 +790,23 @@ clear_part(worker *w, const void *job, int part, int parts)
 static void
 flush_views(ab_graph *g, engine *e, int64_t b)
 {
-    while (e->views_done < e->nviews) {
-        int32_t view = e->views[e->views_done];
-        if (b >= 0 && g->nodes[g->nodes[view].root].batch_tape < b)
-            return;
+    for (int32_t k = 0; k < e->nviews; k++) {
+        int32_t view = e->views[k];
+        if (view < 0 || (b >= 0 && g->nodes[g->nodes[view].root].batch_tape < b))
+            continue;
         const ab_form *f = form_of(g, view);
         int32_t base = g->operands[g->nodes[view].first];
-        if (is_live(e, base) && passes(f)) {
+        if (f->flags & AB_FORM_TABLE) {
+            if (table_of(g, view)->trainable)
+                add_to(g, slot_of(table_of(g, view), g->nodes[view].data[0]), g->grad[view],
+                       f->size);
+        } else if (is_live(e, base) && passes(f)) {
             int64_t step = ab_batch_stride(g, view);
             int64_t offset = (g->nodes[view].offset - g->nodes[base].offset) * g->itemsize;
             for (int64_t i = 0; i < f->batch; i++)
                 add_to(g, g->grad[base] + offset + i * step, g->grad[view] + i * step, f->size);
         }
-        e->views_done++;
+        e->views[k] = -1;
     }
 }
 

@@ -68,9 +68,8 @@ typedef struct engine {
     int32_t nsources;
     int32_t nseeds;
     int32_t *seeds;
-    int32_t nviews; /* views with a gradient of their own, in descending order */
+    int32_t nviews; /* views with a gradient of their own, in descending order; -1: done */
     int32_t *views;
-    int32_t views_done;
     int64_t at; /* the batch to run next, downwards */
     int started;
     void **outer_x, **outer_dy;

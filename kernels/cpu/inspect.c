@@ -136,7 +136,7 @@ ab_param_slots(const ab_param *p)
 
 /* Updates. */
 
-enum { LEAST = 1 << 15 }; /* numbers per thread */
+enum { LEAST = 1 << 18 }; /* numbers per thread: to wake one costs as much as many updates */
 
 static void
 update_part(const ab_update_kernels *k, int rule, const ab_update *u, const double *a)
@@ -212,7 +212,7 @@ ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int 
     for (int64_t done = 0; done < count;) {
         int64_t here = (count - done + BLOCK - 1) / BLOCK;
         here = here < BLOCKS ? here : BLOCKS;
-        int parts = ab_threads(here < 4 ? 1 : threads);
+        int parts = ab_threads(here * BLOCK < 4 * LEAST ? 1 : threads);
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(parts) if (parts > 1)
 #else
