@@ -5,19 +5,26 @@ together, and runs them as a few large kernel calls.
 """
 
 from . import config, elementary, errors, functions, initializers, nn, schedules
+from .algebra import *  # noqa: F403
 from .config import configure, use
+from .convolution import *  # noqa: F403
 from .elementary import *  # noqa: F403
 from .engine import inference, values
 from .errors import *  # noqa: F403
 from .explain import explain
 from .functions import *  # noqa: F403
+from .gradients import *  # noqa: F403
 from .initializers import *  # noqa: F403
 from .io import load, load_metadata, save
+from .losses import *  # noqa: F403
 from .module import Module
 from .nn import *  # noqa: F403
 from .parameters import Lookup, Parameter
+from .randomness import *  # noqa: F403
 from .recording import Expression, Graph, current_graph, new_graph
 from .schedules import *  # noqa: F403
+from .selection import *  # noqa: F403
+from .statistics import *  # noqa: F403
 from .trainers import (
     SGD,
     Adadelta,
@@ -35,9 +42,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "AMSGrad",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "CyclicalSGD",
     "Expression",
     "Graph",
     "Lookup",

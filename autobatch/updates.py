@@ -82,13 +82,16 @@ def adagrad(update: Update, rate: float, epsilon: float) -> None:
     update.write(update.w, update.read(update.w) - rate * g / (np.sqrt(v) + epsilon))
 
 
-def rmsprop(update: Update, rate: float, rho: float, epsilon: float) -> None:
+def rmsprop(
+    update: Update, rate: float, rho: float, epsilon: float, inside: bool = False
+) -> None:
     """``v = rho * v + (1 - rho) * g^2``; ``w -= rate * g / (sqrt(v) + epsilon)``
-    (Tieleman and Hinton 2012)."""
+    (Tieleman and Hinton 2012). With `inside`, epsilon stands under the root."""
     g = update.gradient()
     v = rho * update.read(update.v) + (1 - rho) * g * g
     update.write(update.v, v)
-    update.write(update.w, update.read(update.w) - rate * g / (np.sqrt(v) + epsilon))
+    root = np.sqrt(v + epsilon) if inside else np.sqrt(v) + epsilon
+    update.write(update.w, update.read(update.w) - rate * g / root)
 
 
 def adam(

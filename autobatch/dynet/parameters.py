@@ -24,7 +24,7 @@ import autobatch as ab
 
 from ..parameters import Lookup, Parameter, _rebuild
 from . import config
-from .expressions import Expression, wrap
+from .expressions import Expression, as_expression
 from .initializers import (
     ConstInitializer,
     Dims,
@@ -92,15 +92,12 @@ def _memory(array: Any, dims: Dims) -> np.ndarray:
 
 
 class _Held(Expression):
-    """What parameters and lookup parameters share.
+    """What parameters and lookup parameters share. `_stored`, of the C base class, is the
+    parameter of autobatch that has the numbers; that is what operations take."""
 
-    Attributes:
-        stored: the autobatch parameter that holds the numbers.
-    """
+    __slots__ = ("_collection", "_dims", "_name", "_updated")
 
-    __slots__ = ("_collection", "_dims", "_name", "_stored", "_updated")
-
-    _stored: Parameter | Lookup
+    _stored: Any
     _collection: ParameterCollection
     _dims: Dims
     _name: str
@@ -127,21 +124,6 @@ class _Held(Expression):
         self._stored, self._updated = stored, True
         stored.name = name
         return self
-
-    @property
-    def ab(self) -> Any:
-        """The autobatch parameter: it stands wherever an expression can."""
-        return self._stored
-
-    @property
-    def dims(self) -> Dims:
-        """DyNet's dimensions as an expression."""
-        return self._dims
-
-    @property
-    def batch(self) -> Any:
-        """Of an expression: the size of its minibatch."""
-        return 1
 
     def _factor(self) -> float:
         """What weight decay has made of the numbers so far."""
@@ -207,6 +189,10 @@ class _Held(Expression):
         """The old name of :meth:`save`."""
         self.save(fname, key, append)
 
+    def _file_dims(self) -> Dims:
+        """The dimensions that files give: of a lookup the number of rows last."""
+        return self._dims
+
     def _populate(self, fname: str, key: str) -> None:
         from .saving import populate_one
 
@@ -245,7 +231,7 @@ class Parameters(_Held):
     (Parameter /_0, (2, 3))
     """
 
-    __slots__ = ("_constant", "_expression")
+    __slots__ = ()
 
     def shape(self) -> Dims:
         """The dimensions."""
@@ -299,7 +285,7 @@ class Parameters(_Held):
                 DyNet 2.1; see :func:`expr_trains`.
         """
         if _default_update() if update is None else update:
-            return wrap(self._stored, self._dims)
+            return as_expression(self)
         return const_parameter(self)
 
 
@@ -325,10 +311,6 @@ class LookupParameters(_Held):
     def _row_dims(self) -> Dims:
         return self._dims[1:]
 
-    @property
-    def dims(self) -> Dims:
-        return (*self._dims[1:], self._dims[0])
-
     def __len__(self) -> int:
         return self._dims[0]
 
@@ -336,17 +318,11 @@ class LookupParameters(_Held):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, i: int) -> Expression:
-        from .operations import lookup
-
-        if operator.index(i) >= len(self):
-            raise IndexError(f"{self!r} has {len(self)} rows; there is no row {i}")
-        return lookup(self, i)
+        return self._stored[i]
 
     def batch(self, i: Sequence[int]) -> Expression:
         """Rows as a minibatch, one element for each number in the list."""
-        from .operations import lookup_batch
-
-        return lookup_batch(self, i)
+        return self._stored.batch(i)
 
     def expr(self, update: bool = True) -> Expression:
         """The table itself."""
@@ -355,6 +331,9 @@ class LookupParameters(_Held):
     def shape(self) -> Dims:
         """The number of rows, then the dimensions of a row."""
         return self._dims
+
+    def _file_dims(self) -> Dims:
+        return (*self._dims[1:], self._dims[0])
 
     def _rows(self, array: np.ndarray, count: int) -> np.ndarray:
         """Rows as programs see them, from rows as they lie in memory."""
@@ -484,7 +463,7 @@ def const_parameter(p: Any) -> Expression:
     Args:
         p: Parameters or LookupParameters.
     """
-    return wrap(ab.stop_gradient(p.ab), p.dims)
+    return ab.stop_gradient(p)
 
 
 def _checked_name(what: str, name: str) -> str:

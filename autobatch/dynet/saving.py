@@ -17,7 +17,7 @@ import math
 import pickle
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -81,7 +81,7 @@ def _write(file: IO[str], held: Any, name: str) -> None:
     gradient = stored.gradient()
     length = (16 * stored.size + 1) * (1 if gradient is None else 2)
     state = "ZERO_GRAD" if gradient is None else "FULL_GRAD"
-    file.write(f"#{held.kind}# {name} {_braced(held.dims)} {length} {state}\n")
+    file.write(f"#{held.kind}# {name} {_braced(held._file_dims())} {length} {state}\n")
     _line(file, stored._data)
     if gradient is not None:
         _line(file, gradient)
@@ -91,12 +91,12 @@ def _write(file: IO[str], held: Any, name: str) -> None:
 def _opened(fname: str, mode: str) -> Iterator[IO[str]]:
     if not isinstance(fname, (str, bytes)) and not hasattr(fname, "__fspath__"):
         raise TypeError(f"expected the path of a file, got {fname!r}")
-    try:
-        file = open(fname, mode, encoding="utf-8", newline="\n")
-    except OSError as error:
-        what = "read model from" if mode == "r" else "write model to"
-        raise RuntimeError(f"Could not {what} {fname}: {error.strerror}") from error
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(fname, mode, encoding="utf-8", newline="\n"))
+        except OSError as error:
+            what = "read model from" if mode == "r" else "write model to"
+            raise RuntimeError(f"Could not {what} {fname}: {error.strerror}") from error
         yield file
 
 
@@ -185,10 +185,10 @@ def read_entry(fname: str, key: str, kind: str) -> Entry:
 def populate_one(fname: str, key: str, held: Any) -> None:
     """Fills one parameter from the entry of a name."""
     entry = read_entry(fname, key, held.kind)
-    if entry.dims != held.dims:
+    if entry.dims != held._file_dims():
         raise RuntimeError(
             f"Attempted to populate parameter where arguments don't match "
-            f"({_braced(held.dims)} != {_braced(entry.dims)})"
+            f"({_braced(held._file_dims())} != {_braced(entry.dims)})"
         )
     entry.fill(held)
 
@@ -209,11 +209,11 @@ def populate_collection(fname: str, collection: ParameterCollection, prefix: str
                 f"populated model at {entry.name}"
             )
         held: Any = waiting[entry.kind][place]
-        if entry.dims != held.dims:
+        if entry.dims != held._file_dims():
             raise RuntimeError(
                 f"Dimensions of parameter {entry.name} looked up from file "
                 f"({_braced(entry.dims)}) do not match parameters to be populated "
-                f"({_braced(held.dims)})"
+                f"({_braced(held._file_dims())})"
             )
         fits.append((entry, held))
         counts[entry.kind] += 1
