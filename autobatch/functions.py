@@ -58,8 +58,8 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
-    "matmul",
     "lstm_cell",
+    "matmul",
     "max",
     "maximum",
     "mean",
@@ -174,6 +174,7 @@ _nary_mean = recorder("nary_mean")
 _nary_max = recorder("nary_max")
 _softmax = recorder("softmax")
 _log_softmax = recorder("log_softmax")
+_log_softmax_restricted = recorder("log_softmax_restricted")
 _cross_entropy = recorder("cross_entropy")
 _cross_entropy_soft = recorder("cross_entropy_soft")
 _binary_cross_entropy = recorder("binary_cross_entropy")
@@ -881,23 +882,33 @@ def softmax(x: Like, axis: int = -1) -> Expression:
     return _softmax.record((x,), (_axis("softmax", axis, len(shape), shape),), ())
 
 
-def log_softmax(x: Like, axis: int = -1) -> Expression:
+def log_softmax(x: Like, axis: int = -1, restrict: Sequence[int] | None = None) -> Expression:
     """The logarithm of `softmax`, without overflow or underflow.
 
     Args:
         x: at least one axis; the result has the same shape.
         axis: default -1, the last.
+        restrict: the classes of a vector that take part; the others get -inf, and no
+            gradient. Sets of one size batch together. Default: None, all.
 
     Raises:
-        ShapeError: no such axis.
+        ShapeError: no such axis; `restrict` and no vector.
+        IndexRangeError: a class outside its range.
 
     Example:
         >>> import autobatch as ab
         >>> ab.log_softmax(ab.input([1.0, 1.0])).value().round(4)
         array([-0.6931, -0.6931], dtype=float32)
+        >>> ab.log_softmax(ab.input([1.0, 5.0, 1.0]), restrict=[0, 2]).value().round(4)
+        array([-0.6931,    -inf, -0.6931], dtype=float32)
     """
     shape = _shape(x)
-    return _log_softmax.record((x,), (_axis("log_softmax", axis, len(shape), shape),), ())
+    axis = _axis("log_softmax", axis, len(shape), shape)
+    if restrict is None:
+        return _log_softmax.record((x,), (axis,), ())
+    chosen = {_index("log_softmax", i, shape[axis]) for i in _labels("log_softmax", restrict)}
+    classes = tuple(sorted(chosen))
+    return _log_softmax_restricted.record((x,), (len(classes),), classes * _batch(x))
 
 
 # ----------------------------------------------------------------------------- losses

@@ -128,6 +128,10 @@ class DeviceModule:
             return found
         return _wrap(found)
 
+    linalg = SimpleNamespace(
+        inv=_wrap(np.linalg.inv), slogdet=_wrap(lambda x: tuple(np.linalg.slogdet(x)))
+    )
+
     @staticmethod
     def asarray(array: Any, dtype: Any = None) -> DeviceArray:
         return DeviceArray(np.array(getattr(array, "_held", array), dtype, order="C"))

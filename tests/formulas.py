@@ -29,6 +29,9 @@ def formula(case: Case, arrays: list[np.ndarray]) -> np.ndarray:
     op, form, batch = case.declaration, form_of(case), batch_of(case)
     data = np.array(words(op, case.data), np.int64).reshape(batch, -1)
     operands = [Operand(*about) for about in zip(case.shapes, case.batches, case.weights)]
+    if form.view is not None and batch > max(case.batches, default=1):
+        call = Call(np, case.attrs, data, form.shape, operands)
+        return op.forward(call, *(array[None] for array in arrays))
     rows = []
     for b in range(batch):
         xs = []
@@ -54,5 +57,6 @@ def directional(case: Case, arrays: list[np.ndarray], j: int, weights, direction
     for sign in (1, -1):
         moved = list(arrays)
         moved[j] = arrays[j] + sign * step * direction
-        ends.append((formula(case, moved) * weights).sum())
+        value = formula(case, moved)
+        ends.append((np.where(np.isfinite(value), value, 0) * weights).sum())
     return float(ends[0] - ends[1]) / (2 * step)

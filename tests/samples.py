@@ -50,7 +50,10 @@ class Case:
         arrays = []
         for shape, batch in zip(self.shapes, self.batches):
             full = shape if batch == 1 else (batch, *shape)
-            arrays.append(rng.uniform(self.sample.low, self.sample.high, full).astype(dtype))
+            array = rng.uniform(self.sample.low, self.sample.high, full)
+            if self.sample.diagonal:
+                array += self.sample.diagonal * np.eye(*shape[-2:])
+            arrays.append(array.astype(dtype))
         return arrays
 
 

@@ -31,7 +31,9 @@ def test_value_is_the_formula(case: Case, dtype: str, backend: str, rng) -> None
     np.testing.assert_allclose(value, expected, **TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in DIFFERENTIABLE if not case.declaration.surrogate], ids=str
+)
 def test_gradient_is_the_finite_difference(case: Case, dtype: str, backend: str, rng) -> None:
     arrays = case.operands(rng, dtype)
     exact = [array.astype(np.float64) for array in arrays]
@@ -156,5 +158,5 @@ def test_every_build_of_the_kernels(case: Case, instruction_set: str, dtype: str
         expected = run()
     with ab.configure(instruction_set=instruction_set):
         for got, want in zip(run(), expected, strict=True):
-            size = np.abs(want).max(initial=1)
+            size = np.abs(want[np.isfinite(want)]).max(initial=1)
             np.testing.assert_allclose(got, want, atol=size * TOLERANCE[dtype]["atol"])

@@ -10,6 +10,11 @@ from . import shape  # noqa: F401
 from . import random  # noqa: F401
 from . import batch  # noqa: F401
 from . import elementary  # noqa: F401
+from . import statistics  # noqa: F401
+from . import sparse  # noqa: F401
+from . import gradient  # noqa: F401
+from . import convolution  # noqa: F401
+from . import algebra  # noqa: F401
 from . import recurrent  # noqa: F401
 from .declare import REGISTRY, Call, Form, Op, Operand, Sample, declare, double_bits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, declare, double_bits
 
 _SAMPLES = (
@@ -106,5 +107,107 @@ declare(
             Sample(((5,),), {}, (0,)),
         ),
         errors=((((5,),), {}, (1,), "pick_batch_element"),),
+    )
+)
+
+
+# ------------------------------------------------------- between minibatches and axes
+
+
+def _batch_stack_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+    if not operands:
+        raise OperandError("concat_batch: expected at least one expression, got an empty list")
+    first = operands[0]
+    for i, x in enumerate(operands):
+        if x.shape != first.shape:
+            raise ShapeError(
+                f"concat_batch: expected expressions of one shape, got {first.shape} and, at "
+                f"place {i}, {x.shape}"
+            )
+    batches = [x.batch for x in operands]
+    return Form(
+        (sum(batches), *first.shape),
+        batch=1,
+        kernel="batch_stack",
+        params=(first.size, *batches),
+        batch_aware=True,
+    )
+
+
+def _batch_stack_gradient(call: Call, j: int, dy: Any, y: Any, *xs: Any) -> Any:
+    start = sum(x.shape[1] for x in xs[:j])
+    return dy[:, start : start + xs[j].shape[1]]
+
+
+declare(
+    Op(
+        name="batch_stack",
+        inputs=("*xs",),
+        rule=_batch_stack_rule,
+        forward=lambda call, *xs: call.xp.concatenate(xs, axis=1),
+        gradient=_batch_stack_gradient,
+        doc="The elements of minibatches along a new leading axis; see ``autobatch.batch_to_axis``.",
+        samples=(
+            Sample(((5,),), batches=(3,)),
+            Sample(((5,), (5,)), batches=(3, 2)),
+            Sample(((2, 3), (2, 3), (2, 3)), batches=(1, 4, 1)),
+            Sample(((), ()), batches=(2, 1)),
+            Sample(((5,),)),
+            Sample(((0,),), batches=(3,)),
+        ),
+        errors=((((3,), (4,)), {}, None, "concat_batch: expected expressions of one shape"),),
+        public=False,
+    )
+)
+
+
+def _axis_to_batch_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+    (x,) = operands
+    if not x.shape or not x.shape[0]:
+        raise ShapeError(
+            f"axis_to_batch: expected a leading axis with at least one entry, got shape {x.shape}"
+        )
+    if x.batch != 1:
+        raise ShapeError(
+            f"axis_to_batch: expected an operand without a minibatch, got one of {x.batch}; take "
+            f"it up into the axis with ab.batch_to_axis"
+        )
+    return Form(x.shape[1:], batch=x.shape[0], view=(0, 0))
+
+
+declare(
+    Op(
+        name="axis_to_batch",
+        inputs=("x",),
+        rule=_axis_to_batch_rule,
+        forward=lambda call, x: x.reshape((-1, *x.shape[2:])),
+        gradient=lambda call, j, dy, y, x: dy.reshape(x.shape),
+        doc="""The entries of the leading axis as the elements of a minibatch; a view.
+
+Args:
+    x: (n, ...) without a minibatch.
+
+Returns:
+    (...) with a minibatch of n.
+
+Raises:
+    ShapeError: a scalar, no entries, or an x that has a minibatch.
+
+Example:
+    >>> import autobatch as ab
+    >>> x = ab.axis_to_batch(ab.input([[1, 2, 3], [4, 5, 6]]))
+    >>> x.shape, x.batch_size
+    ((3,), 2)
+""",
+        samples=(
+            Sample(((5,),)),
+            Sample(((3, 4),)),
+            Sample(((1, 4),)),
+            Sample(((2, 3, 4),)),
+        ),
+        errors=(
+            (((),), {}, None, "axis_to_batch: expected a leading axis"),
+            (((0, 2),), {}, None, "axis_to_batch: expected a leading axis"),
+        ),
     )
 )

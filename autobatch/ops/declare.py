@@ -137,6 +137,7 @@ class Sample:
             away from its kinks.
         batches: manual minibatch of each operand; empty: all 1.
         weights: which operands are parameters.
+        diagonal: added to the diagonal of the operands' matrices, to make them regular.
     """
 
     shapes: tuple[Shape, ...]
@@ -146,6 +147,7 @@ class Sample:
     high: float = 2.0
     batches: tuple[int, ...] = ()
     weights: tuple[bool, ...] = ()
+    diagonal: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ class Op:
         integer: the result is an integer index, and `value()` returns integers.
         table: operand 0 is a table of rows; each data word picks one, and gradients stay
             with the rows.
+        surrogate: the gradient is on purpose not the value's derivative.
         reads_weights: the rule asks which operands are weights; forms differ by it.
         doc: the public docstring: shapes, defaults, errors, source, executed example.
         samples: cases for tests and benchmarks.
@@ -195,6 +198,7 @@ class Op:
     source: bool = False
     integer: bool = False
     table: bool = False
+    surrogate: bool = False
     reads_weights: bool = False
     doc: str = ""
     samples: tuple[Sample, ...] = ()

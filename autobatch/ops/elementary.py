@@ -1,4 +1,4 @@
-"""Inverse, hyperbolic and gamma functions, and rounding, elementwise."""
+"""Inverse, hyperbolic and gamma functions, rounding, and losses by element."""
 
 from __future__ import annotations
 
@@ -270,4 +270,41 @@ elementwise(
     summary="-1, 0 or 1, elementwise; NaN for NaN. The derivative is 0.",
     example=("ab.sign(-1.5)", "-1.0"),
     ranges=((0.1, 2.0), (-2.0, -0.1)),
+)
+
+elementwise(
+    "margin_ranking",
+    ("x", "y"),
+    formula=lambda xp, a, b, margin: xp.maximum(margin - a + b, 0),
+    # NaN stays NaN, as in maximum.
+    expression="(p0 - a + b < (real)0 ? (real)0 : p0 - a + b)",
+    derivatives=(
+        lambda xp, y, a, b, margin: xp.where(y == 0, 0, -1),
+        lambda xp, y, a, b, margin: xp.where(y == 0, 0, 1),
+    ),
+    gradients=("(y == (real)0 ? (real)0 : (real)-1)", "(y == (real)0 ? (real)0 : (real)1)"),
+    summary="max(0, margin - x + y), elementwise: x should exceed y by the margin.",
+    example=("ab.margin_ranking(1.0, 0.5)", "0.5"),
+    attrs=("margin",),
+    settings=({"margin": 1.0},),
+    cost=3,
+)
+
+elementwise(
+    "poisson_nll",
+    ("log_rate", "target"),
+    formula=lambda xp, a, b: xp.exp(a) - b * a + lgamma(xp, b + 1),
+    expression="ab_exp(a) - b * a + ab_lgamma(b + (real)1)",
+    derivatives=(
+        lambda xp, y, a, b: xp.exp(a) - b,
+        lambda xp, y, a, b: digamma(xp, b + 1) - a,
+    ),
+    gradients=("ab_exp(a) - b", "ab_digamma(b + (real)1) - a"),
+    summary=(
+        "exp(log_rate) - target * log_rate + log(target!), elementwise: minus the log of the\n"
+        "Poisson probability of a count."
+    ),
+    example=("ab.poisson_nll(0.5, 3.0)", "1.9405"),
+    ranges=((0.1, 3.0),),
+    cost=60,
 )

@@ -125,16 +125,19 @@ def unary_samples(ranges: Sequence[Range], attrs: Sequence[dict[str, float]]) ->
     return tuple(cases)
 
 
-def binary_samples(ranges: Sequence[Range]) -> tuple[Sample, ...]:
+def binary_samples(
+    ranges: Sequence[Range], attrs: Sequence[dict[str, float]] = ({},)
+) -> tuple[Sample, ...]:
     """Samples of a binary op: equal shapes, every kind of broadcast, manual minibatches."""
     low, high = ranges[0]
-    cases = [Sample(shapes, low=low, high=high) for shapes in BINARY_SHAPES]
+    cases = [Sample(shapes, dict(attrs[0]), low=low, high=high) for shapes in BINARY_SHAPES]
     for low, high in ranges:
-        cases += [
-            Sample(((4,), (4,)), low=low, high=high, batches=(3, 3)),
-            Sample(((4,), (2, 4)), low=low, high=high, batches=(3, 1)),
-            Sample(((3, 1), (4,)), low=low, high=high, batches=(1, 2)),
-        ]
+        for setting in attrs:
+            cases += [
+                Sample(((4,), (4,)), dict(setting), low=low, high=high, batches=(3, 3)),
+                Sample(((4,), (2, 4)), dict(setting), low=low, high=high, batches=(3, 1)),
+                Sample(((3, 1), (4,)), dict(setting), low=low, high=high, batches=(1, 2)),
+            ]
     return tuple(cases)
 
 
@@ -154,6 +157,7 @@ def elementwise(
     ranges: Sequence[Range] = ((-2.0, 2.0),),
     cost: int = 1,
     errors: tuple[tuple[Any, ...], ...] = (),
+    surrogate: bool = False,
     public: bool = True,
 ) -> Op:
     """Declares an elementwise op.
@@ -171,6 +175,7 @@ def elementwise(
         ranges: intervals of operand values to test, inside the domain, away from kinks.
         cost: floating-point operations per element.
         errors: further cases that must raise.
+        surrogate: `derivatives` are on purpose not those of the value.
     """
 
     def rule(values: dict[str, Any], operands: Sequence[Operand]) -> Form:
@@ -200,11 +205,11 @@ def elementwise(
         own_errors: tuple[tuple[Any, ...], ...] = ()
         errors_doc = ""
     else:
-        samples = binary_samples(ranges)
+        samples = binary_samples(ranges, settings)
         shapes_doc = f"{', '.join(inputs)}: shapes that broadcast as in NumPy."
         own_errors = (
-            (((3,), (4,)), {}, None, f"{name}: expected shapes that broadcast"),
-            (((2, 3), (2,)), {}, None, f"{name}: expected shapes that broadcast"),
+            (((3,), (4,)), dict(settings[0]), None, f"{name}: expected shapes that broadcast"),
+            (((2, 3), (2,)), dict(settings[0]), None, f"{name}: expected shapes that broadcast"),
         )
         errors_doc = "\nRaises:\n    ShapeError: the shapes do not broadcast.\n"
     doc = (
@@ -225,6 +230,7 @@ def elementwise(
             doc=doc,
             samples=samples,
             errors=own_errors + errors,
+            surrogate=surrogate,
             public=public,
         )
     )

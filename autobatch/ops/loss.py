@@ -251,3 +251,116 @@ Example:
         errors=((((3,), (4,)), {}, None, "squared_error: expected a prediction"),),
     )
 )
+
+
+# ------------------------------------------------------------------ absolute error, Huber
+
+
+def _pair_rule(name: str, operands: Sequence[Operand]) -> Operand:
+    a, b = operands
+    if a.shape != b.shape:
+        raise ShapeError(
+            f"{name}: expected a prediction and a target of one shape, got {a.shape} and "
+            f"{b.shape}; reshape one of them"
+        )
+    return a
+
+
+def _absolute_error_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+    a = _pair_rule("absolute_error", operands)
+    return Form((), kernel="absolute_error", params=(a.size,), flops=2 * a.size)
+
+
+def _total(x: Any) -> Any:
+    """(n, ...) summed over all axes but the first."""
+    return x.sum(axis=tuple(range(1, x.ndim))) if x.ndim > 1 else x
+
+
+def _per_element(dy: Any, x: Any) -> Any:
+    """(n) with the axes of x."""
+    return dy.reshape(dy.shape + (1,) * (x.ndim - 1))
+
+
+def _absolute_error_gradient(call: Call, j: int, dy: Any, y: Any, a: Any, b: Any) -> Any:
+    off = a - b if j == 0 else b - a
+    return _per_element(dy, off) * call.xp.sign(off)
+
+
+# Their difference is 0 nowhere: the operands' ranges are one, so at random it is not.
+_PAIRS = (
+    Sample(((5,), (5,))),
+    Sample(((3, 4), (3, 4))),
+    Sample(((), ())),
+    Sample(((0,), (0,))),
+    Sample(((67,), (67,))),
+    Sample(((5,), (5,)), batches=(3, 3)),
+    Sample(((5,), (5,)), batches=(3, 1)),
+)
+
+declare(
+    Op(
+        name="absolute_error",
+        inputs=("x", "target"),
+        rule=_absolute_error_rule,
+        forward=lambda call, a, b: _total(call.xp.abs(a - b)),
+        gradient=_absolute_error_gradient,
+        doc="""Sum of abs(x - target) over all elements, a scalar (the L1 distance).
+
+The derivative where they are equal is 0.
+
+Args:
+    x, target: any shape, the same. Both get a gradient.
+
+Raises:
+    ShapeError: the shapes differ.
+
+Example:
+    >>> import numpy as np
+    >>> import autobatch as ab
+    >>> ab.absolute_error(np.array([1.0, 2.0]), np.array([0.0, 4.0])).item()
+    3.0
+""",
+        samples=_PAIRS,
+        errors=((((3,), (4,)), {}, None, "absolute_error: expected a prediction"),),
+    )
+)
+
+
+def _huber_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+    a = _pair_rule("huber", operands)
+    if not attrs["delta"] > 0:
+        raise OperandError(f"huber: expected a delta above 0, got {attrs['delta']}")
+    params = (a.size, double_bits(attrs["delta"]))
+    return Form((), kernel="huber", params=params, flops=5 * a.size)
+
+
+def _huber_forward(call: Call, a: Any, b: Any) -> Any:
+    delta, off = call.attrs["delta"], call.xp.abs(a - b)
+    return _total(call.xp.where(off > delta, delta * (off - 0.5 * delta), 0.5 * off * off))
+
+
+def _huber_gradient(call: Call, j: int, dy: Any, y: Any, a: Any, b: Any) -> Any:
+    off = a - b if j == 0 else b - a
+    delta = call.attrs["delta"]
+    return _per_element(dy, off) * call.xp.clip(off, -delta, delta)
+
+
+declare(
+    Op(
+        name="huber",
+        inputs=("x", "target"),
+        rule=_huber_rule,
+        forward=_huber_forward,
+        gradient=_huber_gradient,
+        attrs=(("delta", "float"),),
+        doc="Squares of small differences, absolute values of large ones; ``autobatch.huber``.",
+        samples=tuple(
+            Sample(pair.shapes, {"delta": delta}, batches=pair.batches)
+            for pair, delta in zip(_PAIRS, (1.0, 0.5, 1.345, 1.0, 1.345, 0.5, 2.0), strict=True)
+        ),
+        errors=(
+            (((3,), (4,)), {"delta": 1.0}, None, "huber: expected a prediction"),
+            (((3,), (3,)), {"delta": 0.0}, None, "huber: expected a delta"),
+        ),
+    )
+)

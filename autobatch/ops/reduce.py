@@ -9,25 +9,28 @@ from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, Shape, declare, double_bits
 from .shapes import outer_inner
 
-_ATTRS = (("axis", "int"), ("count", "int"), ("keepdims", "int"))
+ATTRS = (("axis", "int"), ("count", "int"), ("keepdims", "int"))
 
 
-def _reduced(shape: Shape, axis: int, count: int, keepdims: int) -> Shape:
+def reduced(shape: Shape, axis: int, count: int, keepdims: int) -> Shape:
+    """The shape without `count` axes from `axis` on, or with them at size 1."""
     return shape[:axis] + (1,) * (count if keepdims else 0) + shape[axis + count :]
 
 
-def _split(x: Any, call: Call) -> Any:
+def split(x: Any, call: Call) -> Any:
     """Rows as (n, outer, length, inner)."""
     parts = outer_inner(x.shape[1:], call.attrs["axis"], call.attrs["count"])
     return x.reshape(x.shape[:1] + parts)
 
 
-def _joined(y: Any) -> Any:
+def joined(y: Any) -> Any:
     """(n, outer, inner) or a result of that size as (n, outer, 1, inner)."""
     return y[:, :, None, :]
 
 
-def _samples(low: float, high: float, empty: bool) -> tuple[Sample, ...]:
+def reduction_samples(low: float, high: float, empty: bool) -> tuple[Sample, ...]:
+    """Samples of a reduction; `empty`: a length of 0 has a value."""
+
     def case(shape: Shape, axis: int, count: int, keepdims: int = 0, batch: int = 1) -> Sample:
         attrs = {"axis": axis, "count": count, "keepdims": keepdims}
         return Sample((shape,), attrs, low=low, high=high, batches=(batch,))
@@ -51,6 +54,35 @@ def _samples(low: float, high: float, empty: bool) -> tuple[Sample, ...]:
     return (*cases, case((0,), 0, 1), case((3, 0), 1, 1)) if empty else tuple(cases)
 
 
+def axis_rule(
+    name: str, kernel: str, empty: bool
+) -> Callable[[dict[str, Any], Sequence[Operand]], Form]:
+    """The rule of a reduction; `empty`: a length of 0 has a value."""
+
+    def rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+        (x,) = operands
+        axis, count, keepdims = attrs["axis"], attrs["count"], attrs["keepdims"]
+        if axis < 0 or count < 0 or axis + count > len(x.shape):
+            raise ShapeError(
+                f"{name}: expected axes of an operand with {len(x.shape)} of them, got "
+                f"{tuple(range(axis, axis + count))} for shape {x.shape}"
+            )
+        outer, length, inner = outer_inner(x.shape, axis, count)
+        if length == 0 and outer * inner and not empty:
+            raise ShapeError(
+                f"{name}: expected at least one element to reduce, got shape {x.shape} over axes "
+                f"{tuple(range(axis, axis + count))}; an empty {name} has no value"
+            )
+        return Form(
+            reduced(x.shape, axis, count, keepdims),
+            kernel=kernel,
+            params=(outer, length, inner),
+            flops=x.size,
+        )
+
+    return rule
+
+
 def _reduction(
     name: str,
     *,
@@ -69,36 +101,17 @@ def _reduction(
         empty: whether a length of 0 has a value.
     """
 
-    def rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
-        (x,) = operands
-        axis, count, keepdims = attrs["axis"], attrs["count"], attrs["keepdims"]
-        if axis < 0 or count < 0 or axis + count > len(x.shape):
-            raise ShapeError(
-                f"{name}: expected axes of an operand with {len(x.shape)} of them, got "
-                f"{tuple(range(axis, axis + count))} for shape {x.shape}"
-            )
-        outer, length, inner = outer_inner(x.shape, axis, count)
-        if length == 0 and outer * inner and not empty:
-            raise ShapeError(
-                f"{name}: expected at least one element to reduce, got shape {x.shape} over axes "
-                f"{tuple(range(axis, axis + count))}; an empty {name} has no value"
-            )
-        return Form(
-            _reduced(x.shape, axis, count, keepdims),
-            kernel=f"reduce_{name}",
-            params=(outer, length, inner),
-            flops=x.size,
-        )
+    rule = axis_rule(name, f"reduce_{name}", empty)
 
     def forward(call: Call, x: Any) -> Any:
-        parts = _split(x, call)
+        parts = split(x, call)
         if parts.shape[1] * parts.shape[3] == 0:
             return call.xp.zeros(x.shape[:1] + tuple(call.shape), x.dtype)
         return formula(call.xp, parts).reshape(x.shape[:1] + tuple(call.shape))
 
     def gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
         assert derivative is not None
-        parts = _split(x, call)
+        parts = split(x, call)
         shape = (x.shape[0], parts.shape[1], 1, parts.shape[3])
         local = derivative(call.xp, y.reshape(shape), parts)
         return call.xp.broadcast_to(dy.reshape(shape) * local, parts.shape).reshape(x.shape)
@@ -116,10 +129,10 @@ def _reduction(
             rule=rule,
             forward=forward,
             gradient=gradient if derivative is not None else None,
-            attrs=_ATTRS,
+            attrs=ATTRS,
             integer=integer,
             doc=doc,
-            samples=_samples(*ranges, empty=empty),
+            samples=reduction_samples(*ranges, empty=empty),
             errors=tuple(errors),
         )
     )
@@ -127,7 +140,7 @@ def _reduction(
 
 def _first_of(xp: Any, x: Any, index: Any) -> Any:
     """Mask of the elements that `index` (n, outer, inner) picks along axis 2."""
-    return xp.arange(x.shape[2])[:, None] == _joined(index)
+    return xp.arange(x.shape[2])[:, None] == joined(index)
 
 
 def _logsumexp(xp: Any, x: Any) -> Any:
@@ -221,7 +234,9 @@ def _nary_samples() -> tuple[Sample, ...]:
     )
 
 
-_NARY_ERRORS = ((((3,), (4,)), {}, None, "expected expressions of one shape"),)
+_NARY_ERRORS: tuple[tuple[Any, ...], ...] = (
+    (((3,), (4,)), {}, None, "expected expressions of one shape"),
+)
 
 
 def _scaled_sum(name: str, mean: bool, doc: str) -> None:

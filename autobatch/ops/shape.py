@@ -15,6 +15,7 @@ from ..errors import IndexRangeError, OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, Shape, declare
 from .linear import strided_form
 from .loss import label_batch
+from .shapes import outer_inner
 
 # ------------------------------------------------------------------------ concat, stack
 
@@ -467,5 +468,71 @@ or, for a repeated axis, 0; all others must not meet an element twice.
         ),
         errors=((((3,),), {"offset": 0, "layout": (4, 1)}, None, "strided: expected elements"),),
         public=False,
+    )
+)
+
+
+def _take_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
+    (x,) = operands
+    axis, count = attrs["axis"], attrs["count"]
+    if not 0 <= axis < len(x.shape):
+        raise ShapeError(
+            f"take: expected an axis of an operand with {len(x.shape)} of them, got {axis} for "
+            f"shape {x.shape}"
+        )
+    if not x.shape[axis]:
+        raise ShapeError(f"take: expected entries to take, got shape {x.shape}")
+    outer, length, inner = outer_inner(x.shape, axis)
+    return Form(
+        (*x.shape[:axis], count, *x.shape[axis + 1 :]),
+        kernel="gather_axis",
+        params=(outer, length, inner, count),
+        index_limit=length,
+    )
+
+
+def _take_lanes(call: Call, x: Any) -> Any:
+    """Rows as (n, length, outer, inner): the axis to take from first."""
+    parts = x.reshape(x.shape[:1] + outer_inner(x.shape[1:], call.attrs["axis"]))
+    return call.xp.swapaxes(parts, 1, 2)
+
+
+def _take_forward(call: Call, x: Any) -> Any:
+    lanes = _take_lanes(call, x)
+    taken = lanes[call.xp.arange(len(lanes))[:, None], call.data]
+    return call.xp.swapaxes(taken, 1, 2).reshape(x.shape[:1] + tuple(call.shape))
+
+
+def _take_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
+    xp, given = call.xp, _take_lanes(call, dy)
+    dx = xp.zeros(_take_lanes(call, x).shape, dy.dtype)
+    rows = xp.arange(len(dx))
+    for i in range(given.shape[1]):  # one at a time: an index may occur twice
+        dx[rows, call.data[:, i]] += given[:, i]
+    return xp.swapaxes(dx, 1, 2).reshape(x.shape)
+
+
+declare(
+    Op(
+        name="take",
+        inputs=("x",),
+        rule=_take_rule,
+        forward=_take_forward,
+        gradient=_take_gradient,
+        attrs=(("axis", "int"), ("count", "int")),
+        data=("*index",),
+        doc="Entries of an axis in any order; see ``autobatch.take``.",
+        samples=(
+            Sample(((3, 4),), {"axis": 1, "count": 3}, (3, 0, 3)),
+            Sample(((2, 3, 4),), {"axis": 1, "count": 2}, (2, 0)),
+            Sample(((2, 3, 4),), {"axis": 2, "count": 1}, (1,)),
+            Sample(((3, 4),), {"axis": 1, "count": 0}, ()),
+            Sample(((3, 4),), {"axis": 1, "count": 2}, (3, 0, 1, 2, 2, 2), batches=(3,)),
+        ),
+        errors=(
+            (((3,),), {"axis": 1, "count": 1}, (0,), "take: expected an axis"),
+            (((3, 0),), {"axis": 1, "count": 1}, (0,), "take: expected entries"),
+            (((3, 2),), {"axis": 1, "count": 1}, (2,), "take"),
+        ),
     )
 )

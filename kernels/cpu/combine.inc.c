@@ -116,3 +116,31 @@ batch_sum_backward(const ab_call *call)
             row_add(size, ROW(call->dx, i * batch + b), ROW(call->dy, i), scale);
     }
 }
+
+/* batch_stack: y (B_1 + ... + B_nin, size) = the elements of all minibatches, one after the
+ * other; x[j] has B_j rows for each row of y. p: [size, B_1, ..., B_nin]. */
+static void
+batch_stack_forward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    for (int64_t i = 0; i < call->n; i++) {
+        real *y = ROW(call->y, i);
+        for (int32_t j = 0; j < call->nin; j++) {
+            for (int64_t b = 0; b < call->p[1 + j]; b++, y += size)
+                row_copy(size, y, ROW(call->x[j], i * call->p[1 + j] + b));
+        }
+    }
+}
+
+static void
+batch_stack_backward(const ab_call *call)
+{
+    const int64_t size = call->p[0], own = call->p[1 + call->wrt];
+    int64_t offset = 0;
+    for (int32_t j = 0; j < call->wrt; j++)
+        offset += call->p[1 + j] * size;
+    for (int64_t i = 0; i < call->n; i++) {
+        for (int64_t b = 0; b < own; b++)
+            row_add(size, ROW(call->dx, i * own + b), ROW(call->dy, i) + offset + b * size, 1);
+    }
+}

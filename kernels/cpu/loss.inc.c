@@ -150,3 +150,71 @@ squared_error_backward(const ab_call *call)
             dx[k] += scale * (own[k] - other[k]);
     }
 }
+
+/* absolute_error: y = sum |a - b|. p: [size]. */
+static void
+absolute_error_forward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    for (int64_t i = 0; i < call->n; i++) {
+        const real *const a = ROW(call->x[0], i), *const b = ROW(call->x[1], i);
+        real sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t k = 0; k < size; k++)
+            sum += ab_fabs(a[k] - b[k]);
+        ROW(call->y, i)[0] = sum;
+    }
+}
+
+static void
+absolute_error_backward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    for (int64_t i = 0; i < call->n; i++) {
+        const real *const own = ROW(call->x[call->wrt], i);
+        const real *const other = ROW(call->x[1 - call->wrt], i);
+        real *const restrict dx = ROW(call->dx, i);
+        const real dy = ROW(call->dy, i)[0];
+        for (int64_t k = 0; k < size; k++) {
+            const real off = own[k] - other[k];
+            dx[k] += off > 0 ? dy : off < 0 ? -dy : dy * off;
+        }
+    }
+}
+
+/* huber: y = sum of (a - b)^2 / 2 where |a - b| <= delta, delta (|a - b| - delta / 2) beyond.
+ * p: [size, delta (bits)]. */
+static void
+huber_forward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    const real delta = (real)ab_double(call->p[1]);
+    for (int64_t i = 0; i < call->n; i++) {
+        const real *const a = ROW(call->x[0], i), *const b = ROW(call->x[1], i);
+        real sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t k = 0; k < size; k++) {
+            const real off = ab_fabs(a[k] - b[k]);
+            const real far = delta * (off - (real)0.5 * delta), near = (real)0.5 * off * off;
+            sum += off > delta ? far : near;
+        }
+        ROW(call->y, i)[0] = sum;
+    }
+}
+
+static void
+huber_backward(const ab_call *call)
+{
+    const int64_t size = call->p[0];
+    const real delta = (real)ab_double(call->p[1]);
+    for (int64_t i = 0; i < call->n; i++) {
+        const real *const own = ROW(call->x[call->wrt], i);
+        const real *const other = ROW(call->x[1 - call->wrt], i);
+        real *const restrict dx = ROW(call->dx, i);
+        const real dy = ROW(call->dy, i)[0];
+        for (int64_t k = 0; k < size; k++) {
+            const real off = own[k] - other[k];
+            dx[k] += dy * (off > delta ? delta : off < -delta ? -delta : off);
+        }
+    }
+}

@@ -163,3 +163,31 @@ gather_rows_backward(const ab_call *call)
             row_add(dim, ROW(call->dx, i) + call->data[i][c] * dim, ROW(call->dy, i) + c * dim, 1);
     }
 }
+
+/* gather_axis: y (outer, count, inner) = entries of x (outer, len, inner) named by the data.
+ * p: [outer, len, inner, count]; data: [entry_1, ..., entry_count]. */
+static void
+gather_axis_forward(const ab_call *call)
+{
+    const int64_t outer = call->p[0], len = call->p[1], inner = call->p[2], count = call->p[3];
+    for (int64_t i = 0; i < call->n; i++) {
+        for (int64_t o = 0; o < outer; o++) {
+            for (int64_t c = 0; c < count; c++)
+                row_copy(inner, ROW(call->y, i) + (o * count + c) * inner,
+                         ROW(call->x[0], i) + (o * len + call->data[i][c]) * inner);
+        }
+    }
+}
+
+static void
+gather_axis_backward(const ab_call *call)
+{
+    const int64_t outer = call->p[0], len = call->p[1], inner = call->p[2], count = call->p[3];
+    for (int64_t i = 0; i < call->n; i++) {
+        for (int64_t o = 0; o < outer; o++) {
+            for (int64_t c = 0; c < count; c++)
+                row_add(inner, ROW(call->dx, i) + (o * len + call->data[i][c]) * inner,
+                        ROW(call->dy, i) + (o * count + c) * inner, 1);
+        }
+    }
+}

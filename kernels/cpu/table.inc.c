@@ -21,6 +21,10 @@
 #include "matrix.inc.c"
 #include "update.inc.c"
 #include "product.inc.c"
+#include "random.inc.c"
+#include "sparse.inc.c"
+#include "statistics.inc.c"
+#include "window.inc.c"
 
 /* The same order in every build: a kernel's place is its number. */
 static const ab_kernel AB_NAME(kernels)[] = {
@@ -50,6 +54,27 @@ static const ab_kernel AB_NAME(kernels)[] = {
     {"copy_strided", copy_strided_forward, copy_strided_backward, NULL, NULL},
     {"gather_rows", gather_rows_forward, gather_rows_backward, NULL, NULL},
     {"dropout", dropout_forward, dropout_backward, NULL, NULL},
+    {"cumsum", cumsum_forward, cumsum_backward, NULL, NULL},
+    {"reduce_std", reduce_std_forward, reduce_std_backward, NULL, NULL},
+    {"reduce_moment", reduce_moment_forward, reduce_moment_backward, NULL, NULL},
+    {"hardmax", hardmax_forward, NULL, NULL, NULL},
+    {"kmax", kmax_forward, kmax_backward, NULL, NULL},
+    {"layer_norm", layer_norm_forward, layer_norm_backward, NULL, NULL},
+    {"absolute_error", absolute_error_forward, absolute_error_backward, NULL, NULL},
+    {"huber", huber_forward, huber_backward, NULL, NULL},
+    {"sparsemax", sparsemax_forward, sparsemax_backward, NULL, NULL},
+    {"constrained_softmax", constrained_softmax_forward, constrained_softmax_backward, NULL, NULL},
+    {"log_softmax_restricted", log_softmax_restricted_forward, log_softmax_restricted_backward,
+     NULL, NULL},
+    {"random_uniform", random_uniform_forward, NULL, NULL, NULL},
+    {"random_normal", random_normal_forward, NULL, NULL, NULL},
+    {"random_gumbel", random_gumbel_forward, NULL, NULL, NULL},
+    {"random_bernoulli", random_bernoulli_forward, NULL, NULL, NULL},
+    {"gather_axis", gather_axis_forward, gather_axis_backward, NULL, NULL},
+    {"batch_stack", batch_stack_forward, batch_stack_backward, NULL, NULL},
+    {"unfold2d", unfold2d_forward, unfold2d_backward, NULL, NULL},
+    {"max_pool2d", max_pool2d_forward, max_pool2d_backward, NULL, NULL},
+    {"circular", circular_forward, circular_backward, NULL, NULL},
     {"lstm_cell", lstm_cell_forward, lstm_cell_backward, NULL, NULL},
 };
 

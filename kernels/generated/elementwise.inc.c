@@ -758,6 +758,80 @@ AB_FORWARD(sign, 1)
 AB_GRADIENT(sign, 1, 0)
 AB_ELEMENTWISE(sign, 1, 0, sign_gradient_0)
 
+AB_VALUE(margin_ranking)
+{
+    return (p0 - a + b < (real)0 ? (real)0 : p0 - a + b);
+}
+
+AB_DERIVATIVE(margin_ranking, 0)
+{
+    return (y == (real)0 ? (real)0 : (real)-1);
+}
+
+AB_DERIVATIVE(margin_ranking, 1)
+{
+    return (y == (real)0 ? (real)0 : (real)1);
+}
+
+AB_FORWARD(margin_ranking, 2)
+AB_GRADIENT(margin_ranking, 2, 0)
+AB_GRADIENT(margin_ranking, 2, 1)
+AB_ELEMENTWISE(margin_ranking, 2, 1, margin_ranking_gradient_0, margin_ranking_gradient_1)
+
+AB_VALUE(poisson_nll)
+{
+    return ab_exp(a) - b * a + ab_lgamma(b + (real)1);
+}
+
+AB_DERIVATIVE(poisson_nll, 0)
+{
+    return ab_exp(a) - b;
+}
+
+AB_DERIVATIVE(poisson_nll, 1)
+{
+    return ab_digamma(b + (real)1) - a;
+}
+
+AB_FORWARD(poisson_nll, 2)
+AB_GRADIENT(poisson_nll, 2, 0)
+AB_GRADIENT(poisson_nll, 2, 1)
+AB_ELEMENTWISE(poisson_nll, 2, 0, poisson_nll_gradient_0, poisson_nll_gradient_1)
+
+AB_VALUE(scale_gradient)
+{
+    return a;
+}
+
+AB_DERIVATIVE(scale_gradient, 0)
+{
+    return p0;
+}
+
+AB_FORWARD(scale_gradient, 1)
+AB_GRADIENT(scale_gradient, 1, 0)
+AB_ELEMENTWISE(scale_gradient, 1, 1, scale_gradient_gradient_0)
+
+AB_VALUE(straight_through)
+{
+    return a;
+}
+
+AB_DERIVATIVE(straight_through, 0)
+{
+    return (real)0;
+}
+
+AB_DERIVATIVE(straight_through, 1)
+{
+    return (real)1;
+}
+
+AB_FORWARD(straight_through, 2)
+AB_GRADIENT(straight_through, 2, 0)
+AB_GRADIENT(straight_through, 2, 1)
+AB_ELEMENTWISE(straight_through, 2, 0, straight_through_gradient_0, straight_through_gradient_1)
+
 #define AB_ELEMENTWISE_KERNELS                          \
     AB_ELEMENTWISE_KERNEL(add)                          \
     AB_ELEMENTWISE_KERNEL(subtract)                     \
@@ -805,4 +879,8 @@ AB_ELEMENTWISE(sign, 1, 0, sign_gradient_0)
     AB_ELEMENTWISE_KERNEL(round)                        \
     AB_ELEMENTWISE_KERNEL(floor)                        \
     AB_ELEMENTWISE_KERNEL(ceil)                         \
-    AB_ELEMENTWISE_KERNEL(sign)
+    AB_ELEMENTWISE_KERNEL(sign)                         \
+    AB_ELEMENTWISE_KERNEL(margin_ranking)               \
+    AB_ELEMENTWISE_KERNEL(poisson_nll)                  \
+    AB_ELEMENTWISE_KERNEL(scale_gradient)               \
+    AB_ELEMENTWISE_KERNEL(straight_through)
