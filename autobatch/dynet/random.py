@@ -28,6 +28,7 @@ class Stream:
         self._twister = np.random.RandomState(seed & 0xFFFFFFFF)
         self._ahead = np.zeros(0, np.uint32)
         self._at = 0
+        self.untouched = True
 
     def peek(self, count: int) -> np.ndarray:
         """The next `count` numbers, which stay the next ones."""
@@ -42,6 +43,7 @@ class Stream:
         """The next `count` numbers."""
         numbers = self.peek(count)
         self._at += count
+        self.untouched = False
         return numbers
 
 
@@ -52,6 +54,11 @@ def reset(seed: int) -> None:
     """Begins the stream of a seed; 0 stands for a seed that differs from run to run."""
     global _stream
     _stream = Stream(seed or (time.time_ns() & 0xFFFFFFFF) or 1)
+
+
+def untouched() -> bool:
+    """Whether nothing was drawn since the stream began."""
+    return _stream.untouched
 
 
 def _canonical(raw: np.ndarray) -> np.ndarray:
