@@ -18,6 +18,7 @@ from .. import _core, config, engine
 from .. import functions as F
 from ..errors import AutobatchError, IndexRangeError, OperandError, ShapeError
 from ..recording import placeholder, recorder
+from ..selection import sparse_input as _sparse_input
 from . import random
 from .graph import _CG, Node
 
@@ -580,14 +581,8 @@ def sparse_inputTensor(  # noqa: N802
     array([[5., 0., 0.],
            [0., 0., 6.]])
     """
-    array = np.full(tuple(shape), defval, np.float64)
-    if len(idxs) != array.ndim:
-        raise ShapeError(
-            f"sparse_inputTensor: expected a list of indices for each of {array.ndim} axes, got "
-            f"{len(idxs)}"
-        )
-    array[tuple(np.asarray(i) for i in idxs)] = values
-    return inputTensor(array, batched)
+    places = list(reversed([list(i) for i in idxs]))
+    return _sparse_input(places, values, tuple(reversed(tuple(shape))), float(defval), batched)
 
 
 # ---------------------------------------------------------------------- tensors

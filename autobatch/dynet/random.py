@@ -101,7 +101,7 @@ def bernoulli(size: int, p: float) -> np.ndarray:
 
     >>> reset(1)
     >>> bernoulli(3, 0.5)
-    array([False,  True,  True])
+    array([False, False,  True])
     """
     raw = _stream.take(2 * size).astype(np.float64)
     return (raw[::2] + raw[1::2] * 2.0**32) * 2.0**-64 < p
@@ -115,7 +115,7 @@ def normal(size: int, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
 
     >>> reset(1)
     >>> normal(2)
-    array([ 1.4418119 , -0.24062999], dtype=float32)
+    array([0.3063995, 0.1560656], dtype=float32)
     """
     found: list[np.ndarray] = []
     wanted = (size + 1) // 2
@@ -143,7 +143,7 @@ def gumbel(size: int) -> np.ndarray:
 
     >>> reset(1)
     >>> gumbel(1)
-    array([0.13414], dtype=float32)
+    array([0.13396998], dtype=float32)
     """
     least = np.float32(1e-20)
     drawn = np.maximum(uniform(size), least)
