@@ -191,7 +191,15 @@ def cpu_op(op: Elementwise) -> str:
         if gradient is not None:
             lines.append(f"AB_GRADIENT{suffix}({op.name}, {op.operands}, {j})")
     lines.append(f"AB_ELEMENTWISE({op.name}, {op.operands}, {op.attrs}, {', '.join(gradients)})")
+    lines.append(f"AB_READS({op.name}, {', '.join(map(reads, op.gradients))})")
     return "\n".join(lines) + "\n"
+
+
+def reads(gradient: str | None) -> str:
+    """The C constant that tells which rows a gradient looks at: operands by bit, and y."""
+    words = set(re.findall(r"[A-Za-z_]\w*", gradient or ""))
+    bits = [f"1u << {j}" for j, name in enumerate(OPERANDS) if name in words]
+    return " | ".join(bits + ["AB_READS_Y"] * ("y" in words)) or "0"
 
 
 def cpu_listing(names: list[str]) -> str:

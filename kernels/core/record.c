@@ -197,11 +197,11 @@ find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
     }
     key[0] = op->id;
     key[1] = nattrs;
-    memcpy(key + 2, words, (size_t)nattrs * sizeof *words);
+    if (nattrs)
+        memcpy(key + 2, words, (size_t)nattrs * sizeof *words);
     for (int32_t i = 0; i < nin; i++) {
         const ab_node *d = &g->nodes[operands[i]];
-        int64_t type = ab_form_get(&core.registry, d->form)->type;
-        key[2 + nattrs + i] = 2 * type + (op->weights && d->flags & AB_NODE_WEIGHT);
+        key[2 + nattrs + i] = 2 * (int64_t)d->type + (op->weights && d->flags & AB_NODE_WEIGHT);
     }
     int place = -1;
     int64_t types[3] = {0};
@@ -295,7 +295,8 @@ ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n)
     for (Py_ssize_t i = 0; i < n; i++)
         if ((ids[i] = operand(op, g, args[i])) < 0)
             goto done;
-    int32_t form = find_form(op, g->graph, (int32_t)n, ids, NULL);
+    ab_graph_expect(g->graph, op->id, (int32_t)n, ids, 0, NULL);
+    int32_t form = find_form_words(op, g->graph, (int32_t)n, ids, 0, NULL, NULL);
     if (form >= 0)
         made = add(op, g, form, (int32_t)n, ids, 0, NULL);
 done:
@@ -430,7 +431,8 @@ ab_record_lookup(ParamObject *table, PyObject *index)
     if (overflow || row < 0 || row >= table->param->rows)
         return ab_error("index", (PyObject *)core.lookup,
                         Py_BuildValue("OL", index, (long long)table->param->rows));
-    int32_t form = find_form(core.lookup, g->graph, 1, &id, NULL);
+    ab_graph_expect(g->graph, core.lookup->id, 1, &id, 1, &row);
+    int32_t form = find_form_words(core.lookup, g->graph, 1, &id, 0, NULL, NULL);
     return form < 0 ? NULL : add(core.lookup, g, form, 1, &id, 1, &row);
 }
 

@@ -410,11 +410,12 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
     const ab_kernel *k = &w->r->table->kernels[f->kernel];
     if (!k->backward)
         return;
+    const uint32_t reads = k->reads ? k->reads[j] : UINT32_MAX;
     frame fr = ab_frame(w, f);
     int64_t rows = n * f->batch;
     for (int64_t first = 0; first < rows; first += fr.chunk) {
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
-        ab_call call = ab_fill_call(w, f, k, &fr, nodes, first, count);
+        ab_call call = ab_fill_call(w, f, k, &fr, reads, nodes, first, count);
         call.wrt = j;
         ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         call.dy = (ab_rows){fr.dy, ab_stride_of(fr.dy, count, f->size * g->itemsize)};
@@ -589,7 +590,7 @@ many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
     int64_t rows = n * f->batch;
     for (int64_t first = 0; first < rows; first += fr.chunk) {
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
-        ab_call call = ab_fill_call(w, f, k, &fr, nodes, first, count);
+        ab_call call = ab_fill_call(w, f, k, &fr, UINT32_MAX, nodes, first, count);
         ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         for (int32_t j = 0; j < f->nin; j++) {
             /* Runs of rows whose operand j takes part. */

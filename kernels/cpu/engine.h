@@ -137,8 +137,9 @@ void ab_fill_result(const ab_graph *g, const ab_form *f, char *const *base, cons
                     int64_t first, int64_t n, void **out);
 void ab_fill_data(const ab_graph *g, const ab_form *f, const int32_t *nodes, int64_t first,
                   int64_t n, const int64_t **out);
-/* x, y and data of a call; returns the call with everything but the gradients. */
-ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr,
+/* x, y and data of a call; returns the call with everything but the gradients. reads: as in
+ * ab_kernel.reads, of one gradient; what is not read stands at the result's rows. */
+ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_t reads,
                      const int32_t *nodes, int64_t first, int64_t n);
 
 /* weights.c */

@@ -95,7 +95,7 @@ kernel_rows(worker *w, const ab_form *f, const ab_kernel *k, const int32_t *node
     frame fr = ab_frame(w, f);
     for (int64_t end = first + n; first < end; first += fr.chunk) {
         int64_t count = end - first < fr.chunk ? end - first : fr.chunk;
-        ab_call call = ab_fill_call(w, f, k, &fr, nodes, first, count);
+        ab_call call = ab_fill_call(w, f, k, &fr, UINT32_MAX, nodes, first, count);
         k->forward(&call);
     }
 }

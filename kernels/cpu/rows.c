@@ -165,18 +165,23 @@ ab_fill_data(const ab_graph *g, const ab_form *f, const int32_t *nodes, int64_t 
 }
 
 ab_call
-ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, const int32_t *nodes,
-             int64_t first, int64_t n)
+ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_t reads,
+             const int32_t *nodes, int64_t first, int64_t n)
 {
     const ab_graph *g = w->r->g;
+    ab_fill_result(g, f, g->value, nodes, first, n, fr->y);
     for (int32_t j = 0; j < f->nin; j++) {
+        const int64_t row = in_size(g, f, j) * g->itemsize;
+        if (j < 31 && !(reads >> j & 1)) {
+            fr->xs[j] = (ab_rows){fr->y, row};
+            continue;
+        }
         int64_t rows = f->flags & AB_FORM_BATCH_AWARE ? n * ab_in_batch(g, f, j) : n;
         ab_fill_operand(g, f, j, nodes, first, n, fr->x[j]);
-        fr->xs[j].row = fr->x[j];
-        fr->xs[j].stride = ab_stride_of(fr->x[j], rows, in_size(g, f, j) * g->itemsize);
+        fr->xs[j] = (ab_rows){fr->x[j], ab_stride_of(fr->x[j], rows, row)};
     }
-    ab_fill_result(g, f, g->value, nodes, first, n, fr->y);
-    ab_fill_data(g, f, nodes, first, n, fr->data);
+    if (g->nodes[nodes[0]].ndata)
+        ab_fill_data(g, f, nodes, first, n, fr->data);
     return (ab_call){
         .n = n,
         .nin = f->nin,

@@ -20,6 +20,7 @@ AB_FORWARD(add, 2)
 AB_GRADIENT(add, 2, 0)
 AB_GRADIENT(add, 2, 1)
 AB_ELEMENTWISE(add, 2, 0, add_gradient_0, add_gradient_1)
+AB_READS(add, 0, 0)
 
 AB_VALUE(subtract)
 {
@@ -40,6 +41,7 @@ AB_FORWARD(subtract, 2)
 AB_GRADIENT(subtract, 2, 0)
 AB_GRADIENT(subtract, 2, 1)
 AB_ELEMENTWISE(subtract, 2, 0, subtract_gradient_0, subtract_gradient_1)
+AB_READS(subtract, 0, 0)
 
 AB_VALUE(multiply)
 {
@@ -60,6 +62,7 @@ AB_FORWARD(multiply, 2)
 AB_GRADIENT(multiply, 2, 0)
 AB_GRADIENT(multiply, 2, 1)
 AB_ELEMENTWISE(multiply, 2, 0, multiply_gradient_0, multiply_gradient_1)
+AB_READS(multiply, 1u << 1, 1u << 0)
 
 AB_VALUE(divide)
 {
@@ -80,6 +83,7 @@ AB_FORWARD(divide, 2)
 AB_GRADIENT(divide, 2, 0)
 AB_GRADIENT(divide, 2, 1)
 AB_ELEMENTWISE(divide, 2, 0, divide_gradient_0, divide_gradient_1)
+AB_READS(divide, 1u << 1, 1u << 1 | AB_READS_Y)
 
 AB_VALUE(power)
 {
@@ -100,6 +104,7 @@ AB_FORWARD(power, 2)
 AB_GRADIENT(power, 2, 0)
 AB_GRADIENT(power, 2, 1)
 AB_ELEMENTWISE(power, 2, 0, power_gradient_0, power_gradient_1)
+AB_READS(power, 1u << 0 | 1u << 1, 1u << 0 | 1u << 1 | AB_READS_Y)
 
 AB_VALUE(negative)
 {
@@ -114,6 +119,7 @@ AB_DERIVATIVE(negative, 0)
 AB_FORWARD(negative, 1)
 AB_GRADIENT(negative, 1, 0)
 AB_ELEMENTWISE(negative, 1, 0, negative_gradient_0)
+AB_READS(negative, 0)
 
 AB_VALUE(maximum)
 {
@@ -134,6 +140,7 @@ AB_FORWARD(maximum, 2)
 AB_GRADIENT(maximum, 2, 0)
 AB_GRADIENT(maximum, 2, 1)
 AB_ELEMENTWISE(maximum, 2, 0, maximum_gradient_0, maximum_gradient_1)
+AB_READS(maximum, 1u << 0 | 1u << 1, 1u << 0 | 1u << 1)
 
 AB_VALUE(minimum)
 {
@@ -154,6 +161,7 @@ AB_FORWARD(minimum, 2)
 AB_GRADIENT(minimum, 2, 0)
 AB_GRADIENT(minimum, 2, 1)
 AB_ELEMENTWISE(minimum, 2, 0, minimum_gradient_0, minimum_gradient_1)
+AB_READS(minimum, 1u << 0 | 1u << 1, 1u << 0 | 1u << 1)
 
 AB_VALUE(exp)
 {
@@ -168,6 +176,7 @@ AB_DERIVATIVE(exp, 0)
 AB_FORWARD(exp, 1)
 AB_GRADIENT(exp, 1, 0)
 AB_ELEMENTWISE(exp, 1, 0, exp_gradient_0)
+AB_READS(exp, AB_READS_Y)
 
 AB_VALUE(log)
 {
@@ -182,6 +191,7 @@ AB_DERIVATIVE(log, 0)
 AB_FORWARD(log, 1)
 AB_GRADIENT(log, 1, 0)
 AB_ELEMENTWISE(log, 1, 0, log_gradient_0)
+AB_READS(log, 1u << 0)
 
 AB_VALUE(sqrt)
 {
@@ -196,6 +206,7 @@ AB_DERIVATIVE(sqrt, 0)
 AB_FORWARD(sqrt, 1)
 AB_GRADIENT(sqrt, 1, 0)
 AB_ELEMENTWISE(sqrt, 1, 0, sqrt_gradient_0)
+AB_READS(sqrt, AB_READS_Y)
 
 AB_VALUE(square)
 {
@@ -210,6 +221,7 @@ AB_DERIVATIVE(square, 0)
 AB_FORWARD(square, 1)
 AB_GRADIENT(square, 1, 0)
 AB_ELEMENTWISE(square, 1, 0, square_gradient_0)
+AB_READS(square, 1u << 0)
 
 AB_VALUE(abs)
 {
@@ -224,6 +236,7 @@ AB_DERIVATIVE(abs, 0)
 AB_FORWARD(abs, 1)
 AB_GRADIENT(abs, 1, 0)
 AB_ELEMENTWISE(abs, 1, 0, abs_gradient_0)
+AB_READS(abs, 1u << 0)
 
 AB_RARE(sin)
 {
@@ -253,6 +266,7 @@ AB_DERIVATIVE(sin, 0)
 AB_FORWARD_RARE(sin, 1)
 AB_GRADIENT_RARE(sin, 1, 0)
 AB_ELEMENTWISE(sin, 1, 0, sin_gradient_0)
+AB_READS(sin, 1u << 0)
 
 AB_RARE(cos)
 {
@@ -282,6 +296,7 @@ AB_DERIVATIVE(cos, 0)
 AB_FORWARD_RARE(cos, 1)
 AB_GRADIENT_RARE(cos, 1, 0)
 AB_ELEMENTWISE(cos, 1, 0, cos_gradient_0)
+AB_READS(cos, 1u << 0)
 
 AB_VALUE(erf)
 {
@@ -296,6 +311,7 @@ AB_DERIVATIVE(erf, 0)
 AB_FORWARD(erf, 1)
 AB_GRADIENT(erf, 1, 0)
 AB_ELEMENTWISE(erf, 1, 0, erf_gradient_0)
+AB_READS(erf, 1u << 0)
 
 AB_VALUE(clip)
 {
@@ -310,6 +326,7 @@ AB_DERIVATIVE(clip, 0)
 AB_FORWARD(clip, 1)
 AB_GRADIENT(clip, 1, 0)
 AB_ELEMENTWISE(clip, 1, 2, clip_gradient_0)
+AB_READS(clip, 1u << 0)
 
 AB_VALUE(tanh)
 {
@@ -324,6 +341,7 @@ AB_DERIVATIVE(tanh, 0)
 AB_FORWARD(tanh, 1)
 AB_GRADIENT(tanh, 1, 0)
 AB_ELEMENTWISE(tanh, 1, 0, tanh_gradient_0)
+AB_READS(tanh, AB_READS_Y)
 
 AB_VALUE(sigmoid)
 {
@@ -338,6 +356,7 @@ AB_DERIVATIVE(sigmoid, 0)
 AB_FORWARD(sigmoid, 1)
 AB_GRADIENT(sigmoid, 1, 0)
 AB_ELEMENTWISE(sigmoid, 1, 0, sigmoid_gradient_0)
+AB_READS(sigmoid, AB_READS_Y)
 
 AB_VALUE(log_sigmoid)
 {
@@ -352,6 +371,7 @@ AB_DERIVATIVE(log_sigmoid, 0)
 AB_FORWARD(log_sigmoid, 1)
 AB_GRADIENT(log_sigmoid, 1, 0)
 AB_ELEMENTWISE(log_sigmoid, 1, 0, log_sigmoid_gradient_0)
+AB_READS(log_sigmoid, 1u << 0)
 
 AB_VALUE(softplus)
 {
@@ -366,6 +386,7 @@ AB_DERIVATIVE(softplus, 0)
 AB_FORWARD(softplus, 1)
 AB_GRADIENT(softplus, 1, 0)
 AB_ELEMENTWISE(softplus, 1, 0, softplus_gradient_0)
+AB_READS(softplus, 1u << 0)
 
 AB_VALUE(relu)
 {
@@ -380,6 +401,7 @@ AB_DERIVATIVE(relu, 0)
 AB_FORWARD(relu, 1)
 AB_GRADIENT(relu, 1, 0)
 AB_ELEMENTWISE(relu, 1, 0, relu_gradient_0)
+AB_READS(relu, 1u << 0)
 
 AB_VALUE(leaky_relu)
 {
@@ -394,6 +416,7 @@ AB_DERIVATIVE(leaky_relu, 0)
 AB_FORWARD(leaky_relu, 1)
 AB_GRADIENT(leaky_relu, 1, 0)
 AB_ELEMENTWISE(leaky_relu, 1, 1, leaky_relu_gradient_0)
+AB_READS(leaky_relu, 1u << 0)
 
 AB_VALUE(elu)
 {
@@ -408,6 +431,7 @@ AB_DERIVATIVE(elu, 0)
 AB_FORWARD(elu, 1)
 AB_GRADIENT(elu, 1, 0)
 AB_ELEMENTWISE(elu, 1, 1, elu_gradient_0)
+AB_READS(elu, 1u << 0)
 
 AB_VALUE(selu)
 {
@@ -422,6 +446,7 @@ AB_DERIVATIVE(selu, 0)
 AB_FORWARD(selu, 1)
 AB_GRADIENT(selu, 1, 0)
 AB_ELEMENTWISE(selu, 1, 0, selu_gradient_0)
+AB_READS(selu, 1u << 0)
 
 AB_VALUE(gelu)
 {
@@ -436,6 +461,7 @@ AB_DERIVATIVE(gelu, 0)
 AB_FORWARD(gelu, 1)
 AB_GRADIENT(gelu, 1, 0)
 AB_ELEMENTWISE(gelu, 1, 0, gelu_gradient_0)
+AB_READS(gelu, 1u << 0)
 
 AB_VALUE(gelu_tanh)
 {
@@ -450,6 +476,7 @@ AB_DERIVATIVE(gelu_tanh, 0)
 AB_FORWARD(gelu_tanh, 1)
 AB_GRADIENT(gelu_tanh, 1, 0)
 AB_ELEMENTWISE(gelu_tanh, 1, 0, gelu_tanh_gradient_0)
+AB_READS(gelu_tanh, 1u << 0)
 
 AB_VALUE(gelu_sigmoid)
 {
@@ -464,6 +491,7 @@ AB_DERIVATIVE(gelu_sigmoid, 0)
 AB_FORWARD(gelu_sigmoid, 1)
 AB_GRADIENT(gelu_sigmoid, 1, 0)
 AB_ELEMENTWISE(gelu_sigmoid, 1, 0, gelu_sigmoid_gradient_0)
+AB_READS(gelu_sigmoid, 1u << 0)
 
 AB_VALUE(silu)
 {
@@ -478,6 +506,7 @@ AB_DERIVATIVE(silu, 0)
 AB_FORWARD(silu, 1)
 AB_GRADIENT(silu, 1, 0)
 AB_ELEMENTWISE(silu, 1, 0, silu_gradient_0)
+AB_READS(silu, 1u << 0)
 
 AB_VALUE(softsign)
 {
@@ -492,6 +521,7 @@ AB_DERIVATIVE(softsign, 0)
 AB_FORWARD(softsign, 1)
 AB_GRADIENT(softsign, 1, 0)
 AB_ELEMENTWISE(softsign, 1, 0, softsign_gradient_0)
+AB_READS(softsign, 1u << 0)
 
 AB_VALUE(binary_cross_entropy)
 {
@@ -512,6 +542,7 @@ AB_FORWARD(binary_cross_entropy, 2)
 AB_GRADIENT(binary_cross_entropy, 2, 0)
 AB_GRADIENT(binary_cross_entropy, 2, 1)
 AB_ELEMENTWISE(binary_cross_entropy, 2, 0, binary_cross_entropy_gradient_0, binary_cross_entropy_gradient_1)
+AB_READS(binary_cross_entropy, 1u << 0 | 1u << 1, 1u << 0)
 
 AB_VALUE(binary_cross_entropy_logits)
 {
@@ -532,6 +563,7 @@ AB_FORWARD(binary_cross_entropy_logits, 2)
 AB_GRADIENT(binary_cross_entropy_logits, 2, 0)
 AB_GRADIENT(binary_cross_entropy_logits, 2, 1)
 AB_ELEMENTWISE(binary_cross_entropy_logits, 2, 0, binary_cross_entropy_logits_gradient_0, binary_cross_entropy_logits_gradient_1)
+AB_READS(binary_cross_entropy_logits, 1u << 0 | 1u << 1, 1u << 0)
 
 AB_RARE(tan)
 {
@@ -561,6 +593,7 @@ AB_DERIVATIVE(tan, 0)
 AB_FORWARD_RARE(tan, 1)
 AB_GRADIENT_RARE(tan, 1, 0)
 AB_ELEMENTWISE(tan, 1, 0, tan_gradient_0)
+AB_READS(tan, AB_READS_Y)
 
 AB_VALUE(asin)
 {
@@ -575,6 +608,7 @@ AB_DERIVATIVE(asin, 0)
 AB_FORWARD(asin, 1)
 AB_GRADIENT(asin, 1, 0)
 AB_ELEMENTWISE(asin, 1, 0, asin_gradient_0)
+AB_READS(asin, 1u << 0)
 
 AB_VALUE(acos)
 {
@@ -589,6 +623,7 @@ AB_DERIVATIVE(acos, 0)
 AB_FORWARD(acos, 1)
 AB_GRADIENT(acos, 1, 0)
 AB_ELEMENTWISE(acos, 1, 0, acos_gradient_0)
+AB_READS(acos, 1u << 0)
 
 AB_VALUE(atan)
 {
@@ -603,6 +638,7 @@ AB_DERIVATIVE(atan, 0)
 AB_FORWARD(atan, 1)
 AB_GRADIENT(atan, 1, 0)
 AB_ELEMENTWISE(atan, 1, 0, atan_gradient_0)
+AB_READS(atan, 1u << 0)
 
 AB_VALUE(sinh)
 {
@@ -617,6 +653,7 @@ AB_DERIVATIVE(sinh, 0)
 AB_FORWARD(sinh, 1)
 AB_GRADIENT(sinh, 1, 0)
 AB_ELEMENTWISE(sinh, 1, 0, sinh_gradient_0)
+AB_READS(sinh, 1u << 0)
 
 AB_VALUE(cosh)
 {
@@ -631,6 +668,7 @@ AB_DERIVATIVE(cosh, 0)
 AB_FORWARD(cosh, 1)
 AB_GRADIENT(cosh, 1, 0)
 AB_ELEMENTWISE(cosh, 1, 0, cosh_gradient_0)
+AB_READS(cosh, 1u << 0)
 
 AB_VALUE(asinh)
 {
@@ -645,6 +683,7 @@ AB_DERIVATIVE(asinh, 0)
 AB_FORWARD(asinh, 1)
 AB_GRADIENT(asinh, 1, 0)
 AB_ELEMENTWISE(asinh, 1, 0, asinh_gradient_0)
+AB_READS(asinh, 1u << 0)
 
 AB_VALUE(acosh)
 {
@@ -659,6 +698,7 @@ AB_DERIVATIVE(acosh, 0)
 AB_FORWARD(acosh, 1)
 AB_GRADIENT(acosh, 1, 0)
 AB_ELEMENTWISE(acosh, 1, 0, acosh_gradient_0)
+AB_READS(acosh, 1u << 0)
 
 AB_VALUE(atanh)
 {
@@ -673,6 +713,7 @@ AB_DERIVATIVE(atanh, 0)
 AB_FORWARD(atanh, 1)
 AB_GRADIENT(atanh, 1, 0)
 AB_ELEMENTWISE(atanh, 1, 0, atanh_gradient_0)
+AB_READS(atanh, 1u << 0)
 
 AB_VALUE(lgamma)
 {
@@ -687,6 +728,7 @@ AB_DERIVATIVE(lgamma, 0)
 AB_FORWARD(lgamma, 1)
 AB_GRADIENT(lgamma, 1, 0)
 AB_ELEMENTWISE(lgamma, 1, 0, lgamma_gradient_0)
+AB_READS(lgamma, 1u << 0)
 
 AB_VALUE(cube)
 {
@@ -701,6 +743,7 @@ AB_DERIVATIVE(cube, 0)
 AB_FORWARD(cube, 1)
 AB_GRADIENT(cube, 1, 0)
 AB_ELEMENTWISE(cube, 1, 0, cube_gradient_0)
+AB_READS(cube, 1u << 0)
 
 AB_VALUE(round)
 {
@@ -715,6 +758,7 @@ AB_DERIVATIVE(round, 0)
 AB_FORWARD(round, 1)
 AB_GRADIENT(round, 1, 0)
 AB_ELEMENTWISE(round, 1, 0, round_gradient_0)
+AB_READS(round, 0)
 
 AB_VALUE(floor)
 {
@@ -729,6 +773,7 @@ AB_DERIVATIVE(floor, 0)
 AB_FORWARD(floor, 1)
 AB_GRADIENT(floor, 1, 0)
 AB_ELEMENTWISE(floor, 1, 0, floor_gradient_0)
+AB_READS(floor, 0)
 
 AB_VALUE(ceil)
 {
@@ -743,6 +788,7 @@ AB_DERIVATIVE(ceil, 0)
 AB_FORWARD(ceil, 1)
 AB_GRADIENT(ceil, 1, 0)
 AB_ELEMENTWISE(ceil, 1, 0, ceil_gradient_0)
+AB_READS(ceil, 0)
 
 AB_VALUE(sign)
 {
@@ -757,6 +803,7 @@ AB_DERIVATIVE(sign, 0)
 AB_FORWARD(sign, 1)
 AB_GRADIENT(sign, 1, 0)
 AB_ELEMENTWISE(sign, 1, 0, sign_gradient_0)
+AB_READS(sign, 0)
 
 AB_VALUE(margin_ranking)
 {
@@ -777,6 +824,7 @@ AB_FORWARD(margin_ranking, 2)
 AB_GRADIENT(margin_ranking, 2, 0)
 AB_GRADIENT(margin_ranking, 2, 1)
 AB_ELEMENTWISE(margin_ranking, 2, 1, margin_ranking_gradient_0, margin_ranking_gradient_1)
+AB_READS(margin_ranking, AB_READS_Y, AB_READS_Y)
 
 AB_VALUE(poisson_nll)
 {
@@ -797,6 +845,7 @@ AB_FORWARD(poisson_nll, 2)
 AB_GRADIENT(poisson_nll, 2, 0)
 AB_GRADIENT(poisson_nll, 2, 1)
 AB_ELEMENTWISE(poisson_nll, 2, 0, poisson_nll_gradient_0, poisson_nll_gradient_1)
+AB_READS(poisson_nll, 1u << 0 | 1u << 1, 1u << 0 | 1u << 1)
 
 AB_VALUE(scale_gradient)
 {
@@ -811,6 +860,7 @@ AB_DERIVATIVE(scale_gradient, 0)
 AB_FORWARD(scale_gradient, 1)
 AB_GRADIENT(scale_gradient, 1, 0)
 AB_ELEMENTWISE(scale_gradient, 1, 1, scale_gradient_gradient_0)
+AB_READS(scale_gradient, 0)
 
 AB_VALUE(straight_through)
 {
@@ -831,6 +881,7 @@ AB_FORWARD(straight_through, 2)
 AB_GRADIENT(straight_through, 2, 0)
 AB_GRADIENT(straight_through, 2, 1)
 AB_ELEMENTWISE(straight_through, 2, 0, straight_through_gradient_0, straight_through_gradient_1)
+AB_READS(straight_through, 0, 0)
 
 #define AB_ELEMENTWISE_KERNELS                          \
     AB_ELEMENTWISE_KERNEL(add)                          \

@@ -185,11 +185,12 @@ grow_operands(ab_graph *g, int32_t nin)
     return error;
 }
 
+/* Of the op, not of the form: then the slot is known before the form is. */
 static inline uint32_t
-node_hash(int32_t form, int32_t nin, const int32_t *operands, int32_t ndata, const int64_t *data)
+node_hash(int32_t op, int32_t nin, const int32_t *operands, int32_t ndata, const int64_t *data)
 {
     const uint64_t prime = UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t h = ((uint64_t)(uint32_t)form + 1) * prime;
+    uint64_t h = ((uint64_t)(uint32_t)op + 1) * prime;
     for (int32_t i = 0; i < nin; i++) {
         h = (h ^ (uint32_t)operands[i]) * prime;
         h ^= h >> 31;
@@ -199,6 +200,20 @@ node_hash(int32_t form, int32_t nin, const int32_t *operands, int32_t ndata, con
         h ^= h >> 31;
     }
     return (uint32_t)(h >> 32);
+}
+
+void
+ab_graph_expect(const ab_graph *g, int32_t op, int32_t nin, const int32_t *operands, int32_t ndata,
+                const int64_t *data)
+{
+    if (!g->slots || ndata > SHARED_WORDS)
+        return;
+    uint32_t hash = node_hash(op, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
+    __builtin_prefetch(&g->table[hash & (g->slots - 1)]);
+    if (g->n < g->capacity) {
+        __builtin_prefetch(&g->nodes[g->n], 1);
+        __builtin_prefetch(&g->value[g->n], 1);
+    }
 }
 
 /* Depth, root and flags follow from the operands. */
@@ -257,7 +272,7 @@ ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, in
     if (shareable && ndata <= SHARED_WORDS
         && ((g->sharing && !(f->flags & AB_FORM_RANDOM)) || (f->flags & AB_FORM_ALWAYS_SHARE))) {
         uint32_t hash =
-            node_hash(form, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
+            node_hash(f->op, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
         int64_t mask = g->slots - 1;
         int64_t at = hash & mask;
         for (; g->table[at].node >= 0; at = (at + 1) & mask) {
@@ -288,6 +303,7 @@ ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, in
     int32_t id = g->n;
     ab_node *d = &g->nodes[id];
     d->form = form;
+    d->type = f->type;
     d->nin = nin;
     d->first = g->noperands;
     d->ndata = ndata;

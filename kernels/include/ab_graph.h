@@ -117,6 +117,8 @@ typedef struct ab_node {
     int64_t offset;     /* of the value inside the root's, in elements */
     int64_t stride;     /* elements from one element of the minibatch to the next */
     const int64_t *data;
+    int32_t type;       /* the form's, so that recording reads one cache line per operand */
+    int32_t unused;
 } ab_node;
 
 /* An entry of the sharing table. */
@@ -223,6 +225,9 @@ void ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit
  * in the graph's pool (`owned`). `shareable`: may be found by its data. */
 int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
                      const int64_t *data, bool shareable);
+/* What will be looked up to add a node of this op: asked for early, it arrives in time. */
+void ab_graph_expect(const ab_graph *g, int32_t op, int32_t nin, const int32_t *operands,
+                     int32_t ndata, const int64_t *data);
 int64_t *ab_graph_words(ab_graph *g, int64_t n); /* from the data pool; NULL: no memory */
 size_t ab_graph_bytes(const ab_graph *g);
 

@@ -67,7 +67,12 @@ typedef struct ab_kernel {
     ab_kernel_fn backward; /* adds the gradient of operand call->wrt to dx; NULL: none */
     size_t (*scratch)(const int64_t *p, int64_t n); /* NULL: none */
     const void *self;                               /* private to the kernel */
+    /* backward: what it reads for the gradient of each operand: bit j for x[j], AB_READS_Y
+     * for y. Rows that are not read are not looked up. NULL: all. */
+    const uint32_t *reads;
 } ab_kernel;
+
+#define AB_READS_Y (UINT32_C(1) << 31)
 
 /* The matrix kernel, called by the engine directly where rows do not describe the
  * work: a slice of the outputs (few rows, several threads), packing, and the
