@@ -134,26 +134,26 @@ class RNNState:
         """The builder."""
         return self._builder
 
-    def set_h(self, vecs: Sequence[Expression] | None = None) -> RNNState:
+    def set_h(self, es: Sequence[Expression] | None = None) -> RNNState:
         """A state whose outputs are given, and whose memories are this state's.
 
         Args:
-            vecs: one vector for each layer.
+            es: one vector for each layer.
         """
         builder = self._fresh()
-        h = builder._given(vecs, (builder._layers,))
+        h = builder._given(es, (builder._layers,))
         c = self._c
         if builder._has_memory and not c:
             c = builder._zeros()
         return RNNState(builder, self, c, h, h[-1] if h else None)
 
-    def set_s(self, vecs: Sequence[Expression] | None = None) -> RNNState:
+    def set_s(self, es: Sequence[Expression] | None = None) -> RNNState:
         """A state whose vectors are given.
 
         Args:
-            vecs: as :meth:`s` gives them; memories only leave the outputs as they are.
+            es: as :meth:`s` gives them; memories only leave the outputs as they are.
         """
-        return self._fresh()._with(self, vecs)
+        return self._fresh()._with(self, es)
 
 
 class StackedRNNState:
@@ -336,13 +336,13 @@ class _RNNBuilder:
 
     # ------------------------------------------------------------------ dropout
 
-    def set_dropout(self, d: float) -> None:
+    def set_dropout(self, f: float) -> None:
         """Sets the rate of dropout on inputs and on outputs handed to the next step.
 
         Raises:
             ValueError: not between 0 and 1.
         """
-        self._set_rates(d, d)
+        self._set_rates(f, f)
 
     def _set_rates(self, d: float, d_h: float) -> None:
         for rate in (d, d_h):
@@ -378,14 +378,14 @@ class _RNNBuilder:
 class _Masked:
     """Builders whose masks can be drawn anew (Gal and Ghahramani 2016)."""
 
-    def set_dropouts(self, d: float, d_h: float) -> None:
+    def set_dropouts(self, d: float, d_r: float) -> None:
         """Sets the rates of dropout.
 
         Args:
             d: on inputs.
-            d_h: on outputs handed to the next step.
+            d_r: on outputs handed to the next step.
         """
-        self._set_rates(d, d_h)  # type: ignore[attr-defined]
+        self._set_rates(d, d_r)  # type: ignore[attr-defined]
 
     def set_dropout_masks(self, batch_size: int = 1) -> None:
         """Draws new masks: those drawn at a graph's first input serve all sequences of it.
@@ -396,7 +396,66 @@ class _Masked:
         self._draw_masks(int(batch_size))  # type: ignore[attr-defined]
 
 
-class VanillaLSTMBuilder(_Masked, _RNNBuilder):
+def _layer_norm(x: Any, gain: Any, bias: Any) -> Any:
+    from .operations import layer_norm
+
+    return layer_norm(x, gain, bias)
+
+
+class _GatedLSTM(_Masked, _RNNBuilder):
+    """What the long short-term memories without peepholes share."""
+
+    _has_memory = True
+    _ln = False
+    _forget = 1.0
+
+    def _make(self, inputs: int, hidden: int) -> list[Parameters]:
+        add = self._collection.add_parameters
+        return [add((4 * hidden, inputs)), add((4 * hidden, hidden)), add(4 * hidden, init=0)]
+
+    def _begin(self, update: bool) -> None:
+        bias = np.zeros(4 * self._hidden, np.float32)
+        bias[self._hidden : 2 * self._hidden] = self._forget
+        self._forget_bias = F.input(bias) if self._forget else None
+        super()._begin(update)
+
+    def _prepare(self, layer: list[Any], i: int) -> Any:
+        wx, wh, b = layer[:3]
+        return wx, wh, b if self._forget_bias is None else F.add(b, self._forget_bias)
+
+    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
+        masks = self._current_masks(x.batch_size) if self._rate or self._rate_h else None
+        before = h or None
+        if not c:
+            c = self._zeros()
+        new_c, new_h = [], []
+        for i, (wx, wh, b) in enumerate(self._operands):
+            last = before[i] if before else None
+            if masks is not None:
+                if self._rate:
+                    x = F.multiply(x, masks[i][0])
+                if last is not None and self._rate_h:
+                    last = F.multiply(last, masks[i][1])
+            if self._ln:
+                x, memory = self._normalised(i, wx, x, wh, last, b, c[i])
+            else:
+                if last is None:
+                    gates = F.affine_transposed(b, wx, x)
+                else:
+                    gates = F.affine_transposed(b, wx, x, wh, last)
+                x, memory = F.split(F.lstm_cell(gates, c[i]), 2)
+            new_c.append(memory)
+            new_h.append(x)
+        return tuple(new_c), tuple(new_h), x
+
+    def _normalised(
+        self, i: int, wx: Any, x: Any, wh: Any, last: Any, b: Any, c: Any
+    ) -> tuple[Any, Any]:
+        """One layer's output and memory under layer normalisation."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _normalised")
+
+
+class VanillaLSTMBuilder(_GatedLSTM):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et
     al. 2000), no peepholes.
 
@@ -419,7 +478,6 @@ class VanillaLSTMBuilder(_Masked, _RNNBuilder):
     """
 
     _prefix = "vanilla-lstm-builder"
-    _has_memory = True
 
     def __init__(
         self,
@@ -460,43 +518,11 @@ class VanillaLSTMBuilder(_Masked, _RNNBuilder):
         return []
 
     def _begin(self, update: bool) -> None:
-        bias = np.zeros(4 * self._hidden, np.float32)
-        bias[self._hidden : 2 * self._hidden] = self._forget
-        self._forget_bias = F.input(bias) if self._forget else None
+        super()._begin(update)
         self._gains = [
             [as_expression(p) if update else const_parameter(p) for p in norm]
             for norm in self._norms
         ]
-        super()._begin(update)
-
-    def _prepare(self, layer: list[Any], i: int) -> Any:
-        wx, wh, b = layer[:3]
-        return wx, wh, b if self._forget_bias is None else F.add(b, self._forget_bias)
-
-    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
-        masks = self._current_masks(x.batch_size) if self._rate or self._rate_h else None
-        before = h or None
-        if not c:
-            c = self._zeros()
-        new_c, new_h = [], []
-        for i, (wx, wh, b) in enumerate(self._operands):
-            last = before[i] if before else None
-            if masks is not None:
-                if self._rate:
-                    x = F.multiply(x, masks[i][0])
-                if last is not None and self._rate_h:
-                    last = F.multiply(last, masks[i][1])
-            if self._ln:
-                x, memory = self._normalised(i, wx, x, wh, last, b, c[i])
-            else:
-                if last is None:
-                    gates = F.affine_transposed(b, wx, x)
-                else:
-                    gates = F.affine_transposed(b, wx, x, wh, last)
-                x, memory = F.split(F.lstm_cell(gates, c[i]), 2)
-            new_c.append(memory)
-            new_h.append(x)
-        return tuple(new_c), tuple(new_h), x
 
     def _normalised(
         self, i: int, wx: Any, x: Any, wh: Any, last: Any, b: Any, c: Any
@@ -510,16 +536,10 @@ class VanillaLSTMBuilder(_Masked, _RNNBuilder):
         return F.multiply(o, F.tanh(_layer_norm(memory, gc, bc))), memory
 
 
-def _layer_norm(x: Any, gain: Any, bias: Any) -> Any:
-    from .operations import layer_norm
-
-    return layer_norm(x, gain, bias)
-
-
 LSTMBuilder = VanillaLSTMBuilder
 
 
-class CompactVanillaLSTMBuilder(_Masked, _RNNBuilder):
+class CompactVanillaLSTMBuilder(_GatedLSTM):
     """:class:`VanillaLSTMBuilder` without options; in DyNet it needs less memory.
 
     Args:
@@ -528,18 +548,6 @@ class CompactVanillaLSTMBuilder(_Masked, _RNNBuilder):
     """
 
     _prefix = "compact-vanilla-lstm-builder"
-    _has_memory = True
-    _ln = False
-    _forget = 1.0
-    _norms: ClassVar[list[Any]] = []
-
-    def _make(self, inputs: int, hidden: int) -> list[Parameters]:
-        add = self._collection.add_parameters
-        return [add((4 * hidden, inputs)), add((4 * hidden, hidden)), add(4 * hidden, init=0)]
-
-    _begin = VanillaLSTMBuilder._begin
-    _prepare = VanillaLSTMBuilder._prepare
-    _step = VanillaLSTMBuilder._step
 
     def set_weightnoise(self, std: float) -> None:
         """Noise on the weights; only 0 is supported.
@@ -580,18 +588,20 @@ class SparseLSTMBuilder(VanillaLSTMBuilder):
         self._sparse.append((*masked, b))
         return super()._prepare([*masked, b], i)
 
-    def set_sparsity(self, percent: float) -> None:
-        """Masks the weights of least magnitude.
+    def set_sparsity(self, sparsity: float) -> None:
+        """Masks the weights of least magnitude, those of all matrices compared together.
 
         Args:
-            percent: how many of each matrix, from 0 to 1.
+            sparsity: what part of the weights, from 0 to 1.
         """
-        for wx, wh, mx, mh, _ in self._parameters:
-            for weight, mask in ((wx, mx), (wh, mh)):
-                size = np.abs(weight._stored._data).reshape(-1)
-                threshold = np.sort(size)[min(int(size.size * percent), size.size - 1)]
-                kept = (size >= threshold).reshape(mask._stored._data.shape)
-                mask._write(kept.astype(np.float32))
+        if not 0 <= sparsity <= 1:
+            raise ValueError(f"set_sparsity: expected a part from 0 to 1, got {sparsity}")
+        pairs = [pair for wx, wh, mx, mh, _ in self._parameters for pair in ((wx, mx), (wh, mh))]
+        sizes = np.sort(np.concatenate([np.abs(w._stored._data).reshape(-1) for w, _ in pairs]))
+        dropped = int(len(sizes) * sparsity)
+        threshold = sizes[dropped] if dropped < len(sizes) else np.inf
+        for weight, mask in pairs:
+            mask._write((np.abs(weight._stored._data) >= threshold).astype(np.float32))
 
 
 class _Peephole(_RNNBuilder):
@@ -613,7 +623,8 @@ class _Peephole(_RNNBuilder):
     def _peephole(self, hidden: int) -> Dims:
         raise NotImplementedError(f"{type(self).__name__} does not define _peephole")
 
-    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any) -> Any:
+    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
+        """A gate before its nonlinearity; without what is None. `mask` is the peephole's."""
         raise NotImplementedError(f"{type(self).__name__} does not define _gate")
 
     def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
@@ -625,15 +636,16 @@ class _Peephole(_RNNBuilder):
             if masks is not None:
                 x = F.multiply(x, masks[i][0])
                 if last is not None:
-                    last, memory = (F.multiply(v, m) for v, m in zip((last, memory), masks[i][1:]))
-            gate = F.sigmoid(self._gate(bi, xi, x, hi, last, ci, memory))
+                    last = F.multiply(last, masks[i][1])
+            mask = None if masks is None else masks[i][2]
+            gate = F.sigmoid(self._gate(bi, xi, x, hi, last, ci, memory, mask))
             if last is None:
                 memory = F.multiply(gate, F.tanh(F.affine_transposed(bc, xc, x)))
             else:
                 fresh = F.tanh(F.affine_transposed(bc, xc, x, hc, last))
                 kept = F.multiply(F.subtract(1.0, gate), memory)
                 memory = F.add(kept, F.multiply(gate, fresh))
-            opened = F.sigmoid(self._gate(bo, xo, x, ho, last, co, memory))
+            opened = F.sigmoid(self._gate(bo, xo, x, ho, last, co, memory, mask))
             x = F.multiply(opened, F.tanh(memory))
             new_c.append(memory)
             new_h.append(x)
@@ -653,9 +665,11 @@ class CoupledLSTMBuilder(_Peephole):
     def _peephole(self, hidden: int) -> Dims:
         return hidden, hidden
 
-    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any) -> Any:
+    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
         pairs = (wx, x) if h is None else (wx, x, wh, h)
-        return F.affine_transposed(b, *pairs, *(() if c is None else (wc, c)))
+        if c is not None:
+            pairs += (wc, c if mask is None else F.multiply(c, mask))
+        return F.affine_transposed(b, *pairs)
 
     def _draw_masks(self, batch: int) -> list[tuple[Any, ...]]:
         rate, hidden = self._rate, self._hidden
@@ -669,7 +683,10 @@ class CoupledLSTMBuilder(_Peephole):
 
 
 class FastLSTMBuilder(_Peephole):
-    """:class:`CoupledLSTMBuilder` whose peepholes are elementwise.
+    """Long short-term memory whose forget gate is ``1 - i``.
+
+    It has the parameters of elementwise peepholes, and as in DyNet nothing is computed with
+    them.
 
     Args:
         layers, input_dim, hidden_dim: sizes.
@@ -681,15 +698,10 @@ class FastLSTMBuilder(_Peephole):
     def _peephole(self, hidden: int) -> Dims:
         return hidden, 1
 
-    def _prepare(self, layer: list[Any], i: int) -> Any:
-        return [_vector(p) if k in (2, 6) else p for k, p in enumerate(layer)]
+    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
+        return F.affine_transposed(b, *((wx, x) if h is None else (wx, x, wh, h)))
 
-    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any) -> Any:
-        pairs = (wx, x) if h is None else (wx, x, wh, h)
-        gate = F.affine_transposed(b, *pairs)
-        return gate if c is None else F.add(gate, F.multiply(wc, c))
-
-    def set_dropout(self, d: float) -> None:
+    def set_dropout(self, f: float) -> None:
         """Has no effect, as in DyNet."""
 
 
@@ -712,9 +724,9 @@ class GRUBuilder(_RNNBuilder):
             layer += [add((hidden, inputs)), add((hidden, hidden)), add(hidden, init=0)]
         return layer
 
-    def set_dropout(self, d: float) -> None:
+    def set_dropout(self, f: float) -> None:
         """Sets the rate of dropout, on the inputs of all layers and on the output."""
-        self._rate = float(d)
+        self._rate = float(f)
 
     def _dropped(self, x: Any) -> Any:
         if not self._rate:
@@ -766,6 +778,15 @@ class SimpleRNNBuilder(_Masked, _RNNBuilder):
             x = F.tanh(F.affine_transposed(b, *pairs))
             new_h.append(x)
         return (), tuple(new_h), x
+
+    def set_dropouts(self, d: float, d_h: float) -> None:
+        """Sets the rates of dropout.
+
+        Args:
+            d: on inputs.
+            d_h: on outputs handed to the next step.
+        """
+        self._set_rates(d, d_h)
 
 
 class BiRNNBuilder:
@@ -910,17 +931,17 @@ class StandardSoftmaxBuilder(SoftmaxBuilder):
     """``softmax(W x + b)``.
 
     Args:
-        rep_dim: size of the inputs.
+        input_dim: size of the inputs.
         num_classes: how many words.
-        model: the collection; parameters go to a sub-collection of it.
+        pc: the collection; parameters go to a sub-collection of it.
         bias: default True.
     """
 
     def __init__(
-        self, rep_dim: int, num_classes: int, model: ParameterCollection, bias: bool = True
+        self, input_dim: int, num_classes: int, pc: ParameterCollection, bias: bool = True
     ) -> None:
-        self._collection = model.add_subcollection("standard-softmax-builder")
-        self._w = self._collection.add_parameters((num_classes, rep_dim))
+        self._collection = pc.add_subcollection("standard-softmax-builder")
+        self._w = self._collection.add_parameters((num_classes, input_dim))
         self._b = self._collection.add_parameters(num_classes, init=0) if bias else None
 
     def full_logits(self, x: Expression, update: bool = True) -> Any:
@@ -933,19 +954,19 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
     2001).
 
     Args:
-        rep_dim: size of the inputs.
+        input_dim: size of the inputs.
         cluster_file: lines of a class and a word.
         word_dict: numbers of the words.
-        model: the collection; parameters go to a sub-collection of it.
+        pc: the collection; parameters go to a sub-collection of it.
         bias: default True.
     """
 
     def __init__(
         self,
-        rep_dim: int,
+        input_dim: int,
         cluster_file: str,
         word_dict: Mapping[str, int],
-        model: ParameterCollection,
+        pc: ParameterCollection,
         bias: bool = True,
     ) -> None:
         numbers: dict[str, int] = {}
@@ -970,9 +991,9 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
             self._place[word_dict[word]] = number, len(words[number])
             words[number].append(word_dict[word])
         self._words = words
-        self._collection = model.add_subcollection("class-factored-softmax-builder")
+        self._collection = pc.add_subcollection("class-factored-softmax-builder")
         add = self._collection.add_parameters
-        self._w = add((len(words), rep_dim))
+        self._w = add((len(words), input_dim))
         self._b = add(len(words), init=0) if bias else None
         self._inner: list[tuple[Any, Any]] = []
         for members in words:
@@ -980,7 +1001,7 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
             if size < 2:  # nothing is left to decide
                 self._inner.append((None, None))
                 continue
-            weight = add((size, rep_dim))
+            weight = add((size, input_dim))
             self._inner.append((weight, add(size, init=0) if bias else None))
 
     def class_logits(self, x: Expression, update: bool = True) -> Any:

@@ -105,8 +105,8 @@ class GlorotInitializer(PyInitializer):
     k dimensions)``; of a filter of four dimensions, ``gain * sqrt(6 / ((d2 + d3) * d0 * d1))``.
 
     Args:
-        is_lookup: leave the number of rows of a table out of the count; default False: a
-            table's width depends on its number of rows, as that of add_lookup_parameters does.
+        is_lookup: leave the last dimension, a table's number of rows, out of the count;
+            default False: a table's width depends on its number of rows.
         gain: default 1.
     """
 
@@ -115,7 +115,7 @@ class GlorotInitializer(PyInitializer):
 
     def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
         size = math.prod(dims)
-        counted = dims[:-1] if self.is_lookup and lookup else dims
+        counted = dims[:-1] if self.is_lookup else dims
         if len(counted) == 4:
             field = counted[0] * counted[1]
             width = math.sqrt(6.0) / math.sqrt((counted[2] + counted[3]) * field or 1)
@@ -138,7 +138,7 @@ class SaxeInitializer(PyInitializer):
         if lookup:
             _square((*dims, 0), "an orthogonal matrix")
         side = _square(dims, "an orthogonal matrix")
-        drawn = random.normal(side * side, 0.0, 0.01).reshape(side, side).T.astype(np.float64)
+        drawn = random.uniform(side * side, -1.0, 1.0).reshape(side, side).T.astype(np.float64)
         return (self.scale * _left_vectors(drawn)).astype(np.float32).T.reshape(-1)
 
 

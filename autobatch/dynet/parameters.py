@@ -630,6 +630,8 @@ class ParameterCollection:
             made._write_rows(np.asarray(init, np.float32))
             return made
         dims = _checked_dims(tuple(dim) if isinstance(dim, list) else dim)
+        if not isinstance(dim, (tuple, list)):
+            dims = (*dims, 1)
         source = _initializer(init, mean, std, scale, dims)
         data = source.numbers((*dims[1:], dims[0]), lookup=True)
         return self._new(self._name + name, dims, data.reshape(_table(dims)), True)
@@ -729,23 +731,23 @@ class ParameterCollection:
         """The old name of :meth:`save`."""
         self.save(fname, name, append)
 
-    def populate(self, fname: str, prefix: str = "") -> None:
+    def populate(self, fname: str, key: str = "") -> None:
         """Reads the numbers of all parameters from a file, in the order in which they were made.
 
         Args:
             fname: the file's path.
-            prefix: of the file only what has a name that begins so.
+            key: of the file only what has a name that begins so; default: all.
 
         Raises:
             RuntimeError: the file holds more or fewer parameters, or of other dimensions.
         """
         from .saving import populate_collection
 
-        populate_collection(fname, self, prefix)
+        populate_collection(fname, self, key)
 
-    def populate_from_textfile(self, fname: str, prefix: str = "") -> None:
+    def populate_from_textfile(self, fname: str, key: str = "") -> None:
         """The old name of :meth:`populate`."""
-        self.populate(fname, prefix)
+        self.populate(fname, key)
 
     def load_param(self, fname: str, key: str) -> Parameters:
         """Adds a parameter that a file holds, under the name it has there.

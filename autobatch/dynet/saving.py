@@ -29,6 +29,7 @@ from .parameters import Dims, LookupParameters, ParameterCollection, Parameters
 __all__ = ["load", "load_generator", "save"]
 
 _CHUNK = 1 << 16  # numbers formatted at a time
+_PROTOCOL = 4  # of pickles: that of the Pythons DyNet was built for
 
 
 @dataclass(frozen=True)
@@ -286,12 +287,12 @@ def save(basename: str, objects: Iterable[Any]) -> None:
         for held in objects:
             if isinstance(held, (Parameters, LookupParameters)):
                 kind = "Parameters" if isinstance(held, Parameters) else "LookupParameters"
-                pickle.dump((kind, held.name()), meta)
+                pickle.dump((kind, held.name()), meta, _PROTOCOL)
                 _write(data, held, held.name())
                 continue
             spec, collection = held.spec, held.param_collection()
             with _as_dynet_names_them():
-                pickle.dump((type(held), spec, collection.name()), meta)
+                pickle.dump((type(held), spec, collection.name()), meta, _PROTOCOL)
             for part in (*collection.parameters_list(), *collection.lookup_parameters_list()):
                 _write(data, part, part.name())
 

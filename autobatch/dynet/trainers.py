@@ -166,9 +166,9 @@ class Trainer(trainers.Trainer):
         if learning_rate is not None:
             self.learning_rate = float(learning_rate)
 
-    def set_learning_rate(self, learning_rate: float) -> None:
+    def set_learning_rate(self, value: float) -> None:
         """Sets the learning rate."""
-        self.learning_rate = float(learning_rate)
+        self.learning_rate = float(value)
 
     def set_clip_threshold(self, thr: float) -> None:
         """Sets the largest norm of the gradient; 0 or less: it is not limited."""
