@@ -104,7 +104,6 @@ for _mode in ("zero_gradient", "straight_through_gradient"):
     case(f"argmax {_mode}", lambda dy, x, m=_mode: dy.argmax(x, m), V)
     case(f"argmax batch {_mode}", lambda dy, x, m=_mode: dy.argmax(x, m), VB)
 case("scale_gradient", lambda dy, x: dy.scale_gradient(x, 0.5), V)
-case("to_device", lambda dy, x: dy.to_device(x, "CPU"), V)
 
 # Operators.
 case("add", lambda dy, x, y: x + y, V, V)

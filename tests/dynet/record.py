@@ -1,12 +1,15 @@
 """Records what the wheel dyNET38 makes of the cases: run it where that is installed.
 
-    python tests/dynet/record.py
+python tests/dynet/record.py
 """
 
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,29 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 RECORDED = Path(__file__).with_name("operations.npz")
+
+
+def apart(function: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Runs in a process of its own: some of the wheel's results depend on what its memory held
+    before, which is zero there."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as pipe:
+            try:
+                pickle.dump(function(), pipe)
+            except BaseException as error:
+                pickle.dump(f"{type(error).__name__}: {error}", pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        content = pipe.read()
+    os.waitpid(child, 0)
+    found = pickle.loads(content) if content else "the wheel aborted"
+    if isinstance(found, str):
+        raise RuntimeError(found)
+    return found
 
 
 def main() -> None:
@@ -25,12 +51,12 @@ def main() -> None:
     found: dict[str, np.ndarray] = {}
     for this in CASES:
         try:
-            results = outcome(dy, this)
-        except Exception as error:
-            raise SystemExit(f"{this.name}: {type(error).__name__}: {error}") from None
+            results = apart(lambda this=this: outcome(dy, this))
+        except RuntimeError as error:
+            raise SystemExit(f"{this.name}: {error}") from None
         for key, value in results.items():
             found[f"{this.name}|{key}"] = value.astype(np.float32)
-    for name, value in drawn(dy).items():
+    for name, value in apart(lambda: drawn(dy)).items():
         found[f"random|{name}"] = value.astype(np.float32)
     # One array and one index: a file in a file for every small array would be mostly headers.
     index = {key: list(value.shape) for key, value in found.items()}
