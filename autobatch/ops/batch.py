@@ -146,7 +146,7 @@ declare(
         rule=_batch_stack_rule,
         forward=lambda call, *xs: call.xp.concatenate(xs, axis=1),
         gradient=_batch_stack_gradient,
-        doc="The elements of minibatches along a new leading axis; see ``autobatch.batch_to_axis``.",
+        doc="Minibatch elements along a new leading axis; see ``autobatch.batch_to_axis``.",
         samples=(
             Sample(((5,),), batches=(3,)),
             Sample(((5,), (5,)), batches=(3, 2)),

@@ -90,7 +90,7 @@ constrained_softmax_line(int64_t n, int64_t step, const real *x, const real *u, 
             bound += at_bound;
         }
         all = bound == n;
-        if (all || (s > 0 && bound <= before))
+        if (all || bound <= before)
             break;
         s = rest / free;
         before = bound;
