@@ -18,6 +18,7 @@ from .. import _core, config, engine
 from .. import functions as F
 from ..errors import AutobatchError, IndexRangeError, OperandError, ShapeError
 from ..recording import placeholder, recorder
+from ..selection import pick_batch_elements
 from ..selection import sparse_input as _sparse_input
 from . import random
 from .graph import _CG, Node
@@ -408,10 +409,13 @@ def _getitem(x: Any, key: Any) -> Any:
             f"indexing: expected an int, a slice or a tuple of slices, got {key!r}; one entry of "
             f"another dimension is dy.pick(x, index, dim)"
         )
-    if len(keys) > len(shape or (1,)):
-        raise ShapeError(f"indexing: got {len(keys)} slices for dimensions {_dims(x)}")
+    lengths = [*(shape[::-1] or (1,)), x.batch_size if type(x) is Node else 1]
+    if len(keys) > len(lengths):
+        raise ShapeError(
+            f"indexing: got {len(keys)} slices for dimensions {_dims(x)} and the minibatch"
+        )
     ranges = []
-    for k, length in zip(keys, shape[::-1] or (1,), strict=False):
+    for k, length in zip(keys, lengths, strict=False):
         start, stop = k.start or 0, length if k.stop is None else k.stop
         step = 1 if k.step is None else k.step
         if not (0 <= start < stop <= length and step >= 1):
@@ -420,6 +424,10 @@ def _getitem(x: Any, key: Any) -> Any:
                 f"{start}:{stop}:{step}"
             )
         ranges.append(slice(start, stop, step))
+    if len(ranges) == len(lengths):
+        wanted = range(*ranges.pop().indices(lengths[-1]))
+        if len(wanted) < lengths[-1]:
+            x = pick_batch_elements(x, wanted)
     if not shape:
         return x
     whole = (slice(None),) * (len(shape) - len(ranges))

@@ -27,6 +27,7 @@ from .expressions import (
     NotSupportedError,
     _dims,
     _float,
+    _getitem,
     _input,
     _is_number,
     _node,
@@ -1428,27 +1429,15 @@ def strided_select(
     array([[1., 3.],
            [4., 6.]])
     """
-    sizes = (*reversed(_full_shape(x)), _batch(x))
-    given = builtins.max(len(strides), len(range_from), len(range_to))
-    if given > len(sizes):
-        raise ShapeError(
-            f"strided_select: got {given} ranges for dimensions {_dims(x)} and the minibatch"
-        )
-    ranges = []
-    for i, size in enumerate(sizes):
-        step = strides[i] if i < len(strides) else 1
-        start = range_from[i] if i < len(range_from) else 0
-        stop = range_to[i] if i < len(range_to) else size
-        if not (step >= 1 and 0 <= start < stop <= size):
-            raise ShapeError(
-                f"strided_select: expected 0 <= from < to <= {size} and a stride of at least 1 in "
-                f"dimension {i}, got {start}, {stop} and {step}"
-            )
-        ranges.append(slice(int(start), int(stop), int(step)))
-    *own, batch = ranges
-    y = F._getitem(_spread(x), tuple(reversed(own)))
-    wanted = range(*batch.indices(sizes[-1]))
-    return y if len(wanted) == sizes[-1] else pick_batch_elems(y, wanted)
+    count = builtins.max(len(strides), len(range_from), len(range_to))
+
+    def entry(given: Sequence[int], i: int) -> int | None:
+        return int(given[i]) if i < len(given) else None
+
+    slices = [
+        slice(entry(range_from, i), entry(range_to, i), entry(strides, i)) for i in range(count)
+    ]
+    return _getitem(x, tuple(slices)) if count else x
 
 
 # ---------------------------------------------------------------------- constants, tables

@@ -63,7 +63,7 @@ def test_agrees_with_the_wheel_at_hand(this: Case) -> None:
     pytest.importorskip("_dynet", reason="dyNET38 is not installed")
     import dynet as wheel
 
-    if this.name in WRONG or this.name.startswith("contract3d"):
+    if this.name in WRONG or this.name.startswith("contract3d") or "zero_grad" in this.name:
         pytest.skip("depends on what the wheel's memory held before")
     for key, expected in outcome(wheel, this).items():
         close(RECORDED[f"{this.name}|{key}"], expected)
