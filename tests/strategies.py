@@ -109,6 +109,7 @@ class _Drawing:
             i
             for i, (low, high) in enumerate(self.ranges)
             if self.types[i] == wanted
+            and not sample.diagonal
             and sample.low <= low <= high <= sample.high
             and (self.steps[i].op == _weight(case) or not case.weights[j])
         ]
@@ -117,6 +118,8 @@ class _Drawing:
         batch, shape = case.batches[j], case.shapes[j]
         full = shape if batch == 1 else (batch, *shape)
         array = self.rng.uniform(case.sample.low, case.sample.high, full)
+        if case.sample.diagonal:
+            array += case.sample.diagonal * np.eye(*shape[-2:])
         return self.add(
             Step(_weight(case) if case.weights[j] else "input", array=array, batched=batch > 1)
         )

@@ -67,7 +67,8 @@ def test_max_pool2d_is_its_definition(backend, rng) -> None:
     expected = x.reshape(3, 3, 2, 4, 2).max(axis=(2, 4))
     np.testing.assert_allclose(ab.max_pool2d(x, 2).value(), expected, rtol=1e-6)
     whole = ab.max_pool2d(-np.abs(x), (3, 5), stride=1, padding="same").value()
-    assert whole.shape == x.shape and (whole < 0).all()
+    assert whole.shape == x.shape
+    assert (whole < 0).all()
 
 
 def test_filter1d_is_its_definition(backend, rng) -> None:
@@ -185,9 +186,12 @@ def test_surrogate_gradients(backend) -> None:
 def test_distributions_have_their_moments(backend) -> None:
     n = 40000
     uniform = ab.random_uniform(n, -1, 3).value()
-    assert abs(uniform.mean() - 1) < 0.03 and uniform.min() >= -1 and uniform.max() < 3
+    assert abs(uniform.mean() - 1) < 0.03
+    assert uniform.min() >= -1
+    assert uniform.max() < 3
     normal = ab.random_normal(n, 1, 2).value()
-    assert abs(normal.mean() - 1) < 0.05 and abs(normal.std() - 2) < 0.05
+    assert abs(normal.mean() - 1) < 0.05
+    assert abs(normal.std() - 2) < 0.05
     assert abs(((normal - 1) ** 4).mean() / 16 - 3) < 0.2
     gumbel = ab.random_gumbel(n).value()
     assert abs(gumbel.mean() - np.euler_gamma) < 0.03
@@ -210,14 +214,17 @@ def test_dropout_of_axes_elements_and_everything(backend) -> None:
     x = np.ones((4, 200, 3))
     batched = ab.input(x, batched=True)
     columns = ab.dropout_axes(batched, 0.5, 0).value()
-    assert (columns == columns[:, :1]).all() and set(np.unique(columns)) == {0, 2}
+    assert (columns == columns[:, :1]).all()
+    assert set(np.unique(columns)) == {0, 2}
     elements = ab.dropout_batch(ab.input(x.reshape(800, 3), batched=True), 0.75).value()
-    assert (elements == elements[:, :1]).all() and set(np.unique(elements)) == {0, 4}
+    assert (elements == elements[:, :1]).all()
+    assert set(np.unique(elements)) == {0, 4}
     whole = [ab.block_dropout(batched, 0.5).value() for _ in range(20)]
     assert {value.mean() for value in whole} == {0, 2}
     assert ab.block_dropout(batched, 0) is batched
     noisy = ab.noise(batched, 0.1).value()
-    assert noisy.shape == x.shape and 0.09 < noisy.std() < 0.11
+    assert noisy.shape == x.shape
+    assert 0.09 < noisy.std() < 0.11
 
 
 def test_restricted_log_softmax_passes_no_gradient_to_the_others(backend, rng) -> None:
@@ -230,7 +237,8 @@ def test_restricted_log_softmax_passes_no_gradient_to_the_others(backend, rng) -
     ab.new_graph()
     x = ab.input(rng.normal(size=5))
     ab.pick(ab.log_softmax(x, restrict=[1, 3]), 1).backward(wrt=[x])
-    assert np.isfinite(x.gradient()).all() and not x.gradient()[[0, 2, 4]].any()
+    assert np.isfinite(x.gradient()).all()
+    assert not x.gradient()[[0, 2, 4]].any()
 
 
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
