@@ -16,7 +16,13 @@ import numpy as np
 
 from .. import _core, config, engine
 from .. import functions as F
-from ..errors import AutobatchError, IndexRangeError, OperandError, ShapeError
+from ..errors import (
+    AutobatchError,
+    IndexRangeError,
+    OperandError,
+    ShapeError,
+    StaleExpressionError,
+)
 from ..recording import placeholder, recorder
 from ..selection import pick_batch_elements
 from ..selection import sparse_input as _sparse_input
@@ -90,7 +96,14 @@ class Expression(_core.Holder, metaclass=_Kind):
 
     def dim(self) -> tuple[Dims, int]:
         """The dimensions, and the size of the minibatch."""
-        return _dims(self), self.batch_size if type(self) is Node else 1
+        if type(self) is not Node:
+            return _dims(self), 1
+        if not self.graph.alive:
+            raise StaleExpressionError(
+                "dim: this expression belongs to a graph that is gone (renew_cg() was called "
+                "since it was recorded)"
+            )
+        return self.shape[::-1] or (1,), self.batch_size
 
     # ------------------------------------------------------------------ values
 

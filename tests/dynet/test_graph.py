@@ -1,0 +1,462 @@
+"""What programs see of graphs and expressions: values, inputs that change, errors, flags."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autobatch as ab
+import autobatch.dynet as dy
+from autobatch.dynet import config, random
+
+
+@pytest.fixture(autouse=True)
+def graph() -> None:
+    dy.renew_cg()
+
+
+# ------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "dims"),
+    [
+        (lambda: dy.scalarInput(2), 2.0, ((1,), 1)),
+        (lambda: dy.inputVector([1, 2]), [1.0, 2.0], ((2,), 1)),
+        (lambda: dy.inputVector([1]), 1.0, ((1,), 1)),
+        (lambda: dy.ones((1,), batch_size=3), [1.0, 1.0, 1.0], ((1,), 3)),
+        (
+            lambda: dy.inputTensor(np.array([[1, 2, 3], [4, 5, 6]]), batched=True),
+            [1.0, 4.0, 2.0, 5.0, 3.0, 6.0],
+            ((2,), 3),
+        ),
+        (lambda: dy.sum_elems(dy.ones((2, 2), batch_size=2)), [4.0, 4.0], ((1,), 2)),
+    ],
+)
+def test_value_types(make: Any, value: Any, dims: Any) -> None:
+    x = make()
+    assert x.value() == value
+    assert x.dim() == dims
+
+
+def test_values_of_matrices_are_arrays_of_doubles() -> None:
+    for shape in ((1, 1), (2, 3), (3, 1)):
+        value = dy.ones(shape).value()
+        assert isinstance(value, np.ndarray) and value.dtype == np.float64
+        assert value.shape == shape
+
+
+def test_arrays_have_the_minibatch_last() -> None:
+    numbers = np.arange(24.0).reshape(2, 3, 4)
+    x = dy.inputTensor(numbers, batched=True)
+    np.testing.assert_array_equal(x.npvalue(), numbers)
+    assert dy.sum_elems(x).npvalue().shape == (1, 4)
+    assert x.vec_value() == numbers.reshape(-1, order="F").tolist()
+    np.testing.assert_array_equal(x.tensor_value().as_numpy(), numbers)
+
+
+def test_vectors_and_columns_stay_apart() -> None:
+    vector, column, matrix = dy.ones((3,)), dy.ones((3, 1)), dy.ones((2, 3))
+    assert (matrix * vector).dim() == ((2,), 1)
+    assert (matrix * column).dim() == ((2, 1), 1)
+    assert (vector * dy.ones((1, 4))).dim() == ((3, 4), 1)
+    assert (dy.ones((1, 3)) * vector).dim() == ((1,), 1)
+    assert dy.transpose(vector).dim() == ((1, 3), 1)
+    assert (column + vector).dim() == ((3, 1), 1)
+    with pytest.raises(ValueError, match="product"):
+        dy.ones((1,)) * vector
+
+
+def test_reflected_operators_and_numpy_numbers() -> None:
+    x = dy.inputVector([1, 2])
+    assert (2 * x).value() == [2.0, 4.0]
+    assert (1 - x).value() == [0.0, -1.0]
+    assert (1 + x).value() == [2.0, 3.0]
+    assert (2 / x).value() == [2.0, 1.0]
+    assert sum([x, x]).value() == [2.0, 4.0]
+    for two in (np.float32(2), np.int64(2), np.float64(2)):
+        assert (two * x).value() == (x * two).value() == [2.0, 4.0]
+        assert (x + two).value() == (two + x).value() == [3.0, 4.0]
+        assert (x**two).value() == [1.0, 4.0]
+    assert x[np.int64(1)].value() == 2.0
+
+
+def test_indexing() -> None:
+    x = dy.inputVector([1, 2, 3])
+    assert x[-1].value() == 3.0
+    assert [y.value() for y in x] == [1.0, 2.0, 3.0]
+    assert x[1:].value() == [2.0, 3.0]
+    with pytest.raises(IndexError):
+        x[3]
+    with pytest.raises(ValueError, match="from"):
+        x[0:-1]
+    with pytest.raises(TypeError):
+        x["a"]
+    numbers = np.arange(24.0).reshape(2, 3, 4)
+    y = dy.inputTensor(numbers, batched=True)
+    np.testing.assert_array_equal(y[:1, ::2, 1:3].npvalue(), numbers[:1, ::2, 1:3])
+
+
+def test_expressions_are_expressions() -> None:
+    p = dy.ParameterCollection().add_parameters((2, 2))
+    assert isinstance(dy.tanh(p), dy.Expression) and isinstance(p, dy.Expression)
+    assert not isinstance(2, dy.Expression)
+    assert bool(dy.zeros(1))
+    assert ab.input([1.0]).dim() == ((1,), 1)  # of this graph, whoever records it
+    with ab.new_graph():
+        assert not isinstance(ab.input([1.0]), dy.Expression)
+    with pytest.raises(TypeError):
+        len(dy.zeros(2))
+
+
+def test_lists_must_be_lists() -> None:
+    x = dy.ones(2)
+    for name in ("esum", "average", "emax", "logsumexp", "concatenate", "concatenate_cols"):
+        with pytest.raises(TypeError):
+            getattr(dy, name)((x, x))
+        with pytest.raises(AssertionError):
+            getattr(dy, name)([])
+    with pytest.raises(TypeError):
+        dy.affine_transform((x, x, x))
+    with pytest.raises(TypeError):
+        dy.inputTensor((1, 2))
+    with pytest.raises(TypeError):
+        dy.reshape(x, 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: dy.inputTensor(np.ones((2, 3))) * x,
+        lambda x: x + dy.ones(3),
+        lambda x: dy.esum([x, dy.ones(3)]),
+        lambda x: dy.concatenate_cols([x, dy.ones(3)]),
+        lambda x: dy.pickneglogsoftmax(x, 2),
+        lambda x: dy.pickneglogsoftmax(x, -1),
+        lambda x: dy.pick(x, -1),
+        lambda x: dy.pick_range(x, 1, 5),
+        lambda x: dy.reshape(x, (3,)),
+        lambda x: dy.softmax(dy.ones((2, 2, 2))),
+        lambda x: dy.affine_transform([x, x]),
+        lambda x: x.backward(),
+        lambda x: dy.round(x, "none"),
+    ],
+)
+def test_errors_are_value_errors_at_once(call: Any) -> None:
+    with pytest.raises(ValueError):
+        call(dy.ones(2))
+
+
+# ------------------------------------------------------------------------------- graphs
+
+
+def test_stale_expressions_raise() -> None:
+    x = dy.inputVector([1, 2])
+    dy.renew_cg()
+    for use in (
+        lambda: x.value(),
+        lambda: x.npvalue(),
+        lambda: x.dim(),
+        lambda: dy.tanh(x),
+        lambda: dy.ones(2) + x,
+        lambda: x.backward(),
+    ):
+        with pytest.raises(RuntimeError, match="graph that is gone"):
+            use()
+
+
+def test_inputs_that_change() -> None:
+    """The graph of the tutorials: recorded once, its inputs set, run again and again."""
+    m = dy.ParameterCollection()
+    W, V = m.add_parameters((8, 2)), m.add_parameters((1, 8))
+    b = m.add_parameters(8)
+    trainer = dy.SimpleSGDTrainer(m, 0.5)
+    dy.renew_cg()
+    x, y = dy.vecInput(2), dy.scalarInput(0)
+    loss = dy.binary_log_loss(dy.logistic(V * dy.tanh(W * x + b)), y)
+    questions = [([0, 1], 1), ([1, 0], 1), ([0, 0], 0), ([1, 1], 0)] * 400
+    total = []
+    for question, answer in questions:
+        x.set(question)
+        y.set(answer)
+        total.append(loss.value())
+        loss.backward()
+        trainer.update()
+    assert np.mean(total[-100:]) < 0.1 < np.mean(total[:100])
+
+
+def test_setting_forgets_what_was_computed() -> None:
+    x = dy.vecInput(2)
+    y = dy.sum_elems(dy.square(x))
+    assert y.value() == 0
+    x.set([3, 4])
+    assert y.value() == 25
+    y.backward(full=True)
+    np.testing.assert_array_equal(x.gradient(), [6, 8])
+    x.set([1, 2])
+    y.backward(full=True)
+    np.testing.assert_array_equal(x.gradient(), [2, 4])
+    with pytest.raises(ValueError, match="2 numbers"):
+        x.set([1])
+    with pytest.raises(TypeError, match="expected an input"):
+        y.set([1])
+
+
+def test_equal_vectors_are_one_node_unless_set() -> None:
+    x, y = dy.inputVector([1, 2]), dy.inputVector([1, 2])
+    with pytest.raises(TypeError, match="vecInput"):
+        x.set([3, 4])
+    z = dy.inputVector([5, 6])
+    z.set([7, 8])
+    assert z.value() == [7.0, 8.0] and dy.inputVector([5, 6]).value() == [5.0, 6.0]
+    assert y.value() == [1.0, 2.0]
+
+
+def test_gradients_add_up_until_an_update() -> None:
+    m = dy.ParameterCollection()
+    p = m.add_parameters(2, init=1)
+    trainer = dy.SimpleSGDTrainer(m, 0.1)
+    for _ in range(2):
+        dy.renew_cg()
+        loss = dy.sum_elems(p)
+        loss.backward()
+        loss.backward()
+    np.testing.assert_array_equal(p.grad_as_array(), [4, 4])
+    trainer.update()
+    np.testing.assert_array_equal(p.grad_as_array(), [0, 0])
+
+
+def test_gradient_before_backward() -> None:
+    x = dy.inputVector([1, 2])
+    dy.sum_elems(x).forward()
+    with pytest.raises(RuntimeError):
+        x.gradient()
+
+
+def test_backward_of_scalars_in_every_form() -> None:
+    p = dy.ParameterCollection().add_parameters((1, 1), init=3)
+    for loss in (p, p * dy.ones((1, 1)), dy.sum_elems(p), dy.reshape(p, (1,))):
+        loss.backward()
+    np.testing.assert_array_equal(p.grad_as_array(), [[4]])
+    with pytest.raises(ValueError, match="sum_batches"):
+        dy.ones((1,), batch_size=2).backward()
+
+
+def test_checkpoints_are_a_stack() -> None:
+    dy.cg_revert()  # without one: nothing
+    x = dy.scalarInput(2)
+    dy.cg_checkpoint()
+    assert (x * 3).value() == 6.0
+    dy.cg_checkpoint()
+    dy.dropout(x, 0.5)
+    dy.cg_revert()
+    dy.cg_revert()
+    assert (x * 4).value() == 8.0
+    assert x.value() == 2.0
+
+
+def test_validity_is_checked_on_demand() -> None:
+    assert np.isnan(dy.log(dy.scalarInput(-1)).value())
+    dy.renew_cg(immediate_compute=True, check_validity=True)
+    with pytest.raises(RuntimeError, match="NaN"):
+        dy.log(dy.scalarInput(-1)).value()
+    assert dy.renew_cg() is dy.cg()
+    assert np.isnan(dy.log(dy.scalarInput(-1)).value())
+
+
+def test_nobackprop() -> None:
+    p = dy.ParameterCollection().add_parameters(2, init=1)
+    dy.sum_elems(dy.nobackprop(p) + dy.flip_gradient(p) + dy.scale_gradient(p, 3.0)).backward()
+    np.testing.assert_array_equal(p.grad_as_array(), [2, 2])
+
+
+def test_parameters_as_expressions() -> None:
+    m = dy.ParameterCollection()
+    W, b = m.add_parameters((2, 3), init=2), m.add_parameters(2, init=1)
+    table = m.add_lookup_parameters((4, 3), init=1)
+    y = W * table[1] + b
+    assert y.value() == [7.0, 7.0]
+    assert (b + y).value() == (y + b).value() == [8.0, 8.0]
+    assert (-b).value() == [-1.0, -1.0] and (b[0] - 3).value() == -2.0
+    assert W[0].value() == [2.0, 2.0, 2.0] and dy.softmax(b).value() == [0.5, 0.5]
+    assert dy.concatenate([b, dy.lookup(table, 2)]).dim() == ((5,), 1)
+    assert dy.dot_product(b, b).value() == 2.0 and dy.transpose(W).dim() == ((3, 2), 1)
+    assert dy.esum([b, b]).value() == [2.0, 2.0]
+    assert dy.pick(b, 1).value() == dy.max_dim(b).value() == 1.0
+    with pytest.raises(IndexError):
+        table[4]
+
+
+def test_expr_is_a_constant_by_default() -> None:
+    m = dy.ParameterCollection()
+    p = m.add_parameters(2, init=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dy.sum_elems(p.expr()).backward()
+    np.testing.assert_array_equal(p.grad_as_array(), [0, 0])
+    dy.sum_elems(p.expr(update=True)).backward()
+    np.testing.assert_array_equal(p.grad_as_array(), [1, 1])
+
+
+# ------------------------------------------------------------------------------- random numbers
+
+
+def test_numbers_are_drawn_in_the_order_of_their_nodes() -> None:
+    random.reset(3)
+    first, second = random.uniform(4), random.uniform(4)
+    dy.reset_random_seed(3)
+    a = dy.random_uniform(4, 0, 1)
+    b = dy.random_uniform(4, 0, 1)
+    np.testing.assert_array_equal(b.npvalue(), second)  # evaluates what stands before it
+    np.testing.assert_array_equal(a.npvalue(), first)
+    np.testing.assert_array_equal(b.npvalue(), second)  # and not again
+    assert not np.array_equal(a.npvalue(recalculate=True), first)
+
+
+def test_masks_are_drawn_when_run() -> None:
+    random.reset(5)
+    first, mask = random.uniform(3, -1, 1), random.bernoulli(8, 0.5) * 2.0
+    dy.reset_random_seed(5)
+    x = dy.dropout(dy.ones(8), 0.5)
+    parameter = dy.ParameterCollection().add_parameters(3)  # drawn before the mask
+    np.testing.assert_allclose(parameter.as_array(), first, rtol=1e-6)
+    np.testing.assert_array_equal(x.npvalue(), mask)
+
+
+def test_dropout_of_everything_is_zero() -> None:
+    assert dy.dropout(dy.ones(3), 1.0).value() == [0.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match="probability"):
+        dy.dropout(dy.ones(3), 1.5)
+
+
+def test_multiply_add_rounds_once() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random(20000, np.float32)
+    for factor, term in ((0.1, 0.3), (6.0, -3.0), (1e-3, 1.0), (0.7, -1e-8)):
+        a, b = np.float32(factor), np.float32(term)
+        exact = x.astype(np.longdouble) * np.longdouble(a) + np.longdouble(b)
+        np.testing.assert_array_equal(random._multiply_add(x, a, b), exact.astype(np.float32))
+
+
+# ------------------------------------------------------------------------------- flags, programs
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        (["p", "--dynet-seed", "3"], {"seed": "3"}),
+        (["p", "--dynet_seed=3", "x"], {"seed": "3"}),
+        (["p", "--dynet-weight-decay", "1e-3"], {"weight-decay": "1e-3"}),
+        (["p", "--dynet_weight_decay=0", "--epochs", "2"], {"weight-decay": "0"}),
+        (["p", "--dynet-mem", "512,512,512", "--dynet-autobatch", "1"],
+         {"mem": "512,512,512", "autobatch": "1"}),
+        (["p", "--dynet-unknown", "3"], {}),
+    ],
+)  # fmt: skip
+def test_flags(argv: list[str], found: dict[str, str]) -> None:
+    assert config._read(argv) == found
+
+
+def test_flags_without_a_value_or_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["p", "--dynet-seed"])
+    with pytest.raises(ValueError, match="expected a value"):
+        dy.init()
+    monkeypatch.setattr(sys, "argv", ["p", "--dynet-gpu"])
+    with pytest.raises(RuntimeError, match="GPU"):
+        dy.init()
+    monkeypatch.setattr(sys, "argv", ["p", "--dynet-gpus", "0"])
+    dy.init()
+
+
+def _run(*arguments: str, cwd: Path) -> str:
+    path = {"PYTHONPATH": str(Path(ab.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **path},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_programs_run_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("NAME = 'helper'\n")
+    (tmp_path / "program.py").write_text(
+        "import sys, random\n"
+        "import helper\n"
+        "import dynet as dy\n"
+        "from dynet import *\n"
+        "import _dynet\n"
+        "assert __name__ == '__main__' and helper.NAME == 'helper'\n"
+        "assert _dynet.tanh is dy.tanh is tanh and random.random() < 1\n"
+        "p = dy.ParameterCollection().add_parameters(2)\n"
+        "print(sys.argv[1:], p.as_array().tolist())\n"
+    )
+    arguments = ("program.py", "x", "--dynet-seed", "1")
+    printed = _run("-m", "autobatch.dynet", *arguments, cwd=tmp_path)
+    random.reset(1)
+    values = random.uniform(2, -np.sqrt(1.5), np.sqrt(1.5)).tolist()
+    assert printed.startswith("['x', '--dynet-seed', '1'] [")
+    found = eval(printed.partition("] ")[2])
+    np.testing.assert_allclose(found, values, rtol=1e-6)
+    before = _run("-m", "autobatch.dynet", "--dynet-seed", "1", "program.py", "x", cwd=tmp_path)
+    assert before == printed
+
+
+def test_dynet_config_replaces_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import dynet_config\n"
+        "dynet_config.set(mem=128, random_seed=7)\n"
+        "import dynet as dy\n"
+        "dynet_config.set(random_seed=9)\n"
+        "print(dy.random_uniform(3, 0, 1).value(), dynet_config.get()['seed'])\n"
+    )
+    printed = _run("-m", "autobatch.dynet", "program.py", "--dynet-seed", "1", cwd=tmp_path)
+    random.reset(7)
+    assert printed.strip() == f"{random.uniform(3).tolist()} 9"
+
+
+def test_settings_under_our_own_name(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import autobatch.dynet as dy\n"
+        "dy.dynet_config.set(random_seed=7)\n"
+        "print(dy.random_uniform(3, 0, 1).value())\n"
+    )
+    random.reset(7)
+    expected = f"{random.uniform(3).tolist()}\n"
+    assert _run("program.py", "--dynet-seed", "3", cwd=tmp_path) == expected
+
+
+def test_params_objects() -> None:
+    params = dy.DynetParams()
+    params.set_random_seed(4)
+    params.set_mem(100)
+    params.set_weight_decay(0.5)
+    dy.init_from_params(params)
+    try:
+        assert dy.ParameterCollection().get_weight_decay() == 0.5
+        random_value = dy.random_uniform(1, 0, 1).value()
+        random.reset(4)
+        assert random_value == random.uniform(1).item()
+        params.set_requested_gpus(1)
+        with pytest.raises(RuntimeError, match="GPU"):
+            params.init()
+    finally:
+        dy.DynetParams().init()
+
+
+def test_names_for_star_imports() -> None:
+    names = set(dy.__all__)
+    assert {"abs", "pow", "round", "np", "sys", "os", "pickle", "tanh", "Model"} <= names
+    assert "random" not in names and "config" not in names
+    assert all(hasattr(dy, name) for name in names)
