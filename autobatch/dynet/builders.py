@@ -1028,7 +1028,7 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
 
         DyNet adds the probability in the class where its logarithm belongs.
         """
-        of_class = F.split(self.class_log_distribution(x, update), [1] * len(self._words))
+        of_class = F.split(self.class_log_distribution(x, update), len(self._words))
         parts = [
             F.add(of_class[i], self.subclass_log_distribution(x, i, update))
             for i in range(len(self._words))
@@ -1037,7 +1037,7 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
         joined = F.concat(parts)
         if order == list(range(len(order))):
             return joined
-        pieces = F.split(joined, [1] * len(order))
+        pieces = F.split(joined, len(order))
         return F.concat([pieces[order.index(word)] for word in sorted(order)])
 
     def neg_log_softmax(self, x: Expression, c: int, update: bool = True) -> Any:

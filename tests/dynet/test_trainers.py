@@ -1,0 +1,158 @@
+"""Trainers: ten steps of each as DyNet makes them, and their habits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from recorded_model import check, names
+
+import autobatch.dynet as dy
+
+KINDS = [
+    "SimpleSGDTrainer",
+    "CyclicalSGDTrainer",
+    "MomentumSGDTrainer",
+    "AdagradTrainer",
+    "AdadeltaTrainer",
+    "RMSPropTrainer",
+    "AdamTrainer",
+    "AmsgradTrainer",
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *names("trainer_"),
+        "growing_collection",
+        "restarted_and_slowed",
+        "whole_table",
+    ],
+)
+def test_as_recorded(name):
+    check(name)
+
+
+@pytest.fixture
+def m():
+    dy.reset_random_seed(1)
+    dy.renew_cg()
+    return dy.ParameterCollection()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults(m, kind):
+    trainer = getattr(dy, kind)(m)
+    rates = {
+        "SimpleSGDTrainer": 0.1,
+        "CyclicalSGDTrainer": 0.01,
+        "MomentumSGDTrainer": 0.01,
+        "AdagradTrainer": 0.1,
+        "AdadeltaTrainer": 1.0,
+    }
+    assert trainer.learning_rate == rates.get(kind, 0.001)
+    assert trainer.get_clip_threshold() == 5.0
+    assert trainer.whoami() == kind
+    assert isinstance(trainer, dy.Trainer)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_collection_and_no_gradient(m, kind):
+    trainer = getattr(dy, kind)(m)
+    trainer.update()
+    p = m.add_parameters(2, init=1.0)
+    trainer.update()
+    assert p.as_array().tolist() == [1, 1]
+
+
+def test_arguments_of_dynet_1(m):
+    for arguments in ({"e0": 0.1}, {"edecay": 0.1}):
+        with pytest.raises(TypeError):
+            dy.SimpleSGDTrainer(m, **arguments)
+    with pytest.raises(TypeError):
+        dy.AdamTrainer(m, learning_rate=0.1)
+    with pytest.raises(TypeError, match="expected a ParameterCollection"):
+        dy.AdamTrainer(3)
+
+
+def test_status_goes_to_stderr_and_counts_anew(m, capsys):
+    p = m.add_parameters(2, init=1.0)
+    trainer = dy.AdamTrainer(m)
+    for factor in (1, 100, 100):
+        dy.renew_cg()
+        (dy.squared_norm(p) * factor).backward()
+        trainer.update()
+    trainer.status()
+    trainer.status()
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err == "[lr=0.001 clips=2 updates=3] [lr=0.001 clips=0 updates=0] "
+
+
+def test_update_epoch_does_nothing(m):
+    trainer = dy.SimpleSGDTrainer(m)
+    for call in (trainer.update_epoch, lambda: trainer.update_epoch(2.0)):
+        with pytest.warns(DeprecationWarning, match="update_epoch"):
+            call()
+    assert trainer.learning_rate == 0.1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_gradients_stop_training_unless_clipping_is_off(m, bad):
+    p = m.add_parameters(2, init=np.array([bad, 1.0]))
+    q = m.add_parameters(2, init=1.0)
+    trainer = dy.SimpleSGDTrainer(m)
+    (dy.squared_norm(p) + dy.squared_norm(q)).backward()
+    with pytest.raises(RuntimeError, match=r"Magnitude of gradient is bad.*'/_0'"):
+        trainer.update()
+    assert q.as_array().tolist() == [1, 1]
+    trainer.set_clip_threshold(0)
+    assert trainer.get_clip_threshold() == 0
+    trainer.update()
+    np.testing.assert_allclose(q.as_array(), 0.8)
+
+
+def test_a_huge_gradient_is_bad_only_beyond_float32(m):
+    p = m.add_parameters(2, init=1e18)
+    trainer = dy.SimpleSGDTrainer(m)
+    dy.squared_norm(p).backward()
+    trainer.update()
+    assert np.isfinite(p.as_array()).all()
+
+
+def test_gradients_of_resting_parameters_are_kept(m):
+    p, q = m.add_parameters(1, init=1.0), m.add_parameters(1, init=1.0)
+    t = m.add_lookup_parameters((2, 1), init=1.0)
+    trainer = dy.SimpleSGDTrainer(m)
+    p.set_updated(False)
+    t.set_updated(False)
+    (p * 3.0 + q + t[1] * 2).backward()
+    trainer.update()
+    assert (p.is_updated(), p.as_array(), p.grad_as_array()) == (False, 1, 3)
+    assert t.grad_as_array().tolist() == [[0], [2]]
+    assert q.as_array() == pytest.approx(0.9)
+    p.set_updated(True)
+    trainer.update()
+    assert p.as_array() == pytest.approx(0.7)
+    assert p.grad_as_array() == 0
+
+
+def test_a_subset_is_updated(m):
+    p, q = m.add_parameters(1, init=1.0), m.add_parameters(1, init=1.0)
+    t = m.add_lookup_parameters((2, 1), init=1.0)
+    trainer = dy.SimpleSGDTrainer(m)
+    (p + q + t[0]).backward()
+    trainer.update_subset([1], [0])
+    assert (p.as_array(), p.grad_as_array()) == (1, 1)
+    assert q.as_array() == pytest.approx(0.9)
+    assert t.as_array()[:, 0] == pytest.approx([0.9, 1])
+
+
+def test_one_collection_of_two_trained(m):
+    s = m.add_subcollection()
+    p, q = m.add_parameters(1, init=1.0), s.add_parameters(1, init=1.0)
+    trainer = dy.SimpleSGDTrainer(s)
+    (p * 100 + q).backward()
+    trainer.update()
+    assert (p.as_array(), p.grad_as_array()) == (1, 100)
+    assert q.as_array() == pytest.approx(0.9)  # the other's gradient does not count for clipping
