@@ -207,7 +207,7 @@ def start() -> None:
 # ------------------------------------------------------------- the module dynet_config
 
 
-def set(  # noqa: A001
+def set(
     mem: Any = "512",
     random_seed: int = 0,
     autobatch: int = 0,

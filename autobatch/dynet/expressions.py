@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Dims: TypeAlias = tuple[int, ...]
+    _Base: TypeAlias = Any  # what C gives to the expressions of a graph is not written out
+else:
+    _Base = _core.Holder
 
 __all__ = [
     "Expression",
@@ -65,7 +68,7 @@ class _Kind(type):
         return super().__instancecheck__(thing)
 
 
-class Expression(_core.Holder, metaclass=_Kind):
+class Expression(_Base, metaclass=_Kind):
     """A value to be computed. Made by operations and inputs; parameters are expressions, too.
 
     ``*`` is the matrix product; ``+ - /`` and a number broadcast. ``x[i]`` picks along the
@@ -266,12 +269,6 @@ class Expression(_core.Holder, metaclass=_Kind):
 
     __array_ufunc__ = None  # arrays and NumPy's numbers leave operators to us
 
-    if TYPE_CHECKING:  # what C gives to the expressions of a graph
-        _stored: Any
-        shape: Any
-        batch_size: int
-        node: int
-
 
 def _give() -> None:
     """Gives the C type the methods; addition, division and negation it has already."""
@@ -279,8 +276,7 @@ def _give() -> None:
     for name, thing in vars(Expression).items():
         plain = name.strip("_")
         if (callable(thing) or isinstance(thing, property)) and plain not in in_c:
-            if name not in ("__new__", "__instancecheck__"):
-                setattr(Node, name, thing)
+            setattr(Node, name, thing)
     Node.__name__ = Node.__qualname__ = "Expression"
     Node.__module__ = "autobatch.dynet"
     Node.__doc__ = Expression.__doc__
@@ -491,7 +487,7 @@ def _set(x: Any, values: Any) -> None:
     _CG.invalidate()
 
 
-def vecInput(dim: int, device: str = "") -> Any:  # noqa: N802
+def vecInput(dim: int, device: str = "") -> Any:
     """A vector of zeros, to be filled by `Expression.set`.
 
     Args:
@@ -501,7 +497,7 @@ def vecInput(dim: int, device: str = "") -> Any:  # noqa: N802
     return placeholder((int(dim),))
 
 
-def scalarInput(s: float, device: str = "") -> Any:  # noqa: N802
+def scalarInput(s: float, device: str = "") -> Any:
     """A number, which may be changed by `Expression.set`.
 
     >>> import autobatch.dynet as dy
@@ -511,7 +507,7 @@ def scalarInput(s: float, device: str = "") -> Any:  # noqa: N802
     return _PLACEHOLDER((), (1,), _float(np.float64(float(s))))
 
 
-def inputVector(v: Any, device: str = "") -> Any:  # noqa: N802
+def inputVector(v: Any, device: str = "") -> Any:
     """A vector of numbers.
 
     Args:
@@ -529,9 +525,7 @@ def inputVector(v: Any, device: str = "") -> Any:  # noqa: N802
     return _input(numbers.shape, 1, _float(numbers))
 
 
-def inputTensor(  # noqa: N802
-    arr: Any, batched: bool = False, device: str = "", reusable: bool = False
-) -> Any:
+def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable: bool = False) -> Any:
     """A tensor of numbers.
 
     Args:
@@ -563,12 +557,12 @@ def inputTensor(  # noqa: N802
     return _input(numbers.shape, 1, _float(numbers))
 
 
-def matInput(d1: int, d2: int) -> Any:  # noqa: N802
+def matInput(d1: int, d2: int) -> Any:
     """A matrix of zeros, to be filled by `Expression.set`. Use `inputTensor`."""
     return placeholder((int(d2), int(d1)))
 
 
-def inputMatrix(v: Any, d: Sequence[int]) -> Any:  # noqa: N802
+def inputMatrix(v: Any, d: Sequence[int]) -> Any:
     """A matrix from a flat list in column-major order. Use `inputTensor`.
 
     >>> import autobatch.dynet as dy
@@ -580,7 +574,7 @@ def inputMatrix(v: Any, d: Sequence[int]) -> Any:  # noqa: N802
     return _input(numbers.shape, 1, _float(numbers))
 
 
-def sparse_inputTensor(  # noqa: N802
+def sparse_inputTensor(
     idxs: Any,
     values: Any,
     shape: Sequence[int],

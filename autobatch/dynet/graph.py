@@ -100,9 +100,7 @@ class ComputationGraph:
 
     # ------------------------------------------------------------------ running
 
-    def delayed(
-        self, shape: tuple[int, ...], batch: int, draw: Callable[[], np.ndarray]
-    ) -> Any:
+    def delayed(self, shape: tuple[int, ...], batch: int, draw: Callable[[], np.ndarray]) -> Any:
         """An input whose numbers are drawn when its value is first needed.
 
         Args:
@@ -157,9 +155,7 @@ class ComputationGraph:
         wrt: list[Any] = []
         if full:
             numbers = cpu.node_table(self._graph)["form"][: loss.node + 1]
-            sources = {
-                int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES
-            }
+            sources = {int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES}
             found = np.flatnonzero(np.isin(numbers, list(sources)))
             wrt = [self._graph.expression(int(node)) for node in found]
         engine.backward(loss, wrt)
@@ -204,7 +200,7 @@ class ComputationGraph:
         """Prints the graph in the language of Graphviz."""
         print("digraph G {\n  rankdir=LR;\n  nodesep=.05;")
         for number in range(len(self._graph)):
-            node = self._graph.expression(number)
+            node: Any = self._graph.expression(number)
             dims = ",".join(map(str, node.dims))
             batch = f"X{node.batch}" if node.batch > 1 else ""
             print(f'  N{number} [label="v{number} = {node.op}({{{dims}{batch}}})"];')
@@ -216,7 +212,8 @@ class ComputationGraph:
         """Prints every node with its value."""
         for number in range(len(self._graph)):
             print(f"Node {number}\nValue: ")
-            print(self._graph.expression(number).npvalue())
+            node: Any = self._graph.expression(number)
+            print(node.npvalue())
 
 
 _CG: ComputationGraph = ComputationGraph.__new__(ComputationGraph)

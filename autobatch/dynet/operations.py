@@ -15,21 +15,17 @@ from typing import Any
 
 import numpy as np
 
-import autobatch as _ab
-
-from .. import _core
+from .. import algebra, convolution, elementary, gradients, losses, selection, statistics
 from .. import functions as F
 from ..errors import IndexRangeError, OperandError, ShapeError
 from ..recording import _DECLARATIONS, _make, recorder
 from . import random
 from .expressions import (
-    Expression,
     NotSupportedError,
     _dims,
     _float,
     _getitem,
     _input,
-    _is_number,
     _node,
     _operand,
     _shape,
@@ -289,10 +285,16 @@ lgamma = _unary(
     "lgamma", "lgamma", "The logarithm of the gamma function", _example("lgamma", "4", "1.7918")
 )
 logistic = _unary(
-    "logistic", "sigmoid", "The logistic function 1 / (1 + exp(-x))", _example("logistic", "0", "0.5")
+    "logistic",
+    "sigmoid",
+    "The logistic function 1 / (1 + exp(-x))",
+    _example("logistic", "0", "0.5"),
 )
 log_sigmoid = _unary(
-    "log_sigmoid", "log_sigmoid", "The logarithm of `logistic`", _example("log_sigmoid", "0", "-0.6931")
+    "log_sigmoid",
+    "log_sigmoid",
+    "The logarithm of `logistic`",
+    _example("log_sigmoid", "0", "-0.6931"),
 )
 rectify = _unary("rectify", "relu", "max(x, 0)", _example("rectify", "-1", "0.0"))
 softsign = _unary("softsign", "softsign", "x / (1 + abs(x))", _example("softsign", "1", "0.5"))
@@ -403,7 +405,7 @@ def _stepped(op: str, function: Callable[[Any], Any], x: Any, gradient_mode: str
     x = _operand(x)
     straight = _mode(op, gradient_mode)
     y = function(x)
-    return _ab.straight_through(y, x) if straight else y
+    return gradients.straight_through(y, x) if straight else y
 
 
 def round(x: Any, gradient_mode: str) -> Any:
@@ -417,7 +419,7 @@ def round(x: Any, gradient_mode: str) -> Any:
     >>> dy.round(dy.inputVector([0.4, 1.6]), "zero_gradient").value()
     [0.0, 2.0]
     """
-    return _stepped("round", _ab.round, x, gradient_mode)
+    return _stepped("round", elementary.round, x, gradient_mode)
 
 
 def ceil(x: Any, gradient_mode: str) -> Any:
@@ -427,7 +429,7 @@ def ceil(x: Any, gradient_mode: str) -> Any:
     >>> dy.ceil(dy.inputVector([0.4, 1.6]), "zero_gradient").value()
     [1.0, 2.0]
     """
-    return _stepped("ceil", _ab.ceil, x, gradient_mode)
+    return _stepped("ceil", elementary.ceil, x, gradient_mode)
 
 
 def floor(x: Any, gradient_mode: str) -> Any:
@@ -437,7 +439,7 @@ def floor(x: Any, gradient_mode: str) -> Any:
     >>> dy.floor(dy.inputVector([0.4, 1.6]), "zero_gradient").value()
     [0.0, 1.0]
     """
-    return _stepped("floor", _ab.floor, x, gradient_mode)
+    return _stepped("floor", elementary.floor, x, gradient_mode)
 
 
 def argmax(x: Any, gradient_mode: str) -> Any:
@@ -449,7 +451,9 @@ def argmax(x: Any, gradient_mode: str) -> Any:
     """
     if len(_shape(x)) > 1:
         raise ShapeError(f"argmax: expected a vector, got dimensions {_dims(x)}")
-    return _stepped("argmax", functools.partial(_ab.hardmax, axis=-1), _spread(x), gradient_mode)
+    return _stepped(
+        "argmax", functools.partial(statistics.hardmax, axis=-1), _spread(x), gradient_mode
+    )
 
 
 def nobackprop(x: Any) -> Any:
@@ -469,7 +473,7 @@ def scale_gradient(x: Any, lambd: float = 1.0) -> Any:
     >>> dy.scale_gradient(dy.scalarInput(2), 0.5).value()
     2.0
     """
-    return _ab.scale_gradient(_operand(x), float(lambd))
+    return gradients.scale_gradient(_operand(x), float(lambd))
 
 
 def flip_gradient(x: Any) -> Any:
@@ -479,7 +483,7 @@ def flip_gradient(x: Any) -> Any:
     >>> dy.flip_gradient(dy.scalarInput(2)).value()
     2.0
     """
-    return _ab.reverse_gradient(_operand(x))
+    return gradients.reverse_gradient(_operand(x))
 
 
 def to_device(e: Any, device_str: str) -> Any:
@@ -576,7 +580,7 @@ def inverse(x: Any) -> Any:
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    return _ab.inverse(_operand(x))
+    return algebra.inverse(_operand(x))
 
 
 def logdet(x: Any) -> Any:
@@ -586,7 +590,7 @@ def logdet(x: Any) -> Any:
     >>> f"{dy.logdet(dy.inputTensor([[2, 0], [0, 4]])).value():.4f}"
     '2.0794'
     """
-    return _ab.logdet(_operand(x))
+    return algebra.logdet(_operand(x))
 
 
 def circ_conv(u: Any, v: Any) -> Any:
@@ -596,7 +600,7 @@ def circ_conv(u: Any, v: Any) -> Any:
     >>> dy.circ_conv(dy.inputVector([1, 2, 0]), dy.inputVector([1, 0, 1])).value()
     [3.0, 2.0, 1.0]
     """
-    return _ab.circular_convolution(_operand(u), _operand(v))
+    return algebra.circular_convolution(_operand(u), _operand(v))
 
 
 def circ_corr(u: Any, v: Any) -> Any:
@@ -606,7 +610,7 @@ def circ_corr(u: Any, v: Any) -> Any:
     >>> dy.circ_corr(dy.inputVector([1, 2, 0]), dy.inputVector([1, 0, 1])).value()
     [1.0, 2.0, 3.0]
     """
-    return _ab.circular_correlation(_operand(u), _operand(v))
+    return algebra.circular_correlation(_operand(u), _operand(v))
 
 
 def contract3d_1d(x: Any, y: Any) -> Any:
@@ -626,7 +630,7 @@ def contract3d_1d(x: Any, y: Any) -> Any:
         raise ShapeError(
             f"contract3d_1d: expected dimensions (m, n, k) and (k,), got {_dims(x)} and {_dims(y)}"
         )
-    return _ab.tensordot(_operand(y), _operand(x))
+    return algebra.tensordot(_operand(y), _operand(x))
 
 
 def contract3d_1d_bias(x: Any, y: Any, b: Any) -> Any:
@@ -743,7 +747,7 @@ def moment_elems(x: Any, r: int) -> Any:
     >>> dy.moment_elems(dy.inputVector([1, 3]), 2).value()
     5.0
     """
-    return _ab.moment(_operand(x), int(r))
+    return statistics.moment(_operand(x), int(r))
 
 
 def std_elems(x: Any) -> Any:
@@ -753,7 +757,7 @@ def std_elems(x: Any) -> Any:
     >>> dy.std_elems(dy.inputVector([1, 3])).value()
     1.0
     """
-    return _ab.std(_operand(x))
+    return statistics.std(_operand(x))
 
 
 def sum_batches(x: Any) -> Any:
@@ -786,7 +790,7 @@ def moment_batches(x: Any, r: int) -> Any:
     >>> dy.moment_batches(dy.inputTensor(np.array([[1.0, 3.0]]), batched=True), 2).value()
     5.0
     """
-    return _ab.moment_batch(_operand(x), int(r))
+    return statistics.moment_batch(_operand(x), int(r))
 
 
 def std_batches(x: Any) -> Any:
@@ -797,7 +801,7 @@ def std_batches(x: Any) -> Any:
     >>> dy.std_batches(dy.inputTensor(np.array([[1.0, 3.0]]), batched=True)).value()
     1.0
     """
-    return _ab.std_batch(_operand(x))
+    return statistics.std_batch(_operand(x))
 
 
 def _over(op: str, x: Any, d: Any, b: Any) -> tuple[Any, tuple[int, ...], int]:
@@ -809,7 +813,7 @@ def _over(op: str, x: Any, d: Any, b: Any) -> tuple[Any, tuple[int, ...], int]:
     count = math.prod(shape[axis] for axis in axes)
     if not b:
         return _spread(x), axes, count
-    stacked = _ab.batch_to_axis(_spread(x))
+    stacked = selection.batch_to_axis(_spread(x))
     return stacked, (0, *(len(shape) + 1 + axis for axis in axes)), count * _batch(x)
 
 
@@ -861,8 +865,8 @@ def moment_dim(x: Any, d: list[int], r: int, b: bool, n: int = 0) -> Any:
     """
     x, axes, count = _over("moment_dim", x, d, b)
     if not axes:
-        return _ab.moment(F.stack([x]), int(r), axis=0)
-    y = _ab.moment(x, int(r), axis=_named_axes(axes, x))
+        return statistics.moment(F.stack([x]), int(r), axis=0)
+    y = statistics.moment(x, int(r), axis=_named_axes(axes, x))
     return F.multiply(y, count / n) if n > 0 else y
 
 
@@ -878,7 +882,7 @@ def std_dim(x: Any, d: list[int], b: bool, n: int = 0) -> Any:
         return F.multiply(x, 0.0)
     named = _named_axes(axes, x)
     if not n or n == count:
-        return _ab.std(x, axis=named)
+        return statistics.std(x, axis=named)
     mean = F.multiply(F.sum(x, axis=named, keepdims=True), 1.0 / n)
     return F.sqrt(F.multiply(F.sum(F.square(F.subtract(x, mean)), axis=named), 1.0 / n))
 
@@ -924,7 +928,7 @@ def cumsum(x: Any, d: int = 0) -> Any:
     [1.0, 3.0, 6.0]
     """
     axis = _axis("cumsum", x, d)
-    return _ab.cumsum(_spread(x), axis=axis)
+    return statistics.cumsum(_spread(x), axis=axis)
 
 
 # ---------------------------------------------------------------------- probabilities, losses
@@ -963,7 +967,7 @@ def log_softmax(x: Any, restrict: list[int] | None = None) -> Any:
         return F.log_softmax(_spread(x), -1)
     if len(_shape(x)) > 1:
         raise ShapeError(f"log_softmax: restrict expects a vector, got dimensions {_dims(x)}")
-    return _ab.log_softmax(_spread(x), restrict=restrict)
+    return F.log_softmax(_spread(x), restrict=restrict)
 
 
 def sparsemax(x: Any) -> Any:
@@ -973,7 +977,7 @@ def sparsemax(x: Any) -> Any:
     >>> dy.sparsemax(dy.inputVector([1, 2, 3])).value()
     [0.0, 0.0, 1.0]
     """
-    return _ab.sparsemax(_flat("sparsemax", x))
+    return losses.sparsemax(_flat("sparsemax", x))
 
 
 def constrained_softmax(x: Any, y: Any) -> Any:
@@ -988,7 +992,9 @@ def constrained_softmax(x: Any, y: Any) -> Any:
     >>> dy.constrained_softmax(x, y).value()
     [0.25, 0.75]
     """
-    return _ab.constrained_softmax(_flat("constrained_softmax", x), _flat("constrained_softmax", y))
+    return losses.constrained_softmax(
+        _flat("constrained_softmax", x), _flat("constrained_softmax", y)
+    )
 
 
 def _flat(op: str, x: Any) -> Any:
@@ -1004,7 +1010,7 @@ def _flat(op: str, x: Any) -> Any:
 _cross_entropy = F.cross_entropy
 
 
-def pickneglogsoftmax(x: Any, v: int) -> Any:
+def pickneglogsoftmax(x: Any, v: Any) -> Any:
     """``-log(softmax(x)[v])``.
 
     Args:
@@ -1122,7 +1128,7 @@ def l1_distance(x: Any, y: Any) -> Any:
     >>> dy.l1_distance(dy.inputVector([1, 2]), dy.inputVector([1, 4])).value()
     2.0
     """
-    return _ab.absolute_error(*_vectors("l1_distance", x, y))
+    return losses.absolute_error(*_vectors("l1_distance", x, y))
 
 
 def huber_distance(x: Any, y: Any, c: float = 1.345) -> Any:
@@ -1136,7 +1142,7 @@ def huber_distance(x: Any, y: Any, c: float = 1.345) -> Any:
     >>> dy.huber_distance(dy.inputVector([1, 2]), dy.inputVector([1, 4]), c=1).value()
     1.5
     """
-    return _ab.huber(*_vectors("huber_distance", x, y), float(c))
+    return losses.huber(*_vectors("huber_distance", x, y), float(c))
 
 
 def l2_norm(x: Any) -> Any:
@@ -1166,7 +1172,7 @@ def pairwise_rank_loss(x: Any, y: Any, m: float = 1.0) -> Any:
     >>> dy.pairwise_rank_loss(dy.scalarInput(1), dy.scalarInput(0.5)).value()
     0.5
     """
-    return _ab.margin_ranking(_operand(x), _operand(y), float(m))
+    return losses.margin_ranking(_operand(x), _operand(y), float(m))
 
 
 def poisson_loss(log_lambda: Any, x: int) -> Any:
@@ -1182,7 +1188,7 @@ def poisson_loss(log_lambda: Any, x: int) -> Any:
     """
     if math.prod(_shape(log_lambda)) != 1:
         raise ShapeError(f"poisson_loss: expected a scalar, got dimensions {_dims(log_lambda)}")
-    return _ab.poisson_nll(_operand(log_lambda), float(x))
+    return losses.poisson_nll(_operand(log_lambda), float(x))
 
 
 # ---------------------------------------------------------------------- shape
@@ -1215,10 +1221,10 @@ def reshape(x: Any, d: tuple[int, ...], batch_size: int = 1) -> Any:
             f"minibatch of {batch}"
         )
     if batch > 1:
-        x = _ab.batch_to_axis(x)
+        x = selection.batch_to_axis(x)
     if batch_size == 1:
         return F.reshape(x, shape)
-    return _ab.axis_to_batch(F.reshape(x, (int(batch_size), *shape)))
+    return selection.axis_to_batch(F.reshape(x, (int(batch_size), *shape)))
 
 
 def transpose(x: Any, dims: Sequence[int] = (1, 0)) -> Any:
@@ -1299,7 +1305,7 @@ def concatenate_to_batch(xs: list[Any]) -> Any:
     array([[1., 3.],
            [2., 4.]])
     """
-    return _ab.concat_batch(_alike(_listed("concatenate_to_batch", xs)))
+    return selection.concat_batch(_alike(_listed("concatenate_to_batch", xs)))
 
 
 def pick(e: Any, index: int = 0, dim: int = 0) -> Any:
@@ -1383,7 +1389,7 @@ def pick_batch_elems(e: Any, vs: Sequence[int]) -> Any:
            [4., 3.]])
     """
     places = [_index("pick_batch_elems", v, _batch(e)) for v in vs]
-    return _ab.pick_batch_elements(_operand(e), places)
+    return selection.pick_batch_elements(_operand(e), places)
 
 
 def select_rows(e: Any, rs: Sequence[int]) -> Any:
@@ -1396,7 +1402,9 @@ def select_rows(e: Any, rs: Sequence[int]) -> Any:
     length = _full_shape(e)[-1]
     places = [_index("select_rows", r, length) for r in rs]
     x = _spread(e)
-    return F.select_rows(x, places) if len(_full_shape(e)) == 1 else _ab.take(x, places, axis=-1)
+    return (
+        F.select_rows(x, places) if len(_full_shape(e)) == 1 else selection.take(x, places, axis=-1)
+    )
 
 
 def select_cols(e: Any, cs: Sequence[int]) -> Any:
@@ -1648,9 +1656,7 @@ def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1
     [0.0, 2.0]
     """
     p, factor = _probability("random_bernoulli", p), np.float32(scale)
-    return _drawn(
-        "random_bernoulli", dim, batch_size, lambda n: random.bernoulli(n, p) * factor
-    )
+    return _drawn("random_bernoulli", dim, batch_size, lambda n: random.bernoulli(n, p) * factor)
 
 
 def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int = 1) -> Any:
@@ -1661,9 +1667,7 @@ def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int 
     ((3,), 1)
     """
     location, scale = np.float32(mu), np.float32(beta)
-    return _drawn(
-        "random_gumbel", dim, batch_size, lambda n: random.gumbel(n) * scale + location
-    )
+    return _drawn("random_gumbel", dim, batch_size, lambda n: random.gumbel(n) * scale + location)
 
 
 # ---------------------------------------------------------------------- normalisation, filters
@@ -1678,7 +1682,7 @@ def layer_norm(x: Any, g: Any, b: Any) -> Any:
     ['-1.0000', '1.0000']
     """
     # DyNet adds 1e-8 to the deviation; the variance is that of the vector.
-    return _ab.layer_norm(
+    return statistics.layer_norm(
         _flat("layer_norm", x), _flat("layer_norm", g), _flat("layer_norm", b), epsilon=1e-16
     )
 
@@ -1694,7 +1698,7 @@ def weight_norm(w: Any, g: Any) -> Any:
     >>> dy.weight_norm(dy.inputVector([3, 4]), dy.scalarInput(10)).value()
     [6.0, 8.0]
     """
-    return _ab.weight_norm(_operand(w), _operand(g))
+    return statistics.weight_norm(_operand(w), _operand(g))
 
 
 def conv2d(x: Any, f: Any, stride: Sequence[int], is_valid: bool = True) -> Any:
@@ -1754,7 +1758,7 @@ def _convolve(x: Any, f: Any, b: Any, stride: Any, is_valid: bool) -> Any:
     # Ours are (channels, height, width): the two sides of the image change places.
     padding = "valid" if is_valid else "same"
     step = _window("conv2d", stride)
-    return _ab.conv2d(image, _operand(f), bias=_operand(b), stride=step, padding=padding)
+    return convolution.conv2d(image, _operand(f), bias=_operand(b), stride=step, padding=padding)
 
 
 def maxpooling2d(x: Any, ksize: Sequence[int], stride: Sequence[int], is_valid: bool = True) -> Any:
@@ -1774,7 +1778,7 @@ def maxpooling2d(x: Any, ksize: Sequence[int], stride: Sequence[int], is_valid: 
     """
     size, step = _window("maxpooling2d", ksize), _window("maxpooling2d", stride)
     padding = "valid" if is_valid else "same"
-    pooled = _ab.max_pool2d(_image("maxpooling2d", x), size, stride=step, padding=padding)
+    pooled = convolution.max_pool2d(_image("maxpooling2d", x), size, stride=step, padding=padding)
     return F.reshape(pooled, pooled.shape[1:]) if len(_shape(x)) == 2 else pooled
 
 
@@ -1796,7 +1800,7 @@ def filter1d_narrow(x: Any, y: Any) -> Any:
     window = _shape(y)
     if len(window) == 2:
         y = F.reshape(_operand(y), (1, *window))
-    return _ab.filter1d(_operand(x), _operand(y))
+    return convolution.filter1d(_operand(x), _operand(y))
 
 
 def kmax_pooling(x: Any, k: int, d: int = 1) -> Any:
@@ -1807,7 +1811,7 @@ def kmax_pooling(x: Any, k: int, d: int = 1) -> Any:
     array([[3., 2.]])
     """
     axis = _axis("kmax_pooling", x, d)
-    return _ab.kmax(_operand(x), int(k), axis=axis)
+    return statistics.kmax(_operand(x), int(k), axis=axis)
 
 
 def kmh_ngram(x: Any, n: int) -> Any:
@@ -1819,7 +1823,7 @@ def kmh_ngram(x: Any, n: int) -> Any:
     """
     if len(_shape(x)) != 2:
         raise ShapeError(f"kmh_ngram: expected a matrix, got dimensions {_dims(x)}")
-    return _ab.sliding_sum(_operand(x), int(n), axis=0)
+    return convolution.sliding_sum(_operand(x), int(n), axis=0)
 
 
 def fold_rows(x: Any, nrows: int = 2) -> Any:
@@ -1829,7 +1833,7 @@ def fold_rows(x: Any, nrows: int = 2) -> Any:
     >>> dy.fold_rows(dy.inputTensor([[0, 1], [2, 3]])).npvalue()
     array([[2., 4.]])
     """
-    return _ab.fold(_spread(x), int(nrows), axis=-1)
+    return convolution.fold(_spread(x), int(nrows), axis=-1)
 
 
 # ---------------------------------------------------------------------- cells of an LSTM
@@ -1838,8 +1842,8 @@ def fold_rows(x: Any, nrows: int = 2) -> Any:
 def vanilla_lstm_gates_dropout_concat(
     x_t: list[Any],
     h_tm1: Any,
-    Wx: Any,  # noqa: N803
-    Wh: Any,  # noqa: N803
+    Wx: Any,
+    Wh: Any,
     b: Any,
     dropout_mask_x: Any,
     dropout_mask_h: Any,
@@ -1862,7 +1866,7 @@ def vanilla_lstm_gates_dropout_concat(
         x = F.multiply(x, dropout_mask_x)
         h_tm1 = F.multiply(h_tm1, dropout_mask_h)
     if weightnoise_std > 0:
-        Wx, Wh, b = (noise(w, weightnoise_std) for w in (Wx, Wh, b))  # noqa: N806
+        Wx, Wh, b = (noise(w, weightnoise_std) for w in (Wx, Wh, b))
     i, f, o, g = F.split(affine_transform([b, Wx, x, Wh, h_tm1]), 4, axis=-1)
     return F.concat([F.sigmoid(i), F.sigmoid(F.add(f, 1.0)), F.sigmoid(o), F.tanh(g)], axis=-1)
 
@@ -1870,8 +1874,8 @@ def vanilla_lstm_gates_dropout_concat(
 def vanilla_lstm_gates_concat(
     x_t: list[Any],
     h_tm1: Any,
-    Wx: Any,  # noqa: N803
-    Wh: Any,  # noqa: N803
+    Wx: Any,
+    Wh: Any,
     b: Any,
     weightnoise_std: float = 0.0,
 ) -> Any:
@@ -1882,8 +1886,8 @@ def vanilla_lstm_gates_concat(
 def vanilla_lstm_gates_dropout(
     x_t: Any,
     h_tm1: Any,
-    Wx: Any,  # noqa: N803
-    Wh: Any,  # noqa: N803
+    Wx: Any,
+    Wh: Any,
     b: Any,
     dropout_mask_x: Any,
     dropout_mask_h: Any,
@@ -1898,8 +1902,8 @@ def vanilla_lstm_gates_dropout(
 def vanilla_lstm_gates(
     x_t: Any,
     h_tm1: Any,
-    Wx: Any,  # noqa: N803
-    Wh: Any,  # noqa: N803
+    Wx: Any,
+    Wh: Any,
     b: Any,
     weightnoise_std: float = 0.0,
 ) -> Any:

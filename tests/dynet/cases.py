@@ -79,10 +79,28 @@ P, PB = Input((5,), 1, 0.1, 3.0), Input((4, 3), 3, 0.1, 3.0)
 U, UB = Input((5,), 1, 0.05, 0.95), Input((4, 3), 3, 0.05, 0.95)
 S = (1,)
 
-for _name in (
-    "tanh exp square cube abs erf logistic log_sigmoid rectify selu sin cos atan sinh "
-    "cosh asinh elu silu nobackprop flip_gradient"
-).split():
+for _name in [
+    "tanh",
+    "exp",
+    "square",
+    "cube",
+    "abs",
+    "erf",
+    "logistic",
+    "log_sigmoid",
+    "rectify",
+    "selu",
+    "sin",
+    "cos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "elu",
+    "silu",
+    "nobackprop",
+    "flip_gradient",
+]:
     for _i, _x in enumerate((V, M, MB)):
         case(f"{_name} {_i}", lambda dy, x, n=_name: getattr(dy, n)(x), _x)
 for _name in ("log", "sqrt", "lgamma"):
