@@ -131,6 +131,7 @@ def test_one_profile_runs_as_one_batch(case: Case, rng) -> None:
     assert count_batches(*nodes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instruction_set", ["baseline", "avx2", "avx512"])
 @every_case
 def test_every_build_of_the_kernels(case: Case, instruction_set: str, dtype: str, rng) -> None:
