@@ -566,7 +566,7 @@ class Adam(Trainer):
     5.0
     """
 
-    state_names = ("m", "v")
+    state_names: ClassVar[tuple[str, ...]] = ("m", "v")
     setting_names = (*Trainer.setting_names, "beta1", "beta2", "epsilon")
 
     def __init__(
@@ -604,7 +604,7 @@ class AMSGrad(Adam):
     0.999
     """
 
-    state_names = ("m", "v", "x")
+    state_names: ClassVar[tuple[str, ...]] = ("m", "v", "x")
 
     def _apply(self, rules: Any, update: Update, rate: float) -> None:
         step, scale = self._corrected(rate)

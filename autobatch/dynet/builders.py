@@ -42,7 +42,7 @@ class StaleBuilderError(StaleExpressionError, ValueError):
     """A builder's state of a graph that is gone."""
 
 
-def _mask(size: int, rate: float, batch: int) -> Expression:
+def _mask(size: int, rate: float, batch: int) -> Any:
     """Zeros with probability `rate`, else ``1 / (1 - rate)``; drawn when its value is needed."""
     kept = 1.0 - float(np.float32(rate))
 
@@ -632,7 +632,7 @@ class _Peephole(_RNNBuilder):
         new_c, new_h = [], []
         for i, (xi, hi, ci, bi, xo, ho, co, bo, xc, hc, bc) in enumerate(self._operands):
             last = h[i] if h else None
-            memory = c[i] if c else None
+            memory: Any = c[i] if c else None
             if masks is not None:
                 x = F.multiply(x, masks[i][0])
                 if last is not None:

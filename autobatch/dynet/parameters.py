@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-import autobatch as ab
-
+from .. import config as settings
+from .. import functions
 from ..parameters import Lookup, Parameter, _rebuild
 from . import config
 from .expressions import Expression, as_expression
@@ -320,7 +320,7 @@ class LookupParameters(_Held):
     def __getitem__(self, i: int) -> Expression:
         return self._stored[i]
 
-    def batch(self, i: Sequence[int]) -> Expression:
+    def batch(self, i: Sequence[int]) -> Expression:  # type: ignore[override]
         """Rows as a minibatch, one element for each number in the list."""
         return self._stored.batch(i)
 
@@ -463,7 +463,8 @@ def const_parameter(p: Any) -> Expression:
     Args:
         p: Parameters or LookupParameters.
     """
-    return ab.stop_gradient(p)
+    constant: Any = functions.stop_gradient(p)
+    return constant
 
 
 def _checked_name(what: str, name: str) -> str:
@@ -567,11 +568,11 @@ class ParameterCollection:
 
     def _new(self, name: str, dims: Dims, data: np.ndarray, lookup: bool) -> Any:
         """A parameter of these numbers, given as they lie in memory."""
-        dtype = ab.config.current().dtype
+        dtype = settings.current().dtype
         if dtype != "float32":
             data = data.astype(dtype)
         kind, held = (Lookup, LookupParameters) if lookup else (Parameter, Parameters)
-        stored = _rebuild(kind, data, name, True)
+        stored: Any = _rebuild(kind, data, name, True)
         made = held._made(self, name, dims, stored)
         factor = made._factor()
         if factor != 1.0:

@@ -196,7 +196,7 @@ def populate_one(fname: str, key: str, held: Any) -> None:
 
 def populate_collection(fname: str, collection: ParameterCollection, prefix: str) -> None:
     """Fills a collection's parameters in order. Nothing is changed unless all fit."""
-    waiting = {
+    waiting: dict[str, Any] = {
         "Parameter": collection.parameters_list(),
         "LookupParameter": collection.lookup_parameters_list(),
     }

@@ -12,7 +12,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -88,10 +88,8 @@ class Trainer(trainers.Trainer):
     def _held(self) -> Iterable[tuple[str, Any]]:
         """Parameters with keys of their own; places stay, as collections only grow."""
         collection = self._collection
-        for i, held in enumerate(collection._parameters):
-            yield f"p{i}", held
-        for i, held in enumerate(collection._lookups):
-            yield f"l{i}", held
+        yield from ((f"p{i}", held) for i, held in enumerate(collection._parameters))
+        yield from ((f"l{i}", held) for i, held in enumerate(collection._lookups))
 
     def _update_all(self, chosen: set[int] | None) -> None:
         held = [
@@ -121,8 +119,7 @@ class Trainer(trainers.Trainer):
         return collection._decayed / collection._root()._decayed
 
     def _gradient_of(self, name: str, parameter: AnyParameter) -> _Gradient | None:
-        lookup = isinstance(parameter, Lookup)
-        if lookup and parameter._sparse.count:
+        if isinstance(parameter, Lookup) and parameter._sparse.count:
             sparse = parameter._sparse
             if self.sparse and parameter._grad is None:
                 values, rows = sparse.values[: sparse.count], sparse.row_of_slot[: sparse.count]
@@ -131,10 +128,9 @@ class Trainer(trainers.Trainer):
         if parameter._grad is None:
             # Without a state, nothing moves what has no gradient.
             started = any(name in arrays for arrays in self._state.values())
-            if not started or (lookup and self.sparse):
+            if not started or (isinstance(parameter, Lookup) and self.sparse):
                 return None
-            parameter._ensure_grad()
-        return _Gradient(name, parameter, parameter._grad, None)
+        return _Gradient(name, parameter, parameter._ensure_grad(), None)
 
     def _clip(self, gradients: list[_Gradient]) -> float:
         if self.clip_norm is None:
@@ -362,7 +358,7 @@ class AdamTrainer(Trainer):
         eps: default 1e-8.
     """
 
-    state_names = ("m", "v")
+    state_names: ClassVar[tuple[str, ...]] = ("m", "v")
 
     def __init__(
         self,
@@ -389,7 +385,7 @@ class AmsgradTrainer(AdamTrainer):
     Arguments as for :class:`AdamTrainer`.
     """
 
-    state_names = ("m", "v", "x")
+    state_names: ClassVar[tuple[str, ...]] = ("m", "v", "x")
 
     def _apply(self, rules: Any, update: Update, rate: float) -> None:
         step = self._corrected(rate)
