@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import _core, config, engine
 from .. import functions as F
+from ..backends import cpu
 from ..errors import (
     AutobatchError,
     IndexRangeError,
@@ -196,7 +197,8 @@ class Expression(_Base, metaclass=_Kind):
         """Gives an input other numbers; the graph is computed anew when asked.
 
         Args:
-            values: a number for a scalar, a flat list in column-major order for others.
+            values: a number for a scalar, a flat list in column-major order or an array for
+                others.
 
         >>> import autobatch.dynet as dy
         >>> x = dy.vecInput(2)
@@ -471,6 +473,18 @@ def _set(x: Any, values: Any) -> None:
             "set: expected an input (vecInput, scalarInput, inputVector), got "
             + (x.op if type(x) is Node else type(x).__name__)
         )
+    if _CG._shared:
+        _unshare(x)
+    numbers = np.asarray(values, np.float32 if config.current().dtype == "float32" else np.float64)
+    size = math.prod(x.shape) * x.batch_size
+    if numbers.size != size:
+        raise ShapeError(f"set: expected {size} numbers, got {numbers.size}")
+    cpu.write(x.graph, x.node, numbers.T if numbers.ndim > 1 else numbers)
+    _CG.invalidate()
+
+
+def _unshare(x: Any) -> None:
+    """Sees to it that no other input is this node."""
     for key, (node, uses) in list(_CG._shared.items()):
         if node.node == x.node:
             if uses > 1:
@@ -479,12 +493,6 @@ def _set(x: Any, values: Any) -> None:
                     f"for inputs that change use vecInput or scalarInput"
                 )
             del _CG._shared[key]
-    numbers = np.asarray(values, np.float64).reshape(-1)
-    size = math.prod(x.shape) * x.batch_size
-    if numbers.size != size:
-        raise ShapeError(f"set: expected {size} numbers, got {numbers.size}")
-    engine.write(x, numbers)
-    _CG.invalidate()
 
 
 def vecInput(dim: int, device: str = "") -> Any:
