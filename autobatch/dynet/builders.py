@@ -956,7 +956,7 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
     Args:
         input_dim: size of the inputs.
         cluster_file: lines of a class and a word.
-        word_dict: numbers of the words.
+        dic: numbers of the words.
         pc: the collection; parameters go to a sub-collection of it.
         bias: default True.
     """
@@ -965,7 +965,7 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
         self,
         input_dim: int,
         cluster_file: str,
-        word_dict: Mapping[str, int],
+        dic: Mapping[str, int],
         pc: ParameterCollection,
         bias: bool = True,
     ) -> None:
@@ -983,13 +983,13 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
             if len(fields) < 2:
                 continue
             cluster, word = fields[:2]
-            if word not in word_dict:
+            if word not in dic:
                 raise RuntimeError(f"Unknown word encountered in frozen dictionary: {word}")
             number = numbers.setdefault(cluster, len(numbers))
             if number == len(words):
                 words.append([])
-            self._place[word_dict[word]] = number, len(words[number])
-            words[number].append(word_dict[word])
+            self._place[dic[word]] = number, len(words[number])
+            words[number].append(dic[word])
         self._words = words
         self._collection = pc.add_subcollection("class-factored-softmax-builder")
         add = self._collection.add_parameters

@@ -296,6 +296,7 @@ class LookupParameters(_Held):
     is the tensor of all rows, the row number being the last dimension.
 
     >>> import autobatch.dynet as dy
+    >>> _ = dy.renew_cg()
     >>> table = dy.ParameterCollection().add_lookup_parameters((5, 3), init=1)
     >>> len(table), table[4].value()
     (5, [1.0, 1.0, 1.0])

@@ -209,6 +209,7 @@ class SimpleSGDTrainer(Trainer, trainers.SGD):
     >>> m = dy.ParameterCollection()
     >>> p = m.add_parameters(2, init=1)
     >>> trainer = dy.SimpleSGDTrainer(m)
+    >>> _ = dy.renew_cg()
     >>> dy.squared_norm(p).backward()
     >>> trainer.update()
     >>> p.as_array().round(3)
