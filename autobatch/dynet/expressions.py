@@ -9,12 +9,14 @@ of a type that has DyNet's methods and operators; a scalar, (1,) in DyNet, is of
 from __future__ import annotations
 
 import math
+import struct
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, config, engine
+from .. import _core, engine
 from .. import functions as F
 from ..backends import cpu
 from ..errors import (
@@ -334,17 +336,14 @@ def wrap(x: Any, dims: Sequence[int] | None = None, batch: int | None = None) ->
 
 def _shape(x: Any) -> Dims:
     """The shape of any operand as our functions see it."""
-    return x.shape if type(x) is Node else np.shape(_operand(x)) if _is_number(x) else _held(x)
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float, np.generic, np.ndarray))
-
-
-def _held(x: Any) -> Dims:
-    stored = x._stored if isinstance(x, _core.Holder) else x
+    if type(x) is Node:
+        return x.shape
+    if isinstance(x, _core.Holder):
+        return x._stored.shape
+    if isinstance(x, (int, float)):
+        return ()
     try:
-        return tuple(stored.shape)
+        return tuple(x.shape)
     except AttributeError:
         raise OperandError(f"expected an Expression, got {type(x).__name__}") from None
 
@@ -377,9 +376,13 @@ def product(a: Any, b: Any) -> Any:
     """
     if type(b) in _NUMBERS or type(a) in _NUMBERS:
         return F.multiply(a, b)
-    left, right = _shape(a), _shape(b)
-    if len(left) == 2 and right and right[-1] == left[0]:
-        return F.matmul(b, a)
+    left = a.shape if type(a) is Node else _shape(a)
+    if len(left) == 2:
+        try:
+            return F.matmul(b, a)
+        except ShapeError:
+            pass  # a column times a scalar, below; or a true mistake
+    right = _shape(b)
     if isinstance(b, np.generic) or isinstance(a, np.generic):
         return F.multiply(a, b)
     # What is left are columns times a row or a number.
@@ -400,9 +403,22 @@ def product(a: Any, b: Any) -> Any:
 _NUMBERS = frozenset((int, float))
 
 
+_item = _core.Expression.__getitem__  # NumPy's, in C
+
+
 def _getitem(x: Any, key: Any) -> Any:
-    shape = _shape(x)
-    x = _operand(x)
+    if type(x) is Node:
+        shape = x.shape
+        if len(shape) == 1:
+            if type(key) is int:
+                return _item(x, key)
+            if type(key) is slice and key.step is None:
+                stop = shape[0] if key.stop is None else key.stop
+                if 0 <= (key.start or 0) < stop <= shape[0]:
+                    return _item(x, key)
+    else:
+        shape = _shape(x)
+        x = _operand(x)
     if hasattr(key, "__index__"):
         length = shape[-1] if shape else 1
         index = int(key)
@@ -435,6 +451,8 @@ def _getitem(x: Any, key: Any) -> Any:
                 f"{start}:{stop}:{step}"
             )
         ranges.append(slice(start, stop, step))
+    if len(shape) == 1 and len(ranges) == 1 and ranges[0].step == 1:
+        return x[ranges[0]] if type(x) is not Node else _item(x, slice(start, stop))
     if len(ranges) == len(lengths):
         wanted = range(*ranges.pop().indices(lengths[-1]))
         if len(wanted) < lengths[-1]:
@@ -449,7 +467,12 @@ def _getitem(x: Any, key: Any) -> Any:
 
 
 def _float(numbers: np.ndarray) -> bytes:
-    return np.ascontiguousarray(numbers, config.current().dtype).tobytes()
+    return np.ascontiguousarray(numbers, _CODES[_CG._itemsize]).tobytes()
+
+
+# For a few numbers, Python's own ways to their bytes take less time than an array.
+_CODES = {4: "f", 8: "d"}
+_PACK = {size: struct.Struct(f"={code}").pack for size, code in _CODES.items()}
 
 
 def _input(shape: Dims, batch: int, content: bytes) -> Any:
@@ -475,7 +498,7 @@ def _set(x: Any, values: Any) -> None:
         )
     if _CG._shared:
         _unshare(x)
-    numbers = np.asarray(values, np.float32 if config.current().dtype == "float32" else np.float64)
+    numbers = np.asarray(values, _CODES[_CG._itemsize])
     size = math.prod(x.shape) * x.batch_size
     if numbers.size != size:
         raise ShapeError(f"set: expected {size} numbers, got {numbers.size}")
@@ -512,7 +535,7 @@ def scalarInput(s: float, device: str = "") -> Any:
     >>> dy.scalarInput(3).value()
     3.0
     """
-    return _PLACEHOLDER((), (1,), _float(np.float64(float(s))))
+    return _PLACEHOLDER((), (1,), _PACK[_CG._itemsize](s))
 
 
 def inputVector(v: Any, device: str = "") -> Any:
@@ -525,6 +548,13 @@ def inputVector(v: Any, device: str = "") -> Any:
     >>> dy.inputVector([1, 2]).value()
     [1.0, 2.0]
     """
+    if type(v) is list:
+        try:
+            content = array(_CODES[_CG._itemsize], v).tobytes()
+        except TypeError:
+            pass  # a list of lists, or of no numbers
+        else:
+            return _input((len(v),), 1, content)
     numbers = np.asarray(v, np.float64)
     if numbers.ndim != 1:
         if numbers.ndim == 0:

@@ -6,15 +6,16 @@ are drawn then, too, in the order in which their nodes were made, as DyNet draws
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import _core, engine
+from .. import _core, config, engine
 from ..backends import cpu
 from ..errors import AutobatchError, GradientError
-from ..recording import current_graph, forms, placeholder
+from ..recording import current_graph, forms, recorder
 from ..recording import new_graph as _new_graph
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
 # The type of the expressions of DyNet's graphs; `expressions` gives it its methods.
 Node = _core.new_expression_type()
 
+_PLACEHOLDER = recorder("placeholder").record
 _SOURCES = ("input", "placeholder")
 
 
@@ -53,6 +55,7 @@ class ComputationGraph:
 
     def _begin(self) -> None:
         self._version = 0
+        self._itemsize = np.dtype(config.current().dtype).itemsize
         self._check = False
         self._shared: dict[Any, list[Any]] = {}
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
@@ -73,6 +76,7 @@ class ComputationGraph:
         self._graph = graph = _new_graph()
         graph.expression_type = Node
         self._version += 1
+        self._itemsize = 8 if config.current().dtype == "float64" else 4
         self._check = bool(check_validity)
         if self._random:
             self._random, self._drawn = [], 0
@@ -108,7 +112,7 @@ class ComputationGraph:
             batch: size of the minibatch.
             draw: answers the numbers in memory order, a minibatch's elements in turn.
         """
-        node = placeholder(shape, batch)
+        node = _PLACEHOLDER((), (batch, *shape), bytes(self._itemsize * batch * math.prod(shape)))
         self._random.append((node.node, node, draw))
         return node
 

@@ -26,6 +26,7 @@ from .expressions import (
     _float,
     _getitem,
     _input,
+    _item,
     _node,
     _operand,
     _shape,
@@ -559,7 +560,10 @@ def dot_product(x: Any, y: Any) -> Any:
     >>> dy.dot_product(dy.inputVector([1, 2]), dy.inputVector([3, 4])).value()
     11.0
     """
-    return F.dot(*_vectors("dot_product", x, y))
+    try:
+        return F.dot(x, y)
+    except ShapeError:
+        return F.dot(*_vectors("dot_product", x, y))
 
 
 def trace_of_product(x: Any, y: Any) -> Any:
@@ -569,7 +573,10 @@ def trace_of_product(x: Any, y: Any) -> Any:
     >>> dy.trace_of_product(dy.inputTensor([[1, 2]]), dy.inputTensor([[3, 4]])).value()
     11.0
     """
-    return F.dot(*_vectors("trace_of_product", x, y))
+    try:
+        return F.dot(x, y)
+    except ShapeError:
+        return F.dot(*_vectors("trace_of_product", x, y))
 
 
 def inverse(x: Any) -> Any:
@@ -946,6 +953,8 @@ def softmax(x: Any, d: int = 0) -> Any:
     >>> dy.softmax(dy.inputVector([1, 1])).value()
     [0.5, 0.5]
     """
+    if type(x) is Node and len(x.shape) == 1 and d == 0:
+        return _softmax((x,), (0,), ())
     _two_at_most("softmax", x)
     axis = _axis("softmax", x, d)
     return F.softmax(_spread(x), axis)
@@ -962,6 +971,8 @@ def log_softmax(x: Any, restrict: list[int] | None = None) -> Any:
     >>> dy.log_softmax(dy.inputVector([1, 1, 1]), [0]).value()
     [0.0, -inf, -inf]
     """
+    if type(x) is Node and restrict is None and len(x.shape) == 1:
+        return _log_softmax((x,), (0,), ())
     _two_at_most("log_softmax", x)
     if restrict is None:
         return F.log_softmax(_spread(x), -1)
@@ -1008,6 +1019,8 @@ def _flat(op: str, x: Any) -> Any:
 
 
 _cross_entropy = F.cross_entropy
+_softmax = recorder("softmax").record
+_log_softmax = recorder("log_softmax").record
 
 
 def pickneglogsoftmax(x: Any, v: Any) -> Any:
@@ -1118,7 +1131,10 @@ def squared_distance(x: Any, y: Any) -> Any:
     >>> dy.squared_distance(dy.inputVector([1, 2]), dy.inputVector([1, 4])).value()
     4.0
     """
-    return F.squared_error(*_vectors("squared_distance", x, y))
+    try:
+        return F.squared_error(x, y)
+    except ShapeError:
+        return F.squared_error(*_vectors("squared_distance", x, y))
 
 
 def l1_distance(x: Any, y: Any) -> Any:
@@ -1128,7 +1144,10 @@ def l1_distance(x: Any, y: Any) -> Any:
     >>> dy.l1_distance(dy.inputVector([1, 2]), dy.inputVector([1, 4])).value()
     2.0
     """
-    return losses.absolute_error(*_vectors("l1_distance", x, y))
+    try:
+        return losses.absolute_error(x, y)
+    except ShapeError:
+        return losses.absolute_error(*_vectors("l1_distance", x, y))
 
 
 def huber_distance(x: Any, y: Any, c: float = 1.345) -> Any:
@@ -1210,7 +1229,12 @@ def reshape(x: Any, d: tuple[int, ...], batch_size: int = 1) -> Any:
     """
     if not isinstance(d, tuple):
         raise OperandError(f"reshape: expected a tuple of dimensions, got {type(d).__name__}")
-    shape = tuple(int(i) for i in reversed(d))
+    shape = d[::-1]
+    if batch_size == 1:
+        try:
+            return _reshape((x,), shape, ())
+        except ShapeError:
+            pass  # the minibatch is to be joined, below; or a true mistake
     own, batch = math.prod(_shape(x)), _batch(x)
     x = _operand(x)
     if math.prod(shape) == own and batch_size in (1, batch):
@@ -1227,6 +1251,10 @@ def reshape(x: Any, d: tuple[int, ...], batch_size: int = 1) -> Any:
     return selection.axis_to_batch(F.reshape(x, (int(batch_size), *shape)))
 
 
+_reshape = recorder("reshape").record
+_transpose = recorder("transpose").record
+
+
 def transpose(x: Any, dims: Sequence[int] = (1, 0)) -> Any:
     """Permutes the dimensions.
 
@@ -1239,6 +1267,8 @@ def transpose(x: Any, dims: Sequence[int] = (1, 0)) -> Any:
     ((1, 2), 1)
     """
     shape = _full_shape(x)
+    if dims == (1, 0) and len(shape) <= 2:
+        return _transpose((x,), (1, 0), ()) if len(shape) == 2 else _reshape((x,), (*shape, 1), ())
     count = len(dims)
     x = _operand(x)
     if count < len(shape):
@@ -1263,10 +1293,13 @@ def concatenate(xs: list[Any], d: int = 0) -> Any:
     """
     if type(xs) is not list or not xs:
         _listed("concatenate", xs)
-    shapes = [x.shape if type(x) is Node else _shape(x) for x in xs]
-    count = len(shapes[0])
-    if count > d and builtins.all(len(shape) == count for shape in shapes):
-        return _concat(tuple(xs), (count - 1 - d,), ())
+    axis = len(_shape(xs[0])) - 1 - d
+    if axis >= 0:
+        try:
+            return _concat(tuple(xs), (axis,), ())
+        except ShapeError:
+            pass  # dimensions of 1 to be added or dropped, below; or a true mistake
+    shapes = [_shape(x) for x in xs]
     # Missing dimensions are of size 1; what has one too many keeps it if the first has it.
     count = builtins.max(len(shapes[0]), d + 1, 1)
     joined = []
@@ -1320,13 +1353,13 @@ def pick(e: Any, index: int = 0, dim: int = 0) -> Any:
     >>> dy.pick(dy.inputTensor([[1, 2], [3, 4]]), 1).value()
     [3.0, 4.0]
     """
+    if type(e) is Node and type(index) is int and index >= 0 and len(e.shape) == dim + 1:
+        return _item(e, index)  # along our first axis: a view, in C
     shape = _full_shape(e)
     if not isinstance(index, int):
         if hasattr(index, "__len__"):
             return pick_batch(e, index, dim)
         index = int(index)
-    if len(shape) == 1 and dim == 0 and 0 <= index < shape[0]:
-        return F.pick(_spread(e), index)
     axis = _axis("pick", e, dim)
     return F.pick(_spread(e), _index("pick", index, shape[axis]), axis)
 
@@ -1353,11 +1386,16 @@ def pick_range(e: Any, s: int, v: int, d: int = 0) -> Any:
     >>> dy.pick_range(dy.inputVector([1, 2, 3]), 1, 3).value()
     [2.0, 3.0]
     """
+    if type(e) is Node:
+        shape = e.shape
+        if len(shape) == d + 1 and 0 <= s < v <= shape[0]:
+            return _item(e, slice(int(s), int(v)))
     axis = _axis("pick_range", e, d)
-    length = _full_shape(e)[axis]
+    shape = _full_shape(e)
+    length = shape[axis]
     if not 0 <= s < v <= length:
         raise ShapeError(f"pick_range: expected 0 <= from < to <= {length}, got {s} and {v}")
-    before = (slice(None),) * (len(_full_shape(e)) + axis)
+    before = (slice(None),) * (len(shape) + axis)
     return F._getitem(_spread(e), (*before, slice(int(s), int(v))))
 
 
