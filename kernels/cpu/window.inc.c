@@ -105,8 +105,8 @@ static void
 max_pool2d_backward(const ab_call *call)
 {
     for (int64_t i = 0; i < call->n; i++)
-        max_pool2d_walk(window_of(call->p), ROW(call->x[0], i), ROW(call->dy, i),
-                        ROW(call->dx, i), 1);
+        max_pool2d_walk(window_of(call->p), ROW(call->x[0], i), ROW(call->dy, i), ROW(call->dx, i),
+                        1);
 }
 
 /* circular: y[k] = sum over i of u[i] v[(k - i) mod n], the convolution, or, with correlate,
