@@ -38,7 +38,9 @@ def _concat_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     total, inner = 0, []
     for i, x in enumerate(operands):
         shape = x.shape
-        if shape[:axis] != first[:axis] or shape[axis + 1 :] != first[axis + 1 :]:
+        if len(shape) != len(first) or any(
+            shape[j] != first[j] for j in range(len(first)) if j != axis
+        ):
             raise ShapeError(
                 f"concat: expected shapes equal except along axis {axis}, got {first} and, at "
                 f"place {i}, {shape}"
@@ -88,6 +90,7 @@ declare(
         errors=(
             (((2, 3), (3, 4)), {"axis": 0}, None, "concat: expected shapes equal except"),
             (((2, 3), (2,)), {"axis": 0}, None, "concat: expected shapes equal except"),
+            (((3,), ()), {"axis": 0}, None, "concat: expected shapes equal except"),
             (((3,), (3,)), {"axis": 1}, None, "concat: expected an axis"),
             (((), ()), {"axis": 0}, None, "use ab.stack for scalars"),
         ),
