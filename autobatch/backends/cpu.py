@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,7 +163,7 @@ def _address(array: np.ndarray) -> Any:
 def _at(graph: Graph, address: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array over memory of the graph."""
     size = itemsize(graph)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if count == 0:
         return np.zeros(shape, f"f{size}")
     return np.frombuffer(ffi.buffer(address, count * size), f"f{size}").reshape(shape)
@@ -222,6 +223,15 @@ def data_of(graph: Graph, node: int) -> np.ndarray:
     if not count:
         return np.zeros(0, np.int64)
     return np.frombuffer(ffi.buffer(words[0], 8 * count), np.int64).copy()
+
+
+def computed(graph: Graph, node: int) -> Any:
+    """Where a node's value lies; None before it is computed."""
+    g = pointer(graph)
+    if lib.ab_tape_done(g) != lib.ab_tape_length(g):
+        return None  # some of what is planned has not run
+    address = lib.ab_node_value(g, node)
+    return None if address == ffi.NULL else address
 
 
 def write(graph: Graph, node: int, numbers: np.ndarray) -> None:
