@@ -30,10 +30,16 @@ FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_folder(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Examples that write files write them in a folder of their own; settings are restored."""
     monkeypatch.chdir(tmp_path)
     ab.new_graph()
+    if "dynet" in request.node.name:  # its expressions belong to graphs that it begins
+        from autobatch.dynet import renew_cg
+
+        renew_cg()
     with ab.configure(seed=1):
         yield
 
