@@ -881,7 +881,7 @@ ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double s
         error = ab_engine_scratch(e, r.threads, scratch, sum);
     if (error == AB_OK) {
         e->started = 1;
-        ab_lead(&r, walk, &how);
+        ab_lead(&r, 1, work, walk, &how);
     }
     ab_unlock();
     if (error < 0)

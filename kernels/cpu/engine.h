@@ -86,7 +86,7 @@ typedef struct run {
     ab_graph *g;
     engine *e;
     const ab_kernel_table *table;
-    int threads;
+    int threads; /* as configured: what parts depend on */
     /* The work at hand: which (a count, the parts, the next part), and how much is done. */
     uint64_t state;
     int32_t finished;
@@ -103,8 +103,9 @@ typedef struct worker {
 /* team.c. The leader runs a task's parts together with whoever has time; returns when all are
  * done. */
 void ab_share(worker *w, task *t, const void *job, int parts);
-/* Runs body on this thread, as the leader of r->threads. */
-void ab_lead(run *r, void (*body)(worker *, void *), void *argument);
+/* Runs body on this thread, as the leader, with helpers where they pay. kind: 0 forward, 1
+ * backward; work: operations, roughly. */
+void ab_lead(run *r, int kind, int64_t work, void (*body)(worker *, void *), void *argument);
 int ab_parts(const run *r, int64_t work);
 
 /* Places inside a worker's scratch, for calls of nin operands. */

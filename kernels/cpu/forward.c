@@ -221,7 +221,7 @@ ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double second
     if (error == AB_OK)
         error = ab_engine_scratch(e, r.threads, scratch, 0);
     if (error == AB_OK)
-        ab_lead(&r, walk, &how);
+        ab_lead(&r, 0, work, walk, &how);
     ab_unlock();
     if (error < 0)
         return error;

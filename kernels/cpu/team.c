@@ -108,11 +108,39 @@ help(worker *w)
 }
 #endif
 
-void
-ab_lead(run *r, void (*body)(worker *, void *), void *argument)
+/* Seconds per operation without and with helpers, by kind of run, averaged over the last runs.
+ * Helpers do not always pay: threads have to be woken, and where processors are shared they
+ * may not be there. So both ways are tried now and then, and the faster one is taken. The
+ * parts are the same either way, and so are the numbers. Guarded by ab_lock. */
+enum { TRY = 32, SMALL = 8 * WORK }; /* runs between trials; work that is never shared out */
+static double cost[2][2];
+static unsigned runs[2];
+
+static int
+choose(const run *r, int kind, int64_t work)
+{
+    const double *c = cost[kind];
+    if (r->threads == 1 || work < SMALL)
+        return 0;
+    unsigned n = runs[kind]++;
+    if (n < 6) /* a few of each, to begin with */
+        return n & 1;
+    int better = c[1] < c[0];
+    return n % TRY ? better : !better;
+}
+
+static void
+note(int kind, int helped, double seconds, int64_t work)
+{
+    double *c = &cost[kind][helped], now = seconds / (double)work;
+    *c = *c == 0 ? now : 0.75 * *c + 0.25 * now;
+}
+
+static void
+lead(run *r, int helped, void (*body)(worker *, void *), void *argument)
 {
 #ifdef _OPENMP
-    if (r->threads > 1) {
+    if (helped) {
 #pragma omp parallel num_threads(r->threads)
         {
             size_t place = (size_t)omp_get_thread_num();
@@ -127,6 +155,17 @@ ab_lead(run *r, void (*body)(worker *, void *), void *argument)
         return;
     }
 #endif
+    (void)helped;
     worker w = {r, r->e->scratch};
     body(&w, argument);
+}
+
+void
+ab_lead(run *r, int kind, int64_t work, void (*body)(worker *, void *), void *argument)
+{
+    int helped = choose(r, kind, work);
+    double start = ab_now();
+    lead(r, helped, body, argument);
+    if (r->threads > 1 && work >= SMALL)
+        note(kind, helped, ab_now() - start, work);
 }
