@@ -8,11 +8,15 @@ from .. import functions as F
 from ..initializers import Zeros
 from ..module import Module
 from ..parameters import Parameter
+from ..recording import equal_parts as _equal_parts
 from .recurrent import Recurrent
 from .weights import bias, stacked
 
 if TYPE_CHECKING:
     from .._core import Expression
+
+# Looked up once: a step is recorded for every word of every sentence.
+_affine, _cell, _new_tuple = F.affine, F.lstm_cell, tuple.__new__
 
 
 class LSTMState(NamedTuple):
@@ -42,6 +46,12 @@ class _LSTMLayer(Module):
         self.weight_h = stacked(4, hidden_dim, hidden_dim)
         # A forget gate that begins open lets gradients through (Jozefowicz et al. 2015).
         self.bias = bias((hidden_dim, 0.0), (hidden_dim, 1.0), (2 * hidden_dim, 0.0))
+
+
+def _step(layer: _LSTMLayer, x: Any, h: Any, c: Any) -> list[Any]:
+    """Hidden vector and cell of one layer after a step: two nodes, and two views."""
+    both = _cell(_affine(layer.bias, layer.weight_x, x, layer.weight_h, h), c)
+    return _equal_parts(both, 2) or F.split(both, 2)
 
 
 class LSTM(Recurrent):
@@ -94,25 +104,24 @@ class LSTM(Recurrent):
         """The state after reading `x`, a vector of `input_dim`; default state: the start."""
         if state is None:
             state = self.start()
+        if len(self.layers) == 1:
+            (layer,) = self.layers
+            h, c = _step(layer, x, state[0], state[1])
+            return _new_tuple(LSTMState, (h, c, ((h, c),)))
         after: list[Any] = []
         for layer, (h, c) in zip(self.layers, state.layers):
             if after:
                 x = self._between(x)
-            gates = F.affine(layer.bias, layer.weight_x, x, layer.weight_h, h)
-            x, c = F.split(F.lstm_cell(gates, c), 2)
+            x, c = _step(layer, x, h, c)
             after.append((x, c))
         return LSTMState(x, c, tuple(after))
 
     def _outputs(self, xs: Any, state: LSTMState) -> list[Any]:
         # Layer by layer, without a state object for every step: the same nodes as `step` makes.
-        affine, cell, split = F.affine, F.lstm_cell, F.split
         for number, (layer, (h, c)) in enumerate(zip(self.layers, state.layers)):
-            bias, weight_x, weight_h = layer.bias, layer.weight_x, layer.weight_h
             outputs = []
             for x in xs:
-                if number:
-                    x = self._between(x)
-                h, c = split(cell(affine(bias, weight_x, x, weight_h, h), c), 2)
+                h, c = _step(layer, self._between(x) if number else x, h, c)
                 outputs.append(h)
             xs = outputs
         return outputs
