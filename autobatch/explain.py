@@ -145,9 +145,7 @@ def _report(graph: Graph, table: dict[str, Any], form: int, members: list[int]) 
     rows = len(members) * bound.batch
     flops = (bound.form.flops or bound.size) * rows
     shapes = tuple(operand.shape for operand in bound.operands)
-    return BatchReport(
-        bound.op.name, shapes, len(members), rows, flops, gathered, tuple(weights)
-    )
+    return BatchReport(bound.op.name, shapes, len(members), rows, flops, gathered, tuple(weights))
 
 
 def _reasons(batches: list[tuple[int, list[int]]], reports: Sequence[BatchReport]) -> list[str]:
@@ -187,4 +185,3 @@ def _reasons(batches: list[tuple[int, list[int]]], reports: Sequence[BatchReport
 
 def _differ(bounds: Sequence[BoundForm], of: Any) -> bool:
     return len({of(bound) for bound in bounds}) > 1
-

@@ -82,9 +82,7 @@ def adagrad(update: Update, rate: float, epsilon: float) -> None:
     update.write(update.w, update.read(update.w) - rate * g / (np.sqrt(v) + epsilon))
 
 
-def rmsprop(
-    update: Update, rate: float, rho: float, epsilon: float, inside: bool = False
-) -> None:
+def rmsprop(update: Update, rate: float, rho: float, epsilon: float, inside: bool = False) -> None:
     """``v = rho * v + (1 - rho) * g^2``; ``w -= rate * g / (sqrt(v) + epsilon)``
     (Tieleman and Hinton 2012). With `inside`, epsilon stands under the root."""
     g = update.gradient()

@@ -117,7 +117,7 @@ typedef struct ab_node {
     int64_t offset;     /* of the value inside the root's, in elements */
     int64_t stride;     /* elements from one element of the minibatch to the next */
     const int64_t *data;
-    int32_t type;       /* the form's, so that recording reads one cache line per operand */
+    int32_t type; /* the form's, so that recording reads one cache line per operand */
     int32_t unused;
 } ab_node;
 
