@@ -1,0 +1,82 @@
+"""The programs of ``tests/dynet/programs``, unmodified, under DyNet and under the drop-in.
+
+    python -m benchmarks.dynet_programs                   # small, as the tests run them
+    python -m benchmarks.dynet_programs --large tagger lm
+
+Every run is a process of its own and tells how long its updates took: neither starting nor
+importing counts. DyNet runs with its automatic batching and without; all take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = {path.stem: path for path in sorted((ROOT / "tests/dynet/programs").glob("*.py"))}
+CONTENDERS = {
+    "autobatch": (["-m", "autobatch.dynet"], []),
+    "DyNet, batching": ([], ["--dynet-autobatch", "1"]),
+    "DyNet": ([], ["--dynet-autobatch", "0"]),
+}
+
+
+def seconds(program: Path, contender: str, flags: list[str]) -> float:
+    """The duration of a program's updates, which it writes last."""
+    before, after = CONTENDERS[contender]
+    done = subprocess.run(
+        [sys.executable, *before, str(program), *flags, "--dynet-seed", "42", *after],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+        cwd=ROOT,
+    )
+    if done.returncode:
+        raise SystemExit(f"{program.name} under {contender}:\n{done.stderr}")
+    return float(done.stderr.split()[-1])
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dynet_programs")
+    parser.add_argument("programs", nargs="*", help="default: " + " ".join(PROGRAMS))
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each; default: 5")
+    parser.add_argument("--updates", type=int, default=30, help="of each run; default: 30")
+    parser.add_argument("--large", action="store_true", help="--hidden 128 --batch 16")
+    parser.add_argument("--hidden", type=int, help="size of the hidden layers")
+    parser.add_argument("--batch", type=int, help="examples of an update")
+    options = parser.parse_args(argv)
+    unknown = [name for name in options.programs if name not in PROGRAMS]
+    if unknown:
+        parser.error(f"unknown program {unknown[0]!r}; programs: {' '.join(PROGRAMS)}")
+    if find_spec("_dynet") is None:
+        print("dynet: not installed, skipped (pip install 'autobatch[benchmarks]')")
+        return
+    hidden = options.hidden or (128 if options.large else None)
+    batch = options.batch or (16 if options.large else None)
+    print(f"{'':12}{'ms an update: ':>14}", *(f"{name:>16}" for name in CONTENDERS), "  ratios")
+    for name in options.programs or PROGRAMS:
+        flags = ["--updates", str(options.updates)]
+        flags += ["--hidden", str(hidden)] if hidden else []
+        if batch and name != "xor":  # which has one example an update
+            flags += ["--batch", str(batch)]
+        taken: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
+        for _ in range(options.repeats):
+            for contender in CONTENDERS:
+                taken[contender].append(seconds(PROGRAMS[name], contender, flags))
+        times = [median(taken[contender]) for contender in CONTENDERS]
+        columns = " ".join(f"{time / options.updates * 1e3:16.3f}" for time in times)
+        ratios = " ".join(
+            f"{median(theirs / ours for theirs, ours in zip(row, taken['autobatch'])):5.2f}"
+            for contender, row in taken.items()
+            if contender != "autobatch"
+        )
+        print(f"{name:26} {columns}   {ratios}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
