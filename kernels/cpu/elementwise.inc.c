@@ -145,14 +145,18 @@ elementwise_gradient_runs(const elementwise_runs *runs, const int operands, cons
 
 ALWAYS_INLINE void
 elementwise_forward_loops(const elementwise_runs *runs, const int operands, elementwise_value value,
-                          elementwise_test rare, elementwise_value any){
-    ELEMENTWISE_STRIDES(runs, elementwise_forward_runs, runs, operands, value, rare, any)}
-
-ALWAYS_INLINE void elementwise_gradient_loops(const elementwise_runs *runs, const int operands,
-                                              const int wrt, elementwise_derivative derivative,
-                                              elementwise_test rare, elementwise_derivative any)
+                          elementwise_test rare, elementwise_value any)
 {
-    ELEMENTWISE_STRIDES(runs, elementwise_gradient_runs, runs, operands, wrt, derivative, rare, any)
+    ELEMENTWISE_STRIDES(runs, elementwise_forward_runs, runs, operands, value, rare, any);
+}
+
+ALWAYS_INLINE void
+elementwise_gradient_loops(const elementwise_runs *runs, const int operands, const int wrt,
+                           elementwise_derivative derivative, elementwise_test rare,
+                           elementwise_derivative any)
+{
+    ELEMENTWISE_STRIDES(runs, elementwise_gradient_runs, runs, operands, wrt, derivative, rare,
+                        any);
 }
 
 /* ------------------------------------------------------------------ from call to runs */
