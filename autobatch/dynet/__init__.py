@@ -17,6 +17,7 @@ random numbers and files are DyNet's; graphs are recorded, batched and run by au
 import os
 import pickle
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,20 @@ def get_device_info(name: str = "CPU") -> DeviceInfo:
     if name not in ("", "CPU"):
         raise RuntimeError(f"Invalid device name: {name}")
     return DeviceInfo("CPU")
+
+
+_INSTEAD = {
+    "inputTensorTranspose": "inputTensor of an array in its shape",
+    "cwise_multiply": "cmult",
+    "sum_cols": "sum_dim(x, [1])",
+    "sigmoid": "logistic",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names that there are not: the nearest that there is."""
+    nearest = f"; use {_INSTEAD[name]}" if name in _INSTEAD else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest}")
 
 
 # `from dynet import *` gives these names, some of Python's modules among them; it does not

@@ -1,0 +1,220 @@
+"""Writes the tables of ``docs/dynet.md``: every public name of DyNet's, and what it is here.
+
+    python docs/dynet_names.py            # writes the page
+    python docs/dynet_names.py --check    # fails where the page is not what would be written
+
+A name that the drop-in lacks, and for which no reason is given below, is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import autobatch.dynet as dy
+
+PAGE = Path(__file__).with_name("dynet.md")
+BEGIN, END = "<!-- tables: docs/dynet_names.py -->", "<!-- end of tables -->"
+
+NAMES = {
+    "Graph, parameters, devices": """
+        renew_cg parameter const_parameter nobackprop Expression forward values npvalues save load
+        load_generator cg cg_version cg_checkpoint cg_revert ComputationGraph Tensor
+        print_text_graphviz print_graphviz dump_cg init init_from_params reset_random_seed
+        DynetParams dynet_config to_device available_devices get_device_info DeviceInfo HAVE_CUDA
+        flip_gradient scale_gradient""",
+    "Inputs and constants": """
+        inputVector inputMatrix inputTensor inputTensorTranspose sparse_inputTensor vecInput
+        matInput scalarInput lookup lookup_batch one_hot zeros zeroes ones constant random_normal
+        random_uniform random_bernoulli random_gumbel""",
+    "Losses and probabilities": """
+        pickneglogsoftmax pickneglogsoftmax_batch softmax log_softmax constrained_softmax sparsemax
+        binary_log_loss squared_distance l1_distance huber_distance l2_norm squared_norm hinge
+        hinge_batch hinge_dim pairwise_rank_loss poisson_loss logsumexp logsumexp_dim kmh_ngram
+        argmax""",
+    "Element by element": """
+        tanh rectify logistic log_sigmoid silu softsign elu selu exp log sqrt square cube abs pow
+        erf lgamma sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh cmult cdiv bmax bmin
+        round ceil floor noise dropout dropout_dim dropout_batch block_dropout cumsum
+        colwise_add""",
+    "Linear algebra, shape": """
+        affine_transform dot_product transpose reshape concatenate concatenate_cols
+        concatenate_to_batch pick pick_batch pickrange pick_range pick_batch_elem pick_batch_elems
+        select_rows select_cols strided_select inverse logdet trace_of_product circ_conv circ_corr
+        contract3d_1d contract3d_1d_bias contract3d_1d_1d contract3d_1d_1d_bias layer_norm
+        weight_norm""",
+    "Reductions, pooling, convolution": """
+        esum average emax sum_elems sum_dim sum_batches mean_elems mean_dim mean_batches
+        moment_elems moment_dim moment_batches std_elems std_dim std_batches max_dim min_dim conv2d
+        conv2d_bias maxpooling2d filter1d_narrow kmax_pooling fold_rows""",
+    "Collections, initializers": """
+        Model ParameterCollection Parameters LookupParameters PyInitializer ConstInitializer
+        UniformInitializer NormalInitializer GlorotInitializer SaxeInitializer IdentityInitializer
+        NumpyInitializer FromFileInitializer""",
+    "Builders": """
+        LSTMBuilder VanillaLSTMBuilder CompactVanillaLSTMBuilder CoupledLSTMBuilder FastLSTMBuilder
+        SparseLSTMBuilder GRUBuilder SimpleRNNBuilder BiRNNBuilder RNNState StackedRNNState
+        SoftmaxBuilder StandardSoftmaxBuilder ClassFactoredSoftmaxBuilder vanilla_lstm_gates
+        vanilla_lstm_gates_dropout vanilla_lstm_gates_concat vanilla_lstm_gates_dropout_concat
+        vanilla_lstm_c vanilla_lstm_h""",
+    "Trainers": """
+        Trainer SimpleSGDTrainer CyclicalSGDTrainer MomentumSGDTrainer AdagradTrainer
+        AdadeltaTrainer RMSPropTrainer AdamTrainer AmsgradTrainer""",
+    "Not meant for programs, though they can be imported": """
+        FloatValue FloatVectorValue UnsignedValue UnsignedVectorValue ERRMSG np os pickle
+        sys print_function""",
+    "Removed before DyNet 2.1, still called by old programs": "cwise_multiply sum_cols sigmoid",
+}
+
+# Methods, attributes and operators, by the class that has them.
+MEMBERS = {
+    "Expression": """value npvalue vec_value scalar_value tensor_value dim forward backward gradient
+        set set_index""",
+    "Tensor": "as_numpy argmax topk categorical_sample_log_prob",
+    "ParameterCollection": """add_parameters add_lookup_parameters add_subcollection
+        parameters_from_numpy lookup_parameters_from_numpy parameters_list lookup_parameters_list
+        parameter_count name save populate populate_from_textfile load_param load_lookup_param
+        set_weight_decay set_weight_decay_lambda get_weight_decay""",
+    "Parameters": """expr shape as_array grad_as_array set_value set_updated is_updated scale
+        scale_gradient zero clip_inplace name save populate""",
+    "LookupParameters": """batch shape as_array grad_as_array row_as_array rows_as_array
+        row_grad_as_array rows_grad_as_array init_row init_from_array set_updated is_updated scale
+        scale_gradient zero name save populate""",
+    "VanillaLSTMBuilder": """initial_state set_dropout set_dropouts disable_dropout
+        set_dropout_masks get_parameters get_parameter_expressions spec param_collection""",
+    "CompactVanillaLSTMBuilder": "set_weightnoise",
+    "SparseLSTMBuilder": "initial_state set_sparsity",
+    "RNNState": "add_input add_inputs transduce output h s prev b set_h set_s",
+    "BiRNNBuilder": "transduce add_inputs set_dropout disable_dropout",
+    "StandardSoftmaxBuilder": "neg_log_softmax sample full_log_distribution",
+    "ClassFactoredSoftmaxBuilder": "neg_log_softmax sample full_log_distribution",
+    "Trainer": """update update_subset update_epoch status restart learning_rate set_learning_rate
+        set_clip_threshold get_clip_threshold set_sparse_updates""",
+    "DynetParams": "from_args init set_mem set_random_seed set_weight_decay",
+    "dynet_config": "set set_gpu gpu",
+}
+INSTANCE = {"Trainer.learning_rate"}  # which the class does not have
+
+STRAIGHT = "with `straight_through_gradient` the gradient passes; the wheel's is zero"
+LOGSUM = "one result for each column or row; the wheel gives zeros for some"
+POPULATE = (
+    "changes nothing unless everything in the file fits; gradients in the file are applied at "
+    "the next update"
+)
+ROWS = "rows of two and more dimensions keep their numbers in place; the wheel mixes them up"
+START = "on a start state, uses the vectors of that very state; "
+
+DIFFERENT = {
+    "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
+    "Expression.value": "after `update()` in the same graph, a parameter's shows the new numbers",
+    "Expression.scalar_value": "of a vector, raises; the wheel ends the process",
+    "renew_cg": "`autobatching` is accepted: graphs are always batched",
+    "print_text_graphviz": "nodes carry the names of our ops, and one op may be several nodes",
+    "print_graphviz": "prints the text; options of the viewer are ignored",
+    "dump_cg": "nodes are ours",
+    "to_device": "only to the CPU; another device raises `NotSupportedError`",
+    "available_devices": "names are `str`, not `bytes`",
+    "DeviceInfo": "has a name only",
+    "HAVE_CUDA": "is False",
+    "elu": "the wheel's batching takes it for `rectify` and the other way round",
+    "rectify": "see `elu`",
+    "silu": "the gradient has the factor `beta`, which the wheel's lacks",
+    "round": STRAIGHT,
+    "ceil": STRAIGHT,
+    "floor": STRAIGHT,
+    "log_softmax": "the infinities of a restricted one do not become NaN elsewhere",
+    "logsumexp_dim": LOGSUM,
+    "binary_log_loss": "takes minibatches; the target's gradient is right",
+    "poisson_loss": "the gradient counts what flows in from above",
+    "vanilla_lstm_gates_dropout_concat": "masks get a gradient",
+    "lookup": "of rows with two and more dimensions, numbers stay in place",
+    "LookupParameters": ROWS + "; iterating raises instead of going on forever",
+    "ParameterCollection.lookup_parameters_from_numpy": ROWS,
+    "LookupParameters.init_from_array": ROWS,
+    "LookupParameters.as_array": ROWS,
+    "ParameterCollection.populate": POPULATE,
+    "ParameterCollection.populate_from_textfile": POPULATE,
+    "Parameters.expr": "a constant by default, as in DyNet 2.1; `expr_trains(True)` changes that",
+    "FromFileInitializer": "takes the file's name as `str`",
+    "SparseLSTMBuilder": "accepts initial vectors",
+    "SparseLSTMBuilder.initial_state": "accepts initial vectors",
+    "CompactVanillaLSTMBuilder.set_weightnoise": "a number other than 0 raises `NotSupportedError`",
+    "RNNState.set_h": START + "the wheel's come from elsewhere",
+    "RNNState.set_s": START + "memories alone do",
+    "Trainer.update_subset": "works",
+    "DynetParams": "memory, batching and profiling are accepted and do nothing; a GPU is refused",
+    "DynetParams.set_mem": "accepted: graphs take the memory that they need",
+    "dynet_config.set_gpu": "importing dynet then raises, as does the wheel's build for CPUs",
+}
+
+NUMBER = "a holder of numbers inside DyNet's own bindings, which no function takes from a program"
+MISSING = {
+    "inputTensorTranspose": "reads a flat array in columns; `inputTensor` of an array in its shape",
+    "FloatValue": NUMBER,
+    "FloatVectorValue": NUMBER,
+    "UnsignedValue": NUMBER,
+    "UnsignedVectorValue": NUMBER,
+    "ERRMSG": "a text about GPU builds",
+    "print_function": "left over from Python 2: `from __future__ import print_function`",
+    "Expression.set_index": "for `pick` only, and in no program that we know: pick again",
+    "cwise_multiply": "`cmult`",
+    "sum_cols": "`sum_dim(x, [1])`",
+    "sigmoid": "`logistic`",
+}
+
+
+def row(name: str, there: bool) -> str:
+    """One name: its standing, and how it differs or why it is missing."""
+    if not there:
+        if name not in MISSING:
+            raise SystemExit(f"{name} is missing: give the reason in {Path(__file__).name}")
+        return f"| `{name}` | missing | {MISSING[name]} |"
+    if name in MISSING:
+        raise SystemExit(f"{name} is there, but listed as missing in {Path(__file__).name}")
+    if name in DIFFERENT:
+        return f"| `{name}` | different | {DIFFERENT[name]} |"
+    return f"| `{name}` | same | |"
+
+
+def tables() -> str:
+    """The tables, in Markdown."""
+    head = "| name | here | how, or why |\n|---|---|---|\n"
+    found = []
+    listed = set()
+    for title, names in NAMES.items():
+        rows = [row(name, hasattr(dy, name)) for name in dict.fromkeys(names.split())]
+        listed.update(names.split())
+        found.append(f"### {title}\n\n{head}" + "\n".join(rows) + "\n")
+    rows = []
+    for owner, names in MEMBERS.items():
+        for name in names.split():
+            full = f"{owner}.{name}"
+            listed.add(full)
+            rows.append(row(full, full in INSTANCE or hasattr(getattr(dy, owner), name)))
+    found.append(f"### Methods and attributes\n\n{head}" + "\n".join(rows) + "\n")
+    unknown = (DIFFERENT.keys() | MISSING.keys()) - listed
+    if unknown:
+        raise SystemExit(f"not among the names: {', '.join(sorted(unknown))}")
+    return "\n".join(found)
+
+
+def page() -> str:
+    """The page with its tables made anew."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Writes the tables of docs/dynet.md.")
+    parser.add_argument("--check", action="store_true", help="only compare")
+    made = page()
+    if parser.parse_args().check:
+        return int(made != PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
