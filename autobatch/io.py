@@ -130,7 +130,7 @@ def load(path: Path, model: Any, trainer: Trainer | None = None) -> dict[str, An
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a file, without a model to put its parameters into.
+    """The metadata of the file at `path`, without a model to put its parameters into.
 
     Raises:
         FileFormatError: the file is missing or damaged, or not one of autobatch's.

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 from samples import SAMPLES, Case
 
 import autobatch as ab
+import autobatch.dynet as dy
+from autobatch import recording
 from autobatch.errors import AutobatchError
 from autobatch.ops import REGISTRY, Op, Operand
 from autobatch.twin import TwinGraph
 
 OPS = list(REGISTRY.values())
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 # Values that depend on no operand, or on none smoothly.
 NO_GRADIENT = {
@@ -47,6 +56,26 @@ NO_ERRORS = {
     "stop_gradient",
     "sum_batch",
     "mean_batch",
+}
+# Have no function of their own name: the public name that records them.
+RECORDED_BY = {
+    "placeholder": "input",
+    "parameter": "Parameter",
+    "lookup": "Lookup",
+    "lookup_batch": "Lookup",
+    "gelu_tanh": "gelu",
+    "gelu_sigmoid": "gelu",
+    "binary_cross_entropy_logits": "binary_cross_entropy",
+    "nary_sum": "sum",
+    "nary_mean": "mean",
+    "nary_max": "max",
+    "cross_entropy_soft": "cross_entropy",
+    "slice": "Expression",
+    "pick_each": "pick",
+    "strided": "Expression",
+    "batch_stack": "concat_batch",
+    "log_softmax_restricted": "log_softmax",
+    "unfold2d": "conv2d",
 }
 
 
@@ -94,6 +123,7 @@ def test_sample_has_a_kernel(case: Case) -> None:
     form = form_of(case)
     missing = form.kernel is None and form.view is None
     assert missing == ((case.op, case.number) in NO_KERNEL)
+    assert form.kernel is None or form.kernel in recording._kernel_numbers
     if case.declaration.elementwise:
         assert form.kernel == case.op
     assert all(isinstance(p, int) for p in form.params)
@@ -116,3 +146,61 @@ def test_error_sample_raises(name, shapes, attrs, data, text) -> None:
     with pytest.raises(AutobatchError) as caught:
         graph.record(name, operands, attrs, data or ())
     assert text in str(caught.value)
+
+
+# The reference: one page for every name.
+
+LISTED = Counter(
+    name
+    for page in PAGES.glob("*.rst")
+    for name in re.findall(r"^\.\. auto\w+:: autobatch\.(\S+)$", page.read_text("utf-8"), re.M)
+)
+
+
+def public_names() -> list[str]:
+    """What a program can say after ``autobatch.``, the package's inner modules left out."""
+    names = {n for n, value in vars(ab).items() if n[0] != "_" and not inspect.ismodule(value)}
+    drop_in = {f"dynet.{n}" for n in dy.__all__ if not inspect.ismodule(getattr(dy, n))}
+    return sorted(names | drop_in | set(ab.__all__) | {op.name for op in OPS if op.public})
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_public_name_has_one_place_in_the_reference(name: str) -> None:
+    assert LISTED[name] == 1, "docs/reference lists each name once, on the page of its family"
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if not op.public], ids=lambda op: op.name)
+def test_inner_op_is_recorded_by_a_name_in_the_reference(op: Op) -> None:
+    assert LISTED[RECORDED_BY[op.name]] == 1
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_name_in_the_reference_exists(name: str) -> None:
+    holder, _, last = f"autobatch.{name}".rpartition(".")
+    module = importlib.import_module(holder)
+    assert hasattr(module, last) or importlib.import_module(f"{holder}.{last}")
+
+
+FUNCTIONS = [
+    name
+    for name, value in vars(ab).items()
+    if name[0] != "_" and (inspect.isroutine(value) or isinstance(value, ab._core.Op))
+]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring_names_every_argument(name: str) -> None:
+    function = getattr(ab, name)
+    if isinstance(function, ab._core.Op) and not hasattr(function, "__wrapped__"):
+        arguments = [argument.removeprefix("*") for argument in REGISTRY[name].inputs]
+    else:
+        arguments = list(inspect.signature(function).parameters)
+    doc = function.__doc__
+    if not re.search(r"(as in|see) `\w+`", doc):  # another docstring, which explains them
+        assert [a for a in arguments if not re.search(rf"\b{a}\b", doc)] == []
+
+
+def test_exceptions_are_of_ops_that_exist() -> None:
+    excepted = {*NO_GRADIENT, *NO_SAMPLES, *NO_ERRORS, *RECORDED_BY}
+    excepted |= {name for name, _ in NO_KERNEL}
+    assert excepted <= set(REGISTRY)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import autobatch as ab
+from autobatch.ops import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -119,22 +120,24 @@ def public() -> dict[str, object]:
 def documented() -> dict[str, tuple[str, dict[str, object]]]:
     """Docstrings with examples, and the names that these may use: those of their module."""
     found: dict[str, tuple[str, dict[str, object]]] = {}
-    for module in pkgutil.walk_packages(ab.__path__, "autobatch."):
-        if module.name.rpartition(".")[2].startswith("_") or module.name.endswith(".cuda"):
+    backends = [f"{ab.__name__}.backends.{name}" for name in ("cpu", "formula", "rows")]
+    for module in [*(m.name for m in pkgutil.walk_packages(ab.__path__, "autobatch.")), *backends]:
+        if module.rpartition(".")[2].startswith("_"):
             continue
-        loaded = importlib.import_module(module.name)
-        places = {module.name: inspect.getdoc(loaded)}
+        loaded = importlib.import_module(module)
+        places = {module: inspect.getdoc(loaded)}
         for name, value in vars(loaded).items():
-            if getattr(value, "__module__", None) != module.name:
+            if getattr(value, "__module__", None) != module:
                 continue
             if inspect.isclass(value) or inspect.isroutine(value):
-                places[f"{module.name}.{name}"] = inspect.getdoc(value)
+                places[f"{module}.{name}"] = inspect.getdoc(value)
             if inspect.isclass(value):
                 for method, body in vars(value).items():
                     if not method.startswith("__"):
-                        places[f"{module.name}.{name}.{method}"] = inspect.getdoc(body)
+                        places[f"{module}.{name}.{method}"] = inspect.getdoc(body)
         found.update({name: (doc or "", vars(loaded)) for name, doc in places.items()})
     found.update({f"ab.{name}": (inspect.getdoc(v) or "", {}) for name, v in public().items()})
+    found.update({f"op {op.name}": (inspect.cleandoc(op.doc), {}) for op in REGISTRY.values()})
     kept: dict[str, tuple[str, dict[str, object]]] = {}
     for name, (doc, names) in found.items():
         if ">>>" in doc and all(doc != other for other, _ in kept.values()):
