@@ -18,7 +18,13 @@ import numpy as np
 from . import config
 from .backends import cpu
 from .backends.formula import Batch
-from .errors import GradientError, GraphError, OperandError, StaleExpressionError
+from .errors import (
+    GradientError,
+    GraphError,
+    IndexRangeError,
+    OperandError,
+    StaleExpressionError,
+)
 from .ops.declare import BoundForm
 from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
 
@@ -331,6 +337,36 @@ def write(expression: Expression, numbers: Any) -> None:
     if expression.op != "placeholder":
         raise OperandError(f"write: expected a placeholder, got the result of {expression.op}")
     cpu.write(graph, expression.node, numbers)
+
+
+def redirect(expression: Expression, places: Sequence[int]) -> None:
+    """Changes the rows or entries that a ``lookup_again`` or ``pick_again`` takes.
+
+    What was computed with the old ones stays until `forget`.
+
+    Args:
+        expression: made by one of these two ops.
+        places: as many numbers as it was made with.
+
+    >>> import autobatch as ab
+    >>> x = ab.recording.recorder("pick_again").record((ab.input([3.0, 4.0]),), (1,), (0,))
+    >>> x.item()
+    3.0
+    >>> ab.engine.redirect(x, [1])
+    >>> ab.engine.forget(x.graph)
+    >>> x.item()
+    4.0
+    """
+    graph = _graph_of([expression])
+    if expression.op not in ("lookup_again", "pick_again"):
+        raise OperandError(
+            f"redirect: expected a lookup_again or a pick_again, got the result of {expression.op}"
+        )
+    limit = forms[expression._form].operands[0].shape[0]
+    for place in places:
+        if not 0 <= place < limit:
+            raise IndexRangeError(f"redirect: expected places from 0 to {limit - 1}, got {place}")
+    cpu.redirect(graph, expression.node, places)
 
 
 def forget(graph: Graph) -> None:

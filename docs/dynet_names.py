@@ -96,6 +96,7 @@ MEMBERS = {
 }
 INSTANCE = {"Trainer.learning_rate"}  # which the class does not have
 
+WEIGHTS = "noise is added to the weights; the wheel leaves the weights out"
 STRAIGHT = "with `straight_through_gradient` the gradient passes; the wheel's is zero"
 LOGSUM = "one result for each column or row; the wheel gives zeros for some"
 POPULATE = (
@@ -108,8 +109,10 @@ START = "on a start state, uses the vectors of that very state; "
 DIFFERENT = {
     "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
     "Expression.value": "after `update()` in the same graph, a parameter's shows the new numbers",
-    "Expression.set": "of inputs only: of a `lookup` it raises, look up again instead. Inputs made "
-    "with equal numbers may be one node, whose `set` raises: use `vecInput`, `scalarInput`",
+    "Expression.set": "of inputs, `lookup_batch`, and `lookup(table)` made without an index. A "
+    "`lookup(table, 3)` is one node with its equals: its `set` raises",
+    "Expression.set_index": "of `pick_batch`, and `pick(x)` made without an index. A `pick(x, 3)` "
+    "is one node with its equals: its `set_index` raises",
     "Expression.scalar_value": "of a vector, raises; the wheel ends the process",
     "renew_cg": "`autobatching` is accepted: graphs are always batched",
     "print_text_graphviz": "nodes carry the names of our ops, and one op may be several nodes",
@@ -128,7 +131,7 @@ DIFFERENT = {
     "logsumexp_dim": LOGSUM,
     "binary_log_loss": "takes minibatches; the target's gradient is right",
     "poisson_loss": "the gradient counts what flows in from above",
-    "vanilla_lstm_gates_dropout_concat": "masks get a gradient",
+    "vanilla_lstm_gates_dropout_concat": f"masks get a gradient; {WEIGHTS}",
     "LookupParameters": "iterating raises instead of going on forever",
     "ParameterCollection.lookup_parameters_from_numpy": ROWS,
     "LookupParameters.init_from_array": "takes rows of two and more dimensions; the wheel raises",
@@ -138,7 +141,10 @@ DIFFERENT = {
     "FromFileInitializer": "takes the file's name as `str`",
     "SparseLSTMBuilder": "accepts initial vectors",
     "SparseLSTMBuilder.initial_state": "accepts initial vectors",
-    "CompactVanillaLSTMBuilder.set_weightnoise": "a number other than 0 raises `NotSupportedError`",
+    "CompactVanillaLSTMBuilder.set_weightnoise": "noise is added; the wheel leaves the weights out",
+    "vanilla_lstm_gates": WEIGHTS,
+    "vanilla_lstm_gates_concat": WEIGHTS,
+    "vanilla_lstm_gates_dropout": WEIGHTS,
     "RNNState.set_h": START + "the wheel's come from elsewhere",
     "RNNState.set_s": START + "memories alone do",
     "Trainer.update_subset": "works",
@@ -148,14 +154,12 @@ DIFFERENT = {
 
 NUMBER = "a holder of numbers inside DyNet's own bindings, which no function takes from a program"
 MISSING = {
-    "inputTensorTranspose": "reads a flat array in columns; `inputTensor` of an array in its shape",
     "FloatValue": NUMBER,
     "FloatVectorValue": NUMBER,
     "UnsignedValue": NUMBER,
     "UnsignedVectorValue": NUMBER,
     "ERRMSG": "a text about GPU builds",
     "print_function": "left over from Python 2: `from __future__ import print_function`",
-    "Expression.set_index": "for `pick` only, and in no program that we know: pick again",
     "cwise_multiply": "`cmult`",
     "sum_cols": "`sum_dim(x, [1])`",
     "sigmoid": "`logistic`",

@@ -103,7 +103,7 @@ def test_op_has_samples(op: Op) -> None:
         assert set(sample.attrs) == {name for name, _ in op.attrs}
         assert op.variadic or len(sample.shapes) == len(op.inputs)
     if op.inputs and op.samples:
-        makes_one = op.name in ("lookup_batch", "axis_to_batch")
+        makes_one = op.name in ("lookup_batch", "lookup_again", "axis_to_batch")
         assert makes_one or any(max(sample.batches, default=1) > 1 for sample in op.samples), (
             "at least one sample with a manual minibatch"
         )

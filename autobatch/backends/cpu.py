@@ -246,6 +246,15 @@ def write(graph: Graph, node: int, numbers: np.ndarray) -> None:
         ffi.memmove(words[0], _address(content), content.nbytes)
 
 
+def redirect(graph: Graph, node: int, places: Sequence[int]) -> None:
+    """Replaces the data words of a node."""
+    words = ffi.new("int64_t **")
+    count = lib.ab_node_data(pointer(graph), node, words)
+    if len(places) != count:
+        raise ShapeError(f"redirect: expected {count} numbers, got {len(places)}")
+    ffi.memmove(words[0], ffi.new("int64_t[]", list(places)), 8 * count)
+
+
 def forget(graph: Graph) -> None:
     """Takes back all batches; nothing counts as computed any more."""
     lib.ab_tape_set_done(pointer(graph), 0)

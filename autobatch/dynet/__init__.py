@@ -74,7 +74,6 @@ def get_device_info(name: str = "CPU") -> DeviceInfo:
 
 
 _INSTEAD = {
-    "inputTensorTranspose": "inputTensor of an array in its shape",
     "cwise_multiply": "cmult",
     "sum_cols": "sum_dim(x, [1])",
     "sigmoid": "logistic",

@@ -16,8 +16,9 @@ import numpy as np
 from .. import functions as F
 from ..errors import OperandError, ShapeError, StaleExpressionError
 from . import random
-from .expressions import Expression, NotSupportedError, as_expression, inputVector
+from .expressions import Expression, as_expression, inputVector
 from .graph import _CG
+from .operations import concatenate_to_batch, layer_norm, noise, pick_batch_elem
 from .parameters import Dims, ParameterCollection, Parameters, const_parameter
 
 __all__ = [
@@ -396,18 +397,13 @@ class _Masked:
         self._draw_masks(int(batch_size))  # type: ignore[attr-defined]
 
 
-def _layer_norm(x: Any, gain: Any, bias: Any) -> Any:
-    from .operations import layer_norm
-
-    return layer_norm(x, gain, bias)
-
-
 class _GatedLSTM(_Masked, _RNNBuilder):
     """What the long short-term memories without peepholes share."""
 
     _has_memory = True
     _ln = False
     _forget = 1.0
+    _noise = 0.0
 
     def _make(self, inputs: int, hidden: int) -> list[Parameters]:
         add = self._collection.add_parameters
@@ -436,6 +432,8 @@ class _GatedLSTM(_Masked, _RNNBuilder):
                     x = F.multiply(x, masks[i][0])
                 if last is not None and self._rate_h:
                     last = F.multiply(last, masks[i][1])
+            if self._noise:
+                wx, wh, b = (noise(w, self._noise) for w in (wx, wh, b))
             if self._ln:
                 x, memory = self._normalised(i, wx, x, wh, last, b, c[i])
             else:
@@ -528,12 +526,12 @@ class VanillaLSTMBuilder(_GatedLSTM):
         self, i: int, wx: Any, x: Any, wh: Any, last: Any, b: Any, c: Any
     ) -> tuple[Any, Any]:
         gh, bh, gx, bx, gc, bc = self._gains[i]
-        gates = F.add(b, _layer_norm(F.affine_transposed(None, wx, x), gx, bx))
+        gates = F.add(b, layer_norm(F.affine_transposed(None, wx, x), gx, bx))
         if last is not None:
-            gates = F.add(gates, _layer_norm(F.affine_transposed(None, wh, last), gh, bh))
+            gates = F.add(gates, layer_norm(F.affine_transposed(None, wh, last), gh, bh))
         _, memory = F.split(F.lstm_cell(gates, c), 2)
         o = F.sigmoid(F.split(gates, 4)[2])
-        return F.multiply(o, F.tanh(_layer_norm(memory, gc, bc))), memory
+        return F.multiply(o, F.tanh(layer_norm(memory, gc, bc))), memory
 
 
 LSTMBuilder = VanillaLSTMBuilder
@@ -550,16 +548,17 @@ class CompactVanillaLSTMBuilder(_GatedLSTM):
     _prefix = "compact-vanilla-lstm-builder"
 
     def set_weightnoise(self, std: float) -> None:
-        """Noise on the weights; only 0 is supported.
+        """Adds noise to the weights, drawn anew at every step.
+
+        Args:
+            std: its standard deviation; 0 ends it.
 
         Raises:
-            NotSupportedError: another number.
+            ValueError: a negative number.
         """
-        if std:
-            raise NotSupportedError(
-                "set_weightnoise: noise on the weights of each step is not supported; add it to "
-                "the inputs with dy.noise(x, std)"
-            )
+        if std < 0:
+            raise ValueError(f"set_weightnoise: expected a number of at least 0, got {std}")
+        self._noise = float(std)
 
 
 class SparseLSTMBuilder(VanillaLSTMBuilder):
@@ -1052,8 +1051,6 @@ class ClassFactoredSoftmaxBuilder(SoftmaxBuilder):
 
     def neg_log_softmax_batch(self, x: Expression, c: Sequence[int], update: bool = True) -> Any:
         """The losses of a minibatch, a word for each element."""
-        from .operations import concatenate_to_batch, pick_batch_elem
-
         x = as_expression(x)
         elements = [pick_batch_elem(x, i) for i in range(x.batch_size)] if x.batch_size > 1 else [x]
         if len(elements) != len(c):

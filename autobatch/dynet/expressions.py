@@ -9,6 +9,7 @@ of a type that has DyNet's methods and operators; a scalar, (1,) in DyNet, is of
 from __future__ import annotations
 
 import math
+import operator
 import struct
 from array import array
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ __all__ = [
     "as_expression",
     "inputMatrix",
     "inputTensor",
+    "inputTensorTranspose",
     "inputVector",
     "matInput",
     "scalarInput",
@@ -198,9 +200,12 @@ class Expression(_Base, metaclass=_Kind):
     def set(self, values: Any) -> None:
         """Gives an input other numbers; the graph is computed anew when asked.
 
+        Of ``dy.lookup(table)``, made without an index, and of `lookup_batch`, it changes the
+        rows.
+
         Args:
             values: a number for a scalar, a flat list in column-major order or an array for
-                others.
+                others; of a `lookup` a row, of a `lookup_batch` a list of rows.
 
         >>> import autobatch.dynet as dy
         >>> x = dy.vecInput(2)
@@ -213,6 +218,20 @@ class Expression(_Base, metaclass=_Kind):
         [6.0, 8.0]
         """
         _set(self, values)
+
+    def set_index(self, index: Any) -> None:
+        """Gives ``dy.pick(x)``, made without an index, or a `pick_batch` other indices.
+
+        Args:
+            index: an int; for a minibatch a list.
+
+        >>> import autobatch.dynet as dy
+        >>> entry = dy.pick(dy.inputVector([1, 2, 3]))
+        >>> entry.set_index(2)
+        >>> entry.value()
+        3.0
+        """
+        _set_index(self, index)
 
     # ------------------------------------------------------------------ operators
 
@@ -476,28 +495,28 @@ _PACK = {size: struct.Struct(f"={code}").pack for size, code in _CODES.items()}
 
 
 def _input(shape: Dims, batch: int, content: bytes) -> Any:
-    """An input that `set` may change. Small ones of equal content are one node while nothing
-    changes them: `set` says so where that would be seen."""
-    if len(content) > 512:
-        return _PLACEHOLDER((), (batch, *shape), content)
-    key = (shape, batch, content)
-    found = _CG._shared.get(key)
-    if found is not None:
-        found[1] += 1
-        return found[0]
-    node = _PLACEHOLDER((), (batch, *shape), content)
-    _CG._shared[key] = [node, 1]
-    return node
+    """An input that `set` may change: each is a node of its own."""
+    return _PLACEHOLDER((), (batch, *shape), content)
 
 
 def _set(x: Any, values: Any) -> None:
-    if type(x) is not Node or x.op != "placeholder":
-        raise OperandError(
-            "set: expected an input (vecInput, scalarInput, inputVector), got "
-            + (x.op if type(x) is Node else type(x).__name__)
+    op = x.op if type(x) is Node else type(x).__name__
+    if op == "stop_gradient":  # of a lookup that is not trained
+        x = x.graph.expression(cpu.operands_of(x.graph, x.node)[0])
+        op = x.op
+    if op == "lookup_again":
+        _redirect(x, values)
+        return
+    if op != "placeholder":
+        likely = (
+            "; this one is shared with equal ones: make it by dy.lookup(table), without an index"
+            if op == "lookup"
+            else ""
         )
-    if _CG._shared:
-        _unshare(x)
+        raise OperandError(
+            f"set: expected an input (vecInput, scalarInput, inputVector), dy.lookup(table) or "
+            f"dy.lookup_batch(...), got {op}{likely}"
+        )
     numbers = np.asarray(values, _CODES[_CG._itemsize])
     size = math.prod(x.shape) * x.batch_size
     if numbers.size != size:
@@ -506,16 +525,21 @@ def _set(x: Any, values: Any) -> None:
     _CG.invalidate()
 
 
-def _unshare(x: Any) -> None:
-    """Sees to it that no other input is this node."""
-    for key, (node, uses) in list(_CG._shared.items()):
-        if node.node == x.node:
-            if uses > 1:
-                raise OperandError(
-                    f"set: {uses} inputs of this graph have the same content and are one node; "
-                    f"for inputs that change use vecInput or scalarInput"
-                )
-            del _CG._shared[key]
+def _set_index(x: Any, index: Any) -> None:
+    op = x.op if type(x) is Node else type(x).__name__
+    if op != "pick_again":
+        raise OperandError(
+            f"set_index: expected dy.pick(x), without an index, or dy.pick_batch(...), got {op}; "
+            f"others are shared with equal ones: pick again"
+        )
+    _redirect(x, index)
+
+
+def _redirect(x: Any, places: Any) -> None:
+    """Changes the rows or entries that x takes."""
+    given = [operator.index(i) for i in places] if hasattr(places, "__len__") else None
+    engine.redirect(x, [operator.index(places)] * x.batch_size if given is None else given)
+    _CG.invalidate()
 
 
 def vecInput(dim: int, device: str = "") -> Any:
@@ -593,6 +617,44 @@ def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable: boo
             raise ShapeError("inputTensor: a minibatch needs at least one axis")
         return _input(numbers.shape[1:], numbers.shape[0], _float(numbers))
     return _input(numbers.shape, 1, _float(numbers))
+
+
+def inputTensorTranspose(
+    arr: Any, dim: Dims | None = None, batch_size: int = 1, device: str = ""
+) -> Any:
+    """A tensor from a flat array in column-major order.
+
+    Args:
+        arr: a flat list or array: an array's memory, column by column.
+        dim: a tuple. Default: a vector.
+        batch_size: default 1.
+        device: accepted.
+
+    Raises:
+        OperandError: the array has more than one axis, or `dim` is no tuple.
+        ShapeError: another number of elements.
+
+    >>> import autobatch.dynet as dy
+    >>> dy.inputTensorTranspose([1, 2, 3, 4], (2, 2)).npvalue()
+    array([[1., 3.],
+           [2., 4.]])
+    """
+    numbers = np.asarray(arr, np.float64)
+    if numbers.ndim != 1:
+        raise OperandError(
+            f"inputTensorTranspose: expected a flat array, got one of shape {numbers.shape}; use "
+            f"inputTensor(array)"
+        )
+    if dim is None:
+        dim = (numbers.size // batch_size,)
+    if not isinstance(dim, tuple):
+        raise OperandError(f"inputTensorTranspose: expected dim to be a tuple, got {dim!r}")
+    if math.prod(dim) * batch_size != numbers.size:
+        raise ShapeError(
+            f"inputTensorTranspose: {dim} in a minibatch of {batch_size} does not match the "
+            f"{numbers.size} numbers given"
+        )
+    return _input(tuple(reversed(dim)), int(batch_size), _float(numbers))
 
 
 def matInput(d1: int, d2: int) -> Any:

@@ -57,7 +57,6 @@ class ComputationGraph:
         self._version = 0
         self._itemsize = np.dtype(config.current().dtype).itemsize
         self._check = False
-        self._shared: dict[Any, list[Any]] = {}
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
         self._random: list[tuple[int, Any, Callable[[], np.ndarray]]] = []
         self._drawn = 0
@@ -80,8 +79,6 @@ class ComputationGraph:
         self._check = bool(check_validity)
         if self._random:
             self._random, self._drawn = [], 0
-        if self._shared:
-            self._shared = {}
         if self._checkpoints:
             self._checkpoints = []
         return self

@@ -23,9 +23,7 @@ from . import random
 from .expressions import (
     NotSupportedError,
     _dims,
-    _float,
     _getitem,
-    _input,
     _item,
     _node,
     _operand,
@@ -1313,6 +1311,8 @@ def concatenate(xs: list[Any], d: int = 0) -> Any:
 
 
 _concat = recorder("concat").record
+_lookup_again = recorder("lookup_again").record
+_pick_again = recorder("pick_again").record
 
 
 def concatenate_cols(xs: list[Any]) -> Any:
@@ -1341,12 +1341,13 @@ def concatenate_to_batch(xs: list[Any]) -> Any:
     return selection.concat_batch(_alike(_listed("concatenate_to_batch", xs)))
 
 
-def pick(e: Any, index: int = 0, dim: int = 0) -> Any:
+def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
     """The entry at an index of a dimension, which is dropped.
 
     Args:
         e: an expression.
-        index: default 0; negative ones are out of range.
+        index: default 0, and `Expression.set_index` may change it; negative ones are out of
+            range.
         dim: default 0.
 
     >>> import autobatch.dynet as dy
@@ -1357,6 +1358,8 @@ def pick(e: Any, index: int = 0, dim: int = 0) -> Any:
         return _item(e, index)  # along our first axis: a view, in C
     shape = _full_shape(e)
     if not isinstance(index, int):
+        if index is None:
+            return _pick_again(_leading("pick", e, dim), (0,), (0,) * _batch(e))
         if hasattr(index, "__len__"):
             return pick_batch(e, index, dim)
         index = int(index)
@@ -1364,8 +1367,18 @@ def pick(e: Any, index: int = 0, dim: int = 0) -> Any:
     return F.pick(_spread(e), _index("pick", index, shape[axis]), axis)
 
 
+def _leading(op: str, e: Any, dim: int) -> tuple[Any]:
+    """An operand whose leading axis is DyNet's dimension `dim`."""
+    axis, count, x = _axis(op, e, dim), len(_full_shape(e)), _spread(e)
+    if axis % count:
+        x = F.transpose(x, [axis % count, *(i for i in range(count) if i != axis % count)])
+    return (x,)
+
+
 def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     """`pick` with an index for every element of the minibatch.
+
+    `Expression.set_index` may change the indices.
 
     >>> import numpy as np
     >>> import autobatch.dynet as dy
@@ -1376,7 +1389,7 @@ def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     axis = _axis("pick_batch", e, dim)
     length = _full_shape(e)[axis]
     places = [_index("pick_batch", i, length) for i in _labels("pick_batch", indices, e)]
-    return F.pick(_spread(e), places, axis)
+    return _pick_again(_leading("pick_batch", e, dim), (0,), tuple(places))
 
 
 def pick_range(e: Any, s: int, v: int, d: int = 0) -> Any:
@@ -1504,8 +1517,7 @@ def constant(dim: Any, val: float, batch_size: int = 1) -> Any:
     shape = _of_dim("constant", dim)
     if batch_size == 1:
         return F.full(shape, float(val))
-    numbers = np.full((int(batch_size), *shape), float(val))
-    return _input(shape, int(batch_size), _float(numbers))
+    return F.input(np.full((int(batch_size), *shape), float(val)), batched=True)
 
 
 def zeros(dim: Any, batch_size: int = 1) -> Any:
@@ -1545,12 +1557,13 @@ def one_hot(d: int, idx: int | Sequence[int], device: str = "") -> Any:
     return F.one_hot(idx, d)
 
 
-def lookup(p: Any, index: int = 0, update: bool = True) -> Any:
+def lookup(p: Any, index: int | None = None, update: bool = True) -> Any:
     """A row of a table.
 
     Args:
         p: LookupParameters.
-        index: the row. Default: 0.
+        index: the row. Default: 0, and `Expression.set` may change it; lookups of a given row
+            are one node.
         update: whether it is trained. Default: True.
 
     Raises:
@@ -1561,19 +1574,22 @@ def lookup(p: Any, index: int = 0, update: bool = True) -> Any:
     >>> dy.lookup(p, 3).value()
     [1.0, 1.0]
     """
-    row = _operand(p)[index]
+    if index is None:
+        row = _lookup_again((_operand(p),), (1,), (0,))
+    else:
+        row = _operand(p)[index]
     return row if update else F.stop_gradient(row)
 
 
 def lookup_batch(p: Any, indices: Sequence[int], update: bool = True) -> Any:
-    """Rows of a table as a minibatch.
+    """Rows of a table as a minibatch; `Expression.set` may change them.
 
     >>> import autobatch.dynet as dy
     >>> p = dy.ParameterCollection().add_lookup_parameters((5, 2), init=1)
     >>> dy.lookup_batch(p, [3, 0]).dim()
     ((2,), 2)
     """
-    rows = _operand(p).batch(indices)
+    rows = p.batch(indices)
     return rows if update else F.stop_gradient(rows)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from .. import config as settings
 from .. import functions
 from ..parameters import Lookup, Parameter, _rebuild
+from ..recording import recorder
 from . import config
 from .expressions import Expression, as_expression
 from .initializers import (
@@ -44,6 +45,8 @@ __all__ = [
     "expr_trains",
     "parameter",
 ]
+
+_LOOKUP_AGAIN = recorder("lookup_again").record
 
 _expr_trains: bool | None = None
 
@@ -323,7 +326,9 @@ class LookupParameters(_Held):
 
     def batch(self, i: Sequence[int]) -> Expression:  # type: ignore[override]
         """Rows as a minibatch, one element for each number in the list."""
-        return self._stored.batch(i)
+        rows = functions._labels("lookup", i)
+        found: Any = _LOOKUP_AGAIN((self._stored,), (len(rows),), rows)
+        return found
 
     def expr(self, update: bool = True) -> Expression:
         """The table itself."""

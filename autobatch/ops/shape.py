@@ -351,6 +351,26 @@ declare(
     )
 )
 
+declare(
+    Op(
+        name="pick_again",
+        inputs=("x",),
+        rule=_pick_each_rule,
+        forward=_pick_forward,
+        gradient=_pick_gradient,
+        attrs=(("batch", "int"),),
+        data=("index",),
+        random=True,  # never shared: its indices may change
+        doc="x[index] with indices that may be changed later; see ``autobatch.engine.redirect``.",
+        samples=(
+            Sample(((5,),), {"batch": 3}, (3, 0, 3)),
+            Sample(((4, 3),), {"batch": 0}, (3, 0, 3), batches=(3,)),
+        ),
+        errors=((((3,),), {"batch": 2}, (0, 3), "pick"),),
+        public=False,
+    )
+)
+
 
 def _select_rows_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     (x,) = operands

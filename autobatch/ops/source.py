@@ -122,6 +122,24 @@ declare(
     )
 )
 
+declare(
+    Op(
+        name="lookup_again",
+        inputs=("table",),
+        rule=_lookup_batch_rule,
+        forward=_lookup_forward,
+        gradient=_lookup_gradient,
+        attrs=(("batch", "int"),),
+        data=("row",),
+        table=True,
+        random=True,  # never shared: its rows may change
+        doc="Rows of a table that may be changed later; see ``autobatch.engine.redirect``.",
+        samples=(Sample(((6, 3),), {"batch": 4}, (5, 0, 5, 2), weights=(True,)),),
+        errors=((((6, 3),), {"batch": 2}, (5, 6), "lookup"),),
+        public=False,
+    )
+)
+
 
 def _full_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     shape = attrs["shape"]

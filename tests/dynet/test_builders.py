@@ -91,8 +91,22 @@ def test_dropout_is_a_probability(m, kind, rate):
 def test_dropout_methods_that_dynet_lacks(m):
     assert not hasattr(dy.GRUBuilder, "set_dropouts")
     assert not hasattr(dy.CoupledLSTMBuilder, "set_dropout_masks")
-    with pytest.raises(NotImplementedError, match="noise"):
-        dy.CompactVanillaLSTMBuilder(1, 2, 2, m).set_weightnoise(0.1)
+
+
+def test_noise_on_weights(m):
+    """The wheel's leaves the weights out."""
+    lstm = dy.CompactVanillaLSTMBuilder(1, 2, 2, m)
+    x = dy.inputVector([1, 2])
+    plain, noisy = [], []
+    for rate, found in ((0.0, plain), (0.01, noisy)):
+        lstm.set_weightnoise(rate)
+        for _ in range(2):
+            found.append(dy.concatenate(lstm.initial_state().transduce([x, x])).npvalue())
+    np.testing.assert_array_equal(*plain)
+    assert (noisy[0] != noisy[1]).all()
+    np.testing.assert_allclose(noisy[0], plain[0], atol=0.1)
+    with pytest.raises(ValueError, match="at least 0"):
+        lstm.set_weightnoise(-1)
 
 
 @pytest.mark.parametrize("kind", BUILDERS)

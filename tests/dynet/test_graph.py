@@ -212,15 +212,57 @@ def test_setting_forgets_what_was_computed() -> None:
         y.set([1])
 
 
-def test_equal_vectors_are_one_node_unless_set() -> None:
+def test_each_input_is_its_own() -> None:
     x, y = dy.inputVector([1, 2]), dy.inputVector([1, 2])
-    with pytest.raises(TypeError, match="vecInput"):
-        x.set([3, 4])
-    z = dy.inputVector([5, 6])
-    z.set([7, 8])
-    assert z.value() == [7.0, 8.0]
-    assert dy.inputVector([5, 6]).value() == [5.0, 6.0]
-    assert y.value() == [1.0, 2.0]
+    both = dy.concatenate([x, y])
+    x.set([3, 4])
+    assert both.value() == [3.0, 4.0, 1.0, 2.0]
+    matrix = dy.inputTensor([[1, 2], [3, 4]])
+    matrix.set(np.array([[5, 6], [7, 8]]))
+    np.testing.assert_array_equal(matrix.npvalue(), [[5, 6], [7, 8]])
+
+
+def test_rows_that_change() -> None:
+    table = dy.ParameterCollection().add_lookup_parameters((5, 2), init=np.arange(10).reshape(5, 2))
+    x, y = dy.lookup(table), dy.lookup(table)
+    loss = dy.dot_product(x, y)
+    assert loss.value() == 1.0
+    x.set(3)
+    assert (x.value(), y.value(), loss.value()) == ([6.0, 7.0], [0.0, 1.0], 7.0)
+    loss.backward()
+    np.testing.assert_array_equal(table.grad_as_array()[[0, 3]], [[6, 7], [0, 1]])
+    fixed = dy.lookup(table, update=False)
+    fixed.set(np.int64(4))
+    assert fixed.value() == [8.0, 9.0]
+    for rows in (dy.lookup_batch(table, [1, 2]), table.batch([1, 2])):
+        rows.set([4, 0])
+        assert rows.value() == [8.0, 9.0, 0.0, 1.0]
+        with pytest.raises(ValueError, match="expected 2 numbers"):
+            rows.set([1])
+    with pytest.raises(IndexError, match="from 0 to 4"):
+        x.set(5)
+    with pytest.raises(TypeError, match="without an index"):
+        dy.lookup(table, 1).set(2)
+
+
+def test_entries_that_change() -> None:
+    x = dy.inputTensor(np.arange(12).reshape(3, 4))
+    row, column = dy.pick(x), dy.pick(x, dim=1)
+    row.set_index(2)
+    column.set_index(3)
+    assert row.value() == [8.0, 9.0, 10.0, 11.0]
+    assert column.value() == [3.0, 7.0, 11.0]
+    dy.sum_elems(dy.pick(x) + row).backward(full=True)
+    np.testing.assert_array_equal(x.gradient()[:, 0], [1, 0, 1])
+    batch = dy.inputTensor(np.arange(6).reshape(3, 2), batched=True)
+    entries, same = dy.pick_batch(batch, [0, 1]), dy.pick(batch)
+    entries.set_index([1, 2])
+    same.set_index(2)
+    assert (entries.value(), same.value()) == ([2.0, 5.0], [4.0, 5.0])
+    with pytest.raises(IndexError, match="from 0 to 2"):
+        entries.set_index([1, 3])
+    with pytest.raises(TypeError, match="pick again"):
+        dy.pick(x, 1).set_index(2)
 
 
 def test_gradients_add_up_until_an_update() -> None:
@@ -418,6 +460,9 @@ def test_programs_run_unchanged(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, values, rtol=1e-6)
     before = _run("-m", "autobatch.dynet", "--dynet-seed", "1", "program.py", "x", cwd=tmp_path)
     assert before == printed
+    (tmp_path / "program" / "__main__.py").parent.mkdir()
+    (tmp_path / "program.py").rename(tmp_path / "program" / "__main__.py")
+    assert _run("-m", "autobatch.dynet", "-m", "program", *arguments[1:], cwd=tmp_path) == printed
 
 
 def test_dynet_config_replaces_the_command_line(tmp_path: Path) -> None:
