@@ -68,6 +68,11 @@ def test_code_of_a_page_runs(page: str) -> None:
             exec(compile("\n" * line + code, page, "exec"), names)
 
 
+def test_reference_pages_leave_examples_to_docstrings() -> None:
+    """There they are run."""
+    assert not [p.name for p in (ROOT / "docs").rglob("*.rst") if ">>>" in p.read_text("utf-8")]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_quotation_is_in_the_file_that_it_names(page: str) -> None:
     for _, rest, code in FENCE.findall((ROOT / page).read_text(encoding="utf-8")):
