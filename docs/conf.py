@@ -8,7 +8,7 @@ and from a page to the code lead to the same in the site as in the files.
 
 from __future__ import annotations
 
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, signature
 
 import autobatch.dynet
 from autobatch._core import Op
@@ -32,10 +32,15 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 
-# Ops that are called in C have no signature that Python could tell: their declarations have.
-for called in (*vars(autobatch).values(), *vars(autobatch.dynet).values()):
-    if isinstance(called, Op) and not hasattr(called, "__wrapped__"):
-        operands = [
-            Parameter(x, Parameter.POSITIONAL_ONLY) for x in REGISTRY[called.__name__].inputs
-        ]
-        called.__signature__ = Signature(operands, return_annotation="Expression")
+
+def names_operands(op: Op) -> bool:
+    """Whether Python can tell the op's operands: not where all calls are served in C."""
+    served = getattr(op, "__wrapped__", None)
+    return served is not None and "args" not in signature(served).parameters
+
+
+# For the others, their declarations tell.
+for op in (*vars(autobatch).values(), *vars(autobatch.dynet).values()):
+    if isinstance(op, Op) and not names_operands(op):
+        operands = [Parameter(x, Parameter.POSITIONAL_ONLY) for x in REGISTRY[op.__name__].inputs]
+        op.__signature__ = Signature(operands, return_annotation="Expression")
