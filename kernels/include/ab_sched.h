@@ -11,25 +11,52 @@ enum ab_strategy {
     AB_STRATEGY_FRONTIER, /* the profile whose frontier is ready most completely */
 };
 
-/* What a strategy works on: the nodes to run, numbered from 0 in the order of recording. */
+/* A node to run. What strategies read of it lies in a quarter of a cache line: the nodes of a
+ * batch are anywhere. */
+typedef struct ab_task {
+    int32_t waits; /* operands not yet run, counted with repeats; strategies use it up */
+    int32_t profile;
+    int32_t depth; /* 1 for nodes that wait for nothing */
+    int32_t chain; /* see ab_chains; 0 until then */
+} ab_task;
+
+typedef struct ab_profile {
+    int32_t form;
+    int32_t first;               /* the first node */
+    int32_t members;             /* tasks */
+    int32_t shallowest, deepest; /* depth of tasks */
+    int32_t unused;
+    int64_t depth_sum;
+} ab_profile;
+
+/* order[first, end) */
+typedef struct ab_span {
+    int32_t first, end;
+} ab_span;
+
+/* What a strategy works on. Tasks are numbered from 0 in the order of recording, profiles in
+ * the order of their first tasks. The tasks that task i reads are
+ * operand[operand_end[i - 1], operand_end[i]), those that read it
+ * reader[reader_end[i - 1], reader_end[i]), once per reading: both ends have a 0 at -1. */
 typedef struct ab_problem {
-    int32_t n;
-    int32_t nprofiles;
-    const int32_t *profile;    /* [n] */
-    const int32_t *depth;      /* [n], 1 for nodes that wait for nothing */
-    int32_t *waits;            /* [n] operands not yet run, counted with repeats; used up */
-    const int32_t *succ_first; /* [n + 1] */
-    const int32_t *succ;       /* who reads a node, once per reading */
-    const int64_t *depth_sum;  /* [nprofiles] */
-    const int32_t *members;    /* [nprofiles] */
-    const int32_t *pred_first; /* [n + 1] the same edges, backwards */
-    const int32_t *pred;
+    int32_t n, nprofiles;
+    ab_task *task;
+    const ab_profile *profile;
+    const int32_t *operand_end, *operand;
+    const int32_t *reader_end, *reader;
+    struct ab_space *space; /* for what a strategy needs besides */
+    int32_t *order;         /* [n] out: tasks, those of a batch side by side */
+    ab_span *batch;         /* [n] out: batches in the order in which they run */
 } ab_problem;
 
-/* A strategy writes nodes in running order and the end of each batch; returns the count of
- * batches or an error. */
-typedef int64_t ab_strategy_fn(const ab_problem *p, int32_t *order, int32_t *batch_end);
+/* Returns the count of batches or an error. */
+typedef int64_t ab_strategy_fn(const ab_problem *p);
 ab_strategy_fn ab_strategy_none, ab_strategy_depth, ab_strategy_agenda, ab_strategy_frontier;
+
+/* Gives every task its chain: the count of tasks of its own profile on the path to it, itself
+ * left out, that counts most. longest: receives the longest chain of each profile, itself
+ * included. Returns an error or AB_OK. */
+int ab_chains(const ab_problem *p, int32_t *longest);
 
 /* Schedules and plans what the targets need and have not got: appends batches to the graph's
  * tape and gives every node its address. Returns the count of new batches or an error, after

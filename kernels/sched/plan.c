@@ -1,15 +1,27 @@
 /* From targets to batches with addresses. */
 #include "ab_sched.h"
+#include "space.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    AHEAD = 16, /* nodes by which memory is asked for early */
+};
 
 typedef struct mark {
     uint32_t stamp; /* of the call that visited the node last */
     int32_t local;  /* the node's number in that call */
 } mark;
+
+/* Of a form, in one call. */
+typedef struct form_mark {
+    uint32_t stamp;
+    int32_t profile; /* of its latest node */
+    uint64_t same;
+    uint64_t key; /* of its latest node; 0 while there is none */
+} form_mark;
 
 /* Work space that stays with the graph: marks need no clearing, arrays no new allocation. */
 typedef struct work {
@@ -18,14 +30,9 @@ typedef struct work {
     int32_t planned; /* nodes that the last plan could see */
     mark *marks;
     int32_t nmarks;
-    mark *form_marks; /* form -> profile */
+    form_mark *form_marks;
     int32_t nform_marks;
-    int32_t *space;
-    size_t space_n;
-    int64_t *sums;
-    size_t sums_n;
-    int32_t *table; /* profiles of forms with shared operands */
-    size_t table_n;
+    ab_space space;
 } work;
 
 static void
@@ -34,9 +41,7 @@ work_free(void *p)
     work *w = p;
     free(w->marks);
     free(w->form_marks);
-    free(w->space);
-    free(w->sums);
-    free(w->table);
+    ab_space_free(&w->space);
     free(w);
 }
 
@@ -52,6 +57,17 @@ reserve(void **array, size_t item, size_t *have, size_t want)
     *array = grown;
     *have = want;
     return AB_OK;
+}
+
+static void
+stamp_next(work *w)
+{
+    if (++w->stamp)
+        return;
+    /* Wrapped: old stamps would look new. */
+    memset(w->marks, 0, (size_t)w->nmarks * sizeof *w->marks);
+    memset(w->form_marks, 0, (size_t)w->nform_marks * sizeof *w->form_marks);
+    w->stamp = 1;
 }
 
 static work *
@@ -74,7 +90,7 @@ work_get(ab_graph *g)
     }
     if (w->nform_marks < g->registry->nforms) {
         int32_t n = g->registry->nforms + AB_CHUNK;
-        mark *grown = realloc(w->form_marks, (size_t)n * sizeof *grown);
+        form_mark *grown = realloc(w->form_marks, (size_t)n * sizeof *grown);
         if (!grown)
             return NULL;
         memset(grown + w->nform_marks, 0, (size_t)(n - w->nform_marks) * sizeof *grown);
@@ -85,11 +101,8 @@ work_get(ab_graph *g)
         w->epoch = g->epoch;
         w->planned = 0;
     }
-    if (++w->stamp == 0) { /* wrapped: old stamps would look new */
-        memset(w->marks, 0, (size_t)w->nmarks * sizeof *w->marks);
-        memset(w->form_marks, 0, (size_t)w->nform_marks * sizeof *w->form_marks);
-        w->stamp = 1;
-    }
+    stamp_next(w);
+    ab_space_reset(&w->space);
     return w;
 }
 
@@ -156,7 +169,8 @@ collect(ab_graph *g, work *w, int32_t ntargets, const int32_t *targets, bool all
             list[old++] = r;
         }
     }
-    qsort(list, (size_t)old, sizeof *list, compare);
+    if (old > 1)
+        qsort(list, (size_t)old, sizeof *list, compare);
     int32_t n = old;
     for (int32_t i = recent; i <= high; i++)
         if (w->marks[i].stamp == stamp)
@@ -165,6 +179,58 @@ collect(ab_graph *g, work *w, int32_t ntargets, const int32_t *targets, bool all
     for (int32_t i = 0; i < n; i++)
         *edges += (size_t)g->nodes[list[i]].nin;
     return n;
+}
+
+typedef struct entry {
+    uint64_t key;
+    int32_t profile; /* -1: empty */
+} entry;
+
+/* The tasks as they are read off the graph. */
+typedef struct reading {
+    ab_graph *g;
+    work *w;
+    int32_t n, nprofiles, noperands;
+    int32_t *list;  /* task -> node */
+    int32_t *local; /* node - recent -> task, -1: none; NULL: the marks know */
+    int32_t recent;
+    bool old; /* out: a node before `recent` has to run, too */
+    ab_task *task;
+    ab_profile *profile;
+    int32_t *operand_end, *operand;
+    int32_t *reader_end, *reader;
+    entry *table; /* of profiles with shared operands, by hash */
+    size_t slots; /* a power of two */
+} reading;
+
+static int
+reading_init(reading *r, ab_graph *g, work *w, size_t tasks, size_t operands)
+{
+    *r = (reading){.g = g, .w = w};
+    r->list = ab_space_take(&w->space, tasks, sizeof *r->list);
+    r->profile = ab_space_take(&w->space, tasks, sizeof *r->profile);
+    r->operand = ab_space_take(&w->space, operands + 1, sizeof *r->operand);
+    r->reader = ab_space_take(&w->space, operands + 1, sizeof *r->reader);
+    /* These have a place at -1, of the operands that need not run. */
+    r->task = ab_space_take(&w->space, tasks + 1, sizeof *r->task);
+    r->operand_end = ab_space_take(&w->space, tasks + 1, sizeof *r->operand_end);
+    r->reader_end = ab_space_take(&w->space, tasks + 1, sizeof *r->reader_end);
+    if (!r->list || !r->profile || !r->operand || !r->reader || !r->task || !r->operand_end
+        || !r->reader_end)
+        return AB_NO_MEMORY;
+    *r->task++ = (ab_task){.depth = 0};
+    *r->operand_end++ = 0;
+    *r->reader_end++ = 0;
+    return AB_OK;
+}
+
+static int32_t
+profile_new(reading *r, const ab_node *d)
+{
+    const int32_t node = (int32_t)(d - r->g->nodes);
+    r->profile[r->nprofiles] =
+        (ab_profile){.form = d->form, .first = node, .shallowest = INT32_MAX};
+    return r->nprofiles++;
 }
 
 static bool
@@ -178,52 +244,306 @@ same_operands(const ab_graph *g, uint64_t same, const ab_node *a, const ab_node 
     return true;
 }
 
-/* Numbers the profiles of the listed nodes in the order in which they first occur. `first`
- * receives the first node of each. */
-static int32_t
-number_profiles(ab_graph *g, work *w, int32_t n, const int32_t *list, int32_t *profile,
-                int32_t *first)
+/* What two nodes of a form have in common if and only if they share their first two operands
+ * of those to share. Never 0. */
+static inline uint64_t
+shared_key(const ab_graph *g, uint64_t same, const ab_node *d)
 {
-    int32_t profiles = 0;
-    size_t slots = 0; /* the table is made when a form with shared operands turns up */
-    for (int32_t i = 0; i < n; i++) {
-        const ab_node *d = &g->nodes[list[i]];
-        const ab_form *f = ab_form_get(g->registry, d->form);
-        if (!f->same) {
-            mark *m = &w->form_marks[d->form];
-            if (m->stamp != w->stamp) {
-                m->stamp = w->stamp;
-                m->local = profiles;
-                first[profiles++] = list[i];
-            }
-            profile[i] = m->local;
+    const int32_t *o = g->operands + d->first;
+    uint64_t key = (uint64_t)o[__builtin_ctzll(same)] + 1;
+    same &= same - 1;
+    return same ? key << 32 | (uint32_t)o[__builtin_ctzll(same)] : key;
+}
+
+static size_t
+slot_of(const reading *r, int32_t form, uint64_t key)
+{
+    uint64_t hash = ((uint64_t)form + 1) * UINT64_C(0x9E3779B97F4A7C15);
+    hash = (hash ^ key) * UINT64_C(0x9E3779B97F4A7C15);
+    return (hash >> 32) & r->g->registry->hash_mask & (r->slots - 1);
+}
+
+/* At most half full, even if all profiles were in it. */
+static int
+table_grow(reading *r)
+{
+    const entry *old = r->table, *end = old + r->slots;
+    r->slots = r->slots ? 4 * r->slots : 64;
+    if (!(r->table = ab_space_take(&r->w->space, r->slots, sizeof *r->table)))
+        return AB_NO_MEMORY;
+    memset(r->table, 0xff, r->slots * sizeof *r->table);
+    for (; old < end; old++) {
+        if (old->profile < 0)
+            continue;
+        size_t at = slot_of(r, r->profile[old->profile].form, old->key);
+        while (r->table[at].profile >= 0)
+            at = (at + 1) & (r->slots - 1);
+        r->table[at] = *old;
+    }
+    return AB_OK;
+}
+
+/* The profile of a form whose nodes share operands. */
+static int32_t
+profile_shared(reading *r, uint64_t same, uint64_t key, const ab_node *d)
+{
+    if (2 * (size_t)r->nprofiles >= r->slots && table_grow(r) < 0)
+        return AB_NO_MEMORY;
+    same &= same - 1;
+    same &= same - 1; /* the rest, which the key does not hold */
+    size_t at = slot_of(r, d->form, key);
+    for (; r->table[at].profile >= 0; at = (at + 1) & (r->slots - 1)) {
+        const int32_t k = r->table[at].profile;
+        if (r->table[at].key == key && r->profile[k].form == d->form
+            && same_operands(r->g, same, d, &r->g->nodes[r->profile[k].first]))
+            return k;
+    }
+    r->table[at] = (entry){key, r->nprofiles};
+    return profile_new(r, d);
+}
+
+/* Profiles are numbered in the order in which they first occur. */
+static inline int32_t
+profile_of(reading *r, const ab_node *d)
+{
+    form_mark *m = &r->w->form_marks[d->form];
+    if (m->stamp != r->w->stamp) {
+        m->stamp = r->w->stamp;
+        m->same = ab_form_get(r->g->registry, d->form)->same;
+        m->key = 0;
+        if (!m->same)
+            m->profile = profile_new(r, d);
+    }
+    if (!m->same)
+        return m->profile;
+    const uint64_t key = shared_key(r->g, m->same, d);
+    if (key != m->key) {
+        m->profile = profile_shared(r, m->same, key, d);
+        const uint64_t second = m->same & (m->same - 1);
+        m->key = second & (second - 1) ? 0 : key; /* 0: a key that is not all */
+    }
+    return m->profile;
+}
+
+static inline void
+profile_add(ab_profile *p, int32_t depth)
+{
+    p->members++;
+    p->depth_sum += depth;
+    p->shallowest = depth < p->shallowest ? depth : p->shallowest;
+    p->deepest = depth > p->deepest ? depth : p->deepest;
+}
+
+/* The task that gives a node its value, -1: it has one. */
+static inline int32_t
+task_of(reading *r, int32_t node)
+{
+    const ab_graph *g = r->g;
+    if (r->local && node >= r->recent)
+        return r->local[node - r->recent];
+    const int32_t root = g->nodes[node].root;
+    if (r->local) {
+        r->old |= !g->value[root];
+        return -1;
+    }
+    const mark m = r->w->marks[root];
+    return m.stamp == r->w->stamp ? m.local : -1;
+}
+
+/* Adds a node. */
+static inline int
+task_add(reading *r, int32_t node)
+{
+    const ab_node *d = &r->g->nodes[node];
+    const int32_t i = r->n++, *o = r->g->operands + d->first, *end = o + d->nin;
+    int32_t deepest = 0, at = r->noperands;
+    r->list[i] = node;
+    r->reader_end[i] = 0;
+    for (; o < end; o++) { /* without a branch on what is read: it is hard to foresee */
+        const int32_t t = task_of(r, *o), depth = r->task[t].depth;
+        r->operand[at] = t;
+        at += t >= 0;
+        r->reader_end[t]++;
+        deepest = depth > deepest ? depth : deepest;
+    }
+    const int32_t k = profile_of(r, d), depth = deepest + 1;
+    if (k < 0)
+        return k;
+    profile_add(&r->profile[k], depth);
+    r->task[i] = (ab_task){.waits = at - r->noperands, .profile = k, .depth = depth};
+    r->operand_end[i] = r->noperands = at;
+    return AB_OK;
+}
+
+/* All nodes of [recent, high] that have no value yet, in one walk. */
+static int
+read_recent(reading *r, ab_graph *g, work *w, int32_t high)
+{
+    const int32_t recent = w->planned;
+    const ab_node *last = &g->nodes[high];
+    const size_t nodes = (size_t)(high - recent) + 1;
+    const size_t operands = (size_t)(last->first + last->nin - g->nodes[recent].first);
+    int error = reading_init(r, g, w, nodes, operands);
+    int32_t *local = ab_space_take(&w->space, nodes, sizeof *local);
+    if (error < 0 || !local)
+        return AB_NO_MEMORY;
+    r->local = local;
+    r->recent = recent;
+    for (int32_t i = recent; i <= high && error == AB_OK; i++) {
+        const int32_t root = g->nodes[i].root;
+        if (root != i) {
+            local[i - recent] = task_of(r, root);
+        } else if (g->value[i]) {
+            local[i - recent] = -1;
+        } else {
+            local[i - recent] = r->n;
+            error = task_add(r, i);
+        }
+    }
+    return error;
+}
+
+/* The listed nodes, which are in the order of recording. */
+static int
+read_list(reading *r, ab_graph *g, work *w, int32_t n, const int32_t *list, size_t operands)
+{
+    int error = reading_init(r, g, w, (size_t)n, operands);
+    for (int32_t i = 0; i < n && error == AB_OK; i++) {
+        w->marks[list[i]] = (mark){w->stamp, i};
+        error = task_add(r, list[i]);
+    }
+    return error;
+}
+
+/* Keeps of what was read by `read_recent` the nodes that the targets need. */
+static int
+keep_needed(reading *r, int32_t ntargets, const int32_t *targets)
+{
+    ab_space *space = &r->w->space;
+    const int32_t n = r->n;
+    int32_t *number = ab_space_take(space, (size_t)n, sizeof *number); /* -1: not needed */
+    int32_t *renamed = ab_space_take(space, (size_t)r->nprofiles, sizeof *renamed);
+    ab_profile *profile = ab_space_take(space, (size_t)r->nprofiles, sizeof *profile);
+    if (!number || !renamed || !profile)
+        return AB_NO_MEMORY;
+    memset(number, 0xff, (size_t)n * sizeof *number);
+    memset(renamed, 0xff, (size_t)r->nprofiles * sizeof *renamed);
+    for (int32_t t = 0; t < ntargets; t++) {
+        const int32_t i = task_of(r, r->g->nodes[targets[t]].root);
+        if (i >= 0)
+            number[i] = 0;
+    }
+    int32_t count = 0;
+    for (int32_t i = n - 1; i >= 0; i--) {
+        if (number[i] < 0)
+            continue;
+        count++;
+        for (int32_t e = r->operand_end[i - 1]; e < r->operand_end[i]; e++)
+            number[r->operand[e]] = 0;
+    }
+    if (count == n)
+        return AB_OK;
+    r->n = r->nprofiles = r->noperands = 0;
+    for (int32_t i = 0, e = 0; i < n; i++) {
+        const int32_t end = r->operand_end[i];
+        if (number[i] < 0) {
+            e = end;
             continue;
         }
-        if (!slots) {
-            for (slots = 64; slots < 2 * (size_t)n; slots *= 2)
-                ;
-            if (reserve((void **)&w->table, sizeof *w->table, &w->table_n, slots) < 0)
-                return AB_NO_MEMORY;
-            memset(w->table, 0xff, slots * sizeof *w->table);
+        const ab_task t = r->task[i];
+        int32_t *k = &renamed[t.profile];
+        if (*k < 0) {
+            *k = r->nprofiles++;
+            profile[*k] = (ab_profile){
+                .form = r->profile[t.profile].form, .first = r->list[i], .shallowest = INT32_MAX};
         }
-        uint64_t hash = (uint64_t)d->form + 1;
-        for (uint64_t same = f->same; same; same &= same - 1)
-            hash = (hash ^ (uint64_t)g->operands[d->first + __builtin_ctzll(same)])
-                   * UINT64_C(0x9E3779B97F4A7C15);
-        size_t at = (size_t)((hash >> 32) & g->registry->hash_mask) & (slots - 1);
-        int32_t k;
-        for (; (k = w->table[at]) >= 0; at = (at + 1) & (slots - 1)) {
-            const ab_node *other = &g->nodes[first[k]];
-            if (other->form == d->form && same_operands(g, f->same, d, other))
-                break;
+        profile_add(&profile[*k], t.depth);
+        number[i] = r->n;
+        r->list[r->n] = r->list[i];
+        r->task[r->n] = (ab_task){.waits = t.waits, .profile = *k, .depth = t.depth};
+        r->reader_end[r->n] = 0;
+        for (; e < end; e++) {
+            r->operand[r->noperands] = number[r->operand[e]];
+            r->reader_end[r->operand[r->noperands++]]++;
         }
-        if (k < 0) {
-            w->table[at] = k = profiles;
-            first[profiles++] = list[i];
-        }
-        profile[i] = k;
+        r->operand_end[r->n++] = r->noperands;
     }
-    return profiles;
+    r->profile = profile;
+    return AB_OK;
+}
+
+/* Who reads a task, from what each task reads: was counted, is listed. */
+static void
+turn(reading *r)
+{
+    for (int32_t i = 0, at = 0; i < r->n; i++) {
+        const int32_t count = r->reader_end[i];
+        r->reader_end[i] = at;
+        at += count;
+    }
+    for (int32_t i = 0, e = 0; i < r->n; i++)
+        for (; e < r->operand_end[i]; e++)
+            r->reader[r->reader_end[r->operand[e]]++] = i;
+    r->reader_end[-1] = 0;
+}
+
+/* Reads what the targets need and have not got. */
+static int
+read_pending(reading *r, ab_graph *g, work *w, int32_t ntargets, const int32_t *targets)
+{
+    int32_t high = -1;
+    bool old = false;
+    *r = (reading){.g = g, .w = w};
+    for (int32_t t = 0; t < ntargets; t++) {
+        const int32_t root = g->nodes[targets[t]].root;
+        if (g->value[root])
+            continue;
+        old |= root < w->planned;
+        high = root > high ? root : high;
+    }
+    if (high < 0)
+        return AB_OK;
+    int error = AB_OK;
+    if (!old) {
+        error = read_recent(r, g, w, high);
+        old = r->old;
+        int32_t unread = 0;
+        for (int32_t i = 0; i < r->n; i++)
+            unread += !r->reader_end[i];
+        /* The target at the end is never read. If nothing else is, all is needed. */
+        if (error == AB_OK && !old && unread > 1)
+            error = keep_needed(r, ntargets, targets);
+    }
+    if (old && error == AB_OK) {
+        size_t operands;
+        int32_t *list = ab_space_take(&w->space, (size_t)g->n, sizeof *list);
+        if (!list)
+            return AB_NO_MEMORY;
+        stamp_next(w);
+        const int32_t n = collect(g, w, ntargets, targets, false, list, &operands);
+        error = read_list(r, g, w, n, list, operands);
+    }
+    if (error == AB_OK)
+        turn(r);
+    return error;
+}
+
+static ab_problem
+problem_of(const reading *r)
+{
+    return (ab_problem){
+        .n = r->n,
+        .nprofiles = r->nprofiles,
+        .task = r->task,
+        .profile = r->profile,
+        .operand_end = r->operand_end,
+        .operand = r->operand,
+        .reader_end = r->reader_end,
+        .reader = r->reader,
+        .space = &r->w->space,
+        .order = ab_space_take(&r->w->space, (size_t)r->n, sizeof(int32_t)),
+        .batch = ab_space_take(&r->w->space, (size_t)r->n, sizeof(ab_span)),
+    };
 }
 
 static int
@@ -244,9 +564,9 @@ grow_tape(ab_graph *g, int64_t batches, int64_t nodes)
 
 /* Gives a batch its place on the tape and its nodes their addresses: one block, row on row. */
 static int
-place(ab_graph *g, int32_t n, const int32_t *nodes)
+place(ab_graph *g, int32_t form, int32_t n)
 {
-    const ab_form *f = ab_form_get(g->registry, g->nodes[nodes[0]].form);
+    const ab_form *f = ab_form_get(g->registry, form);
     size_t row = (size_t)(f->size * f->batch * g->itemsize), bytes = row * (size_t)n;
     size_t used = ab_graph_bytes(g);
     if (g->limit && (used > g->limit || bytes > g->limit - used))
@@ -257,12 +577,12 @@ place(ab_graph *g, int32_t n, const int32_t *nodes)
         return error;
     char *address = g->values.base + g->values.used + pad;
     g->values.used += bytes + pad;
-    ab_batch *b = &g->tape[g->tape_n];
-    b->form = g->nodes[nodes[0]].form;
-    b->n = n;
-    b->first = g->tape_nodes_n;
+    const int32_t *nodes = g->tape_nodes + g->tape_nodes_n;
+    g->tape[g->tape_n] = (ab_batch){.form = form, .n = n, .first = g->tape_nodes_n};
     for (int32_t i = 0; i < n; i++) {
-        g->tape_nodes[b->first + i] = nodes[i];
+        /* The nodes are anywhere; those of the next batches lie behind this one's. */
+        __builtin_prefetch(&g->nodes[nodes[i + AHEAD]].batch_tape, 1);
+        __builtin_prefetch(&g->value[nodes[i + AHEAD]], 1);
         g->nodes[nodes[i]].batch_tape = (int32_t)g->tape_n;
         g->value[nodes[i]] = address + (size_t)i * row;
     }
@@ -281,81 +601,30 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
         [AB_STRATEGY_FRONTIER] = ab_strategy_frontier,
     };
     work *w = work_get(g);
-    /* First the list alone: its length sizes the rest. */
-    if (!w || reserve((void **)&w->space, sizeof *w->space, &w->space_n, (size_t)g->n + 1) < 0)
+    if (!w)
         return AB_NO_MEMORY;
-    size_t edges;
-    int32_t n = collect(g, w, ntargets, targets, false, w->space, &edges);
-    w->planned = g->n;
-    if (n == 0)
-        return 0;
-    size_t each = (size_t)n + 1;
-    if (reserve((void **)&w->space, sizeof *w->space, &w->space_n, 11 * each + 2 * edges) < 0
-        || reserve((void **)&w->sums, sizeof *w->sums, &w->sums_n, each) < 0)
+    reading r;
+    int error = read_pending(&r, g, w, ntargets, targets);
+    if (error < 0 || r.n == 0)
+        return error;
+    ab_problem problem = problem_of(&r);
+    if (!problem.order || !problem.batch)
         return AB_NO_MEMORY;
-    int32_t *list = w->space, *profile = list + each, *first = profile + each;
-    int32_t *depth = first + each, *waits = depth + each, *members = waits + each;
-    int32_t *order = members + each, *batch_end = order + each;
-    int32_t *succ_first = batch_end + each, *pred_first = succ_first + each,
-            *fill = pred_first + each;
-    int32_t *succ = fill + each, *pred = succ + edges;
-    int32_t profiles = number_profiles(g, w, n, list, profile, first);
-    if (profiles < 0)
-        return profiles;
-    memset(members, 0, (size_t)profiles * sizeof *members);
-    memset(w->sums, 0, (size_t)profiles * sizeof *w->sums);
-    memset(fill, 0, each * sizeof *fill);
-    int32_t npred = 0;
-    for (int32_t i = 0; i < n; i++) {
-        const ab_node *d = &g->nodes[list[i]];
-        w->marks[list[i]].local = i;
-        int32_t deepest = 0;
-        pred_first[i] = npred;
-        for (int32_t j = 0; j < d->nin; j++) {
-            mark m = w->marks[g->nodes[g->operands[d->first + j]].root];
-            if (m.stamp != w->stamp)
-                continue;
-            pred[npred++] = m.local;
-            fill[m.local]++;
-            deepest = depth[m.local] > deepest ? depth[m.local] : deepest;
-        }
-        waits[i] = npred - pred_first[i];
-        depth[i] = deepest + 1;
-        members[profile[i]]++;
-        w->sums[profile[i]] += depth[i];
-    }
-    pred_first[n] = npred;
-    for (int32_t i = 0, at = 0; i <= n; i++) {
-        int32_t count = i < n ? fill[i] : 0;
-        succ_first[i] = fill[i] = at;
-        at += count;
-    }
-    for (int32_t i = 0; i < n; i++)
-        for (int32_t e = pred_first[i]; e < pred_first[i + 1]; e++)
-            succ[fill[pred[e]]++] = i;
-    ab_problem problem = {
-        .n = n,
-        .nprofiles = profiles,
-        .profile = profile,
-        .depth = depth,
-        .waits = waits,
-        .succ_first = succ_first,
-        .succ = succ,
-        .depth_sum = w->sums,
-        .members = members,
-        .pred_first = pred_first,
-        .pred = pred,
-    };
-    int64_t batches = strategies[strategy](&problem, order, batch_end);
+    const int64_t batches = strategies[strategy](&problem);
     if (batches < 0)
         return batches;
-    int64_t before = g->tape_n;
-    int error = grow_tape(g, batches, n);
-    for (int32_t i = 0; i < n; i++)
-        order[i] = list[order[i]];
+    if ((error = grow_tape(g, batches, r.n + AHEAD)) < 0)
+        return error;
+    int32_t *nodes = g->tape_nodes + g->tape_nodes_n;
+    for (int64_t b = 0; b < batches; b++)
+        for (int32_t i = problem.batch[b].first; i < problem.batch[b].end; i++)
+            *nodes++ = r.list[problem.order[i]];
+    memset(nodes, 0, AHEAD * sizeof *nodes); /* any node: it is only asked for early */
+    const int64_t before = g->tape_n;
+    w->planned = g->n;
     for (int64_t b = 0; error == AB_OK && b < batches; b++) {
-        int32_t from = b ? batch_end[b - 1] : 0;
-        error = place(g, batch_end[b] - from, order + from);
+        const ab_span s = problem.batch[b];
+        error = place(g, r.profile[r.task[problem.order[s.first]].profile].form, s.end - s.first);
     }
     if (error < 0) {
         ab_unplan(g, before);
@@ -383,61 +652,46 @@ ab_unplan(ab_graph *g, int64_t batches)
         ((work *)g->scheduler)->planned = 0;
 }
 
+/* Reads all that the targets need, whether or not it has run. */
+static int
+read_all(reading *r, ab_graph *g, work *w, int32_t ntargets, const int32_t *targets)
+{
+    size_t operands;
+    *r = (reading){.g = g, .w = w};
+    int32_t *list = ab_space_take(&w->space, (size_t)g->n, sizeof *list);
+    if (!list)
+        return AB_NO_MEMORY;
+    const int32_t n = collect(g, w, ntargets, targets, true, list, &operands);
+    return read_list(r, g, w, n, list, operands);
+}
+
 int32_t
 ab_profiles(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *profile)
 {
     work *w = work_get(g);
-    if (!w || reserve((void **)&w->space, sizeof *w->space, &w->space_n, 3 * (size_t)g->n + 3) < 0)
+    reading r;
+    if (!w || read_all(&r, g, w, ntargets, targets) < 0)
         return AB_NO_MEMORY;
-    int32_t *list = w->space, *local = list + g->n + 1, *first = local + g->n + 1;
-    size_t edges;
-    int32_t n = collect(g, w, ntargets, targets, true, list, &edges);
     memset(profile, 0xff, (size_t)g->n * sizeof *profile);
-    int32_t profiles = number_profiles(g, w, n, list, local, first);
-    for (int32_t i = 0; profiles >= 0 && i < n; i++)
-        profile[list[i]] = local[i];
-    return profiles;
+    for (int32_t i = 0; i < r.n; i++)
+        profile[r.list[i]] = r.task[i].profile;
+    return r.nprofiles;
 }
 
 int64_t
 ab_lower_bound(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t *nprofiles)
 {
-    enum { LANES = 32 }; /* profiles per pass */
-    int64_t bound = AB_NO_MEMORY;
-    int32_t *profile = malloc(((size_t)g->n + 1) * sizeof *profile);
-    int32_t *chain = malloc(((size_t)g->n + 1) * LANES * sizeof *chain);
-    if (!profile || !chain)
-        goto done;
-    int32_t profiles = ab_profiles(g, ntargets, targets, profile);
-    if ((bound = profiles) < 0)
-        goto done;
-    *nprofiles = profiles;
-    bound = 0;
-    for (int32_t base = 0; base < profiles; base += LANES) {
-        int32_t longest[LANES] = {0};
-        for (int32_t i = 0; i < g->n; i++) {
-            if (profile[i] < 0)
-                continue;
-            int32_t *mine = chain + (size_t)i * LANES;
-            memset(mine, 0, LANES * sizeof *mine);
-            const int32_t *o = g->operands + g->nodes[i].first, *end = o + g->nodes[i].nin;
-            for (; o < end; o++) {
-                int32_t r = g->nodes[*o].root;
-                if (profile[r] < 0)
-                    continue;
-                const int32_t *theirs = chain + (size_t)r * LANES;
-                for (int l = 0; l < LANES; l++)
-                    mine[l] = theirs[l] > mine[l] ? theirs[l] : mine[l];
-            }
-            int32_t lane = profile[i] - base;
-            if (lane >= 0 && lane < LANES && ++mine[lane] > longest[lane])
-                longest[lane] = mine[lane];
-        }
-        for (int l = 0; l < LANES; l++)
-            bound += longest[l];
-    }
-done:
-    free(profile);
-    free(chain);
+    work *w = work_get(g);
+    reading r;
+    if (!w || read_all(&r, g, w, ntargets, targets) < 0)
+        return AB_NO_MEMORY;
+    *nprofiles = r.nprofiles;
+    const ab_problem problem = problem_of(&r);
+    int32_t *longest = ab_space_take(&w->space, (size_t)r.nprofiles, sizeof *longest);
+    if (!longest || ab_chains(&problem, longest) < 0)
+        return AB_NO_MEMORY;
+    int64_t bound = 0;
+    for (int32_t k = 0; k < r.nprofiles; k++)
+        bound += longest[k];
     return bound;
 }

@@ -1,94 +1,99 @@
 /* In which order nodes run, and which of them together. */
 #include "ab_sched.h"
+#include "space.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int64_t
-ab_strategy_none(const ab_problem *p, int32_t *order, int32_t *batch_end)
+ab_strategy_none(const ab_problem *p)
 {
     for (int32_t i = 0; i < p->n; i++) {
-        order[i] = i;
-        batch_end[i] = i + 1;
+        p->order[i] = i;
+        p->batch[i] = (ab_span){i, i + 1};
     }
     return p->n;
 }
 
-/* Counting sort by depth, then by profile within a depth; stable, so nodes stay in order. */
+/* Counting sort by profile, then by depth; stable, so nodes stay in order. */
 int64_t
-ab_strategy_depth(const ab_problem *p, int32_t *order, int32_t *batch_end)
+ab_strategy_depth(const ab_problem *p)
 {
     int32_t deepest = 0;
+    for (int32_t k = 0; k < p->nprofiles; k++)
+        deepest = p->profile[k].deepest > deepest ? p->profile[k].deepest : deepest;
+    int32_t *place = ab_space_take(p->space, (size_t)p->nprofiles, sizeof *place);
+    int32_t *depth_place = ab_space_take(p->space, (size_t)deepest + 2, sizeof *depth_place);
+    int32_t *by_profile = ab_space_take(p->space, (size_t)p->n, sizeof *by_profile);
+    if (!place || !depth_place || !by_profile)
+        return AB_NO_MEMORY;
+    for (int32_t k = 0, at = 0; k < p->nprofiles; k++) {
+        place[k] = at;
+        at += p->profile[k].members;
+    }
+    memset(depth_place, 0, ((size_t)deepest + 2) * sizeof *depth_place);
+    for (int32_t i = 0; i < p->n; i++) {
+        by_profile[place[p->task[i].profile]++] = i;
+        depth_place[p->task[i].depth + 1]++;
+    }
+    for (int32_t d = 1; d <= deepest; d++)
+        depth_place[d + 1] += depth_place[d];
+    int64_t batches = 0;
     for (int32_t i = 0; i < p->n; i++)
-        deepest = p->depth[i] > deepest ? p->depth[i] : deepest;
-    int64_t keys = (p->nprofiles > deepest ? p->nprofiles : deepest) + 2;
-    int32_t *count = malloc((size_t)keys * sizeof *count);
-    int32_t *by_profile = malloc((size_t)(p->n ? p->n : 1) * sizeof *by_profile);
-    int64_t batches = AB_NO_MEMORY;
-    if (!count || !by_profile)
-        goto done;
-    memset(count, 0, (size_t)keys * sizeof *count);
-    for (int32_t i = 0; i < p->n; i++)
-        count[p->profile[i] + 1]++;
-    for (int64_t k = 1; k < keys; k++)
-        count[k] += count[k - 1];
-    for (int32_t i = 0; i < p->n; i++)
-        by_profile[count[p->profile[i]]++] = i;
-    memset(count, 0, (size_t)keys * sizeof *count);
-    for (int32_t i = 0; i < p->n; i++)
-        count[p->depth[i] + 1]++;
-    for (int64_t k = 1; k < keys; k++)
-        count[k] += count[k - 1];
-    for (int32_t i = 0; i < p->n; i++)
-        order[count[p->depth[by_profile[i]]]++] = by_profile[i];
-    batches = 0;
-    for (int32_t i = 0; i < p->n; i++)
-        if (i + 1 == p->n || p->depth[order[i]] != p->depth[order[i + 1]]
-            || p->profile[order[i]] != p->profile[order[i + 1]])
-            batch_end[batches++] = i + 1;
-done:
-    free(count);
-    free(by_profile);
+        p->order[depth_place[p->task[by_profile[i]].depth]++] = by_profile[i];
+    for (int32_t i = 0; i < p->n; i++) {
+        const ab_task *t = &p->task[p->order[i]];
+        const ab_task *last = i ? &p->task[p->order[i - 1]] : NULL;
+        if (last && t->depth == last->depth && t->profile == last->profile)
+            p->batch[batches - 1].end++;
+        else
+            p->batch[batches++] = (ab_span){i, i + 1};
+    }
     return batches;
 }
 
-/* Ready nodes by profile: a list through `next`, in the order in which they became ready. */
-typedef struct ready {
-    int32_t *next, *head, *tail;
-} ready;
+/* A profile while the schedule is made. Its ready tasks lie in order[from, to), in the order
+ * in which they became ready: a profile has as much room there as it has members. */
+typedef struct queue {
+    int32_t from, to;
+    int32_t left;                   /* tasks that have not run, ready or not */
+    int64_t depth_sum, ready_depth; /* of `left`, of ready tasks */
+    double average;                 /* depth of `left` */
+    /* For the frontier only: */
+    int32_t *level;     /* tasks of the frontier's chain that are not ready */
+    int32_t *last;      /* such a count for the longest chain */
+    int32_t chain;      /* of the frontier */
+    int32_t ready_here; /* ready tasks of the frontier */
+} queue;
 
-static int
-ready_init(ready *r, const ab_problem *p)
+static queue *
+queues_new(const ab_problem *p)
 {
-    r->next = malloc((size_t)(p->n + 1) * sizeof *r->next);
-    r->head = malloc((size_t)(p->nprofiles + 1) * sizeof *r->head);
-    r->tail = malloc((size_t)(p->nprofiles + 1) * sizeof *r->tail);
-    if (!r->next || !r->head || !r->tail)
-        return AB_NO_MEMORY;
-    memset(r->head, 0xff, (size_t)(p->nprofiles + 1) * sizeof *r->head);
-    return AB_OK;
+    queue *queues = ab_space_take(p->space, (size_t)p->nprofiles, sizeof *queues);
+    for (int32_t k = 0, at = 0; queues && k < p->nprofiles; k++) {
+        const ab_profile *of = &p->profile[k];
+        queues[k] = (queue){
+            .from = at,
+            .to = at,
+            .left = of->members,
+            .depth_sum = of->depth_sum,
+            .average = (double)of->depth_sum / of->members,
+        };
+        at += of->members;
+    }
+    return queues;
 }
 
-static void
-ready_free(ready *r)
+/* All that is ready runs. */
+static inline ab_span
+queue_run(queue *q)
 {
-    free(r->next);
-    free(r->head);
-    free(r->tail);
-}
-
-/* Whether the profile had no ready node before. */
-static inline int
-ready_add(ready *r, int32_t profile, int32_t node)
-{
-    int first = r->head[profile] < 0;
-    r->next[node] = -1;
-    if (first)
-        r->head[profile] = node;
-    else
-        r->next[r->tail[profile]] = node;
-    r->tail[profile] = node;
-    return first;
+    ab_span batch = {q->from, q->to};
+    q->left -= q->to - q->from;
+    q->from = q->to;
+    q->depth_sum -= q->ready_depth;
+    q->ready_depth = 0;
+    q->average = (double)q->depth_sum / (q->left ? q->left : 1);
+    return batch;
 }
 
 /* The heap's key is the average depth of a profile's remaining nodes (Neubig, Goldberg, Dyer:
@@ -131,192 +136,308 @@ heap_pop(entry *heap, int32_t *n)
 }
 
 int64_t
-ab_strategy_agenda(const ab_problem *p, int32_t *order, int32_t *batch_end)
+ab_strategy_agenda(const ab_problem *p)
 {
-    ready r = {0};
-    int64_t batches = AB_NO_MEMORY;
-    size_t profiles = (size_t)p->nprofiles + 1;
-    int64_t *sum = malloc(profiles * sizeof *sum);
-    int32_t *left = malloc(profiles * sizeof *left);
-    entry *heap = malloc(profiles * sizeof *heap);
-    if (ready_init(&r, p) < 0 || !sum || !left || !heap)
-        goto done;
-    memcpy(sum, p->depth_sum, (size_t)p->nprofiles * sizeof *sum);
-    memcpy(left, p->members, (size_t)p->nprofiles * sizeof *left);
-    int32_t waiting = 0, done = 0;
-    for (int32_t i = 0; i < p->n; i++)
-        if (!p->waits[i])
-            ready_add(&r, p->profile[i], i);
-    for (int32_t k = 0; k < p->nprofiles; k++)
-        if (r.head[k] >= 0)
-            heap_push(heap, &waiting, (entry){(double)sum[k] / left[k], k});
-    batches = 0;
-    while (waiting) {
-        int32_t k = heap_pop(heap, &waiting).profile;
-        int32_t i = r.head[k];
-        r.head[k] = -1;
-        for (; i >= 0; i = r.next[i]) {
-            order[done++] = i;
-            sum[k] -= p->depth[i];
-            left[k]--;
-        }
-        batch_end[batches] = done;
-        for (int32_t at = batches ? batch_end[batches - 1] : 0; at < done; at++)
-            for (int32_t s = p->succ_first[order[at]]; s < p->succ_first[order[at] + 1]; s++) {
-                int32_t reader = p->succ[s];
-                if (--p->waits[reader] == 0) {
-                    int32_t q = p->profile[reader];
-                    if (ready_add(&r, q, reader) && q != k)
-                        heap_push(heap, &waiting, (entry){(double)sum[q] / left[q], q});
-                }
-            }
-        if (r.head[k] >= 0)
-            heap_push(heap, &waiting, (entry){(double)sum[k] / left[k], k});
-        batches++;
+    queue *queues = queues_new(p);
+    entry *heap = ab_space_take(p->space, (size_t)p->nprofiles, sizeof *heap);
+    if (!queues || !heap)
+        return AB_NO_MEMORY;
+    int32_t waiting = 0;
+    int64_t batches = 0;
+    for (int32_t i = 0; i < p->n; i++) {
+        if (p->task[i].waits)
+            continue;
+        queue *q = &queues[p->task[i].profile];
+        p->order[q->to++] = i;
+        q->ready_depth += p->task[i].depth;
     }
-done:
-    ready_free(&r);
-    free(sum);
-    free(left);
-    free(heap);
+    for (int32_t k = 0; k < p->nprofiles; k++)
+        if (queues[k].to > queues[k].from)
+            heap_push(heap, &waiting, (entry){queues[k].average, k});
+    while (waiting) {
+        const int32_t k = heap_pop(heap, &waiting).profile;
+        const ab_span batch = p->batch[batches++] = queue_run(&queues[k]);
+        for (int32_t at = batch.first; at < batch.end; at++) {
+            const int32_t i = p->order[at];
+            for (int32_t e = p->reader_end[i - 1]; e < p->reader_end[i]; e++) {
+                ab_task *t = &p->task[p->reader[e]];
+                if (--t->waits)
+                    continue;
+                queue *q = &queues[t->profile];
+                if (q->to == q->from && t->profile != k)
+                    heap_push(heap, &waiting, (entry){q->average, t->profile});
+                p->order[q->to++] = p->reader[e];
+                q->ready_depth += t->depth;
+            }
+        }
+        if (queues[k].to > queues[k].from)
+            heap_push(heap, &waiting, (entry){queues[k].average, k});
+    }
     return batches;
 }
 
-enum { LANES = 32 }; /* profiles whose chains are followed at a time */
+enum { LANES = 16 }; /* profiles whose chains are followed at a time: a vector of bytes */
 
-/* For every node and LANES profiles at a time, the longest chain of that profile over all
- * paths to the node; what is kept of it is the node's own. Narrow counters where they do. */
-#define CHAINS(name, counter)                                                                      \
-    static void name(const ab_problem *p, counter *longest, int32_t *chain)                        \
+/* A profile has chains only within its knot: the profiles that it reads and that read it, be
+ * it through others. Elsewhere every chain is 0, and no path that leaves a knot comes back. */
+typedef struct route {
+    int32_t knot; /* -1: none */
+    int32_t lane; /* among the knot's profiles; -1: no chain to count */
+} route;
+
+/* For every task of a knot the longest chain of LANES profiles over all paths to it; what is
+ * kept of it is its own. Narrow counters where they do. */
+#define CHAINS(counter)                                                                            \
+    typedef counter lanes_##counter __attribute__((vector_size(LANES * sizeof(counter))));         \
+                                                                                                   \
+    static void chains_##counter(const ab_problem *p, const route *routes, int32_t *longest,       \
+                                 lanes_##counter *all)                                             \
     {                                                                                              \
-        for (int32_t base = 0; base < p->nprofiles; base += LANES)                                 \
-            for (int32_t i = 0; i < p->n; i++) {                                                   \
-                counter mine[LANES] = {0};                                                         \
-                for (int32_t e = p->pred_first[i]; e < p->pred_first[i + 1]; e++) {                \
-                    const counter *theirs = longest + (size_t)p->pred[e] * LANES;                  \
-                    for (int l = 0; l < LANES; l++)                                                \
-                        mine[l] = theirs[l] > mine[l] ? theirs[l] : mine[l];                       \
-                }                                                                                  \
-                int32_t lane = p->profile[i] - base;                                               \
-                if (lane >= 0 && lane < LANES) {                                                   \
-                    chain[i] = mine[lane];                                                         \
-                    mine[lane] += mine[lane] < (counter) - 1;                                      \
-                }                                                                                  \
-                memcpy(longest + (size_t)i * LANES, mine, sizeof mine);                            \
+        const counter one[2 * LANES] = {[LANES] = 1};                                              \
+        for (int32_t i = 0; i < p->n; i++) {                                                       \
+            const int32_t k = p->task[i].profile;                                                  \
+            const route r = routes[k];                                                             \
+            if (r.knot < 0)                                                                        \
+                continue;                                                                          \
+            lanes_##counter mine = {0};                                                            \
+            for (int32_t e = p->operand_end[i - 1]; e < p->operand_end[i]; e++) {                  \
+                const int32_t o = p->operand[e];                                                   \
+                if (routes[p->task[o].profile].knot != r.knot)                                     \
+                    continue;                                                                      \
+                const lanes_##counter theirs = all[o], more = (lanes_##counter)(theirs > mine);    \
+                mine = (theirs & more) | (mine & ~more);                                           \
             }                                                                                      \
+            all[i] = mine;                                                                         \
+            if (r.lane < 0)                                                                        \
+                continue;                                                                          \
+            const int32_t chain = ((const counter *)&all[i])[r.lane];                              \
+            lanes_##counter add; /* 1 in the lane */                                               \
+            memcpy(&add, one + LANES - r.lane, sizeof add);                                        \
+            all[i] = mine + add;                                                                   \
+            p->task[i].chain = chain;                                                              \
+            longest[k] = chain >= longest[k] ? chain + 1 : longest[k];                             \
+        }                                                                                          \
     }
-CHAINS(chains_u8, uint8_t)
-CHAINS(chains_u16, uint16_t)
+CHAINS(uint8_t)
+CHAINS(uint16_t)
+CHAINS(int32_t)
+
+typedef struct link {
+    int32_t from, to; /* profiles: of an operand, of its reader */
+} link;
+
+/* Which profile reads which; some are listed more than once. Returns the count. */
+static int64_t
+links_list(const ab_problem *p, link *links)
+{
+    link seen[256];
+    memset(seen, 0xff, sizeof seen);
+    int64_t n = 0;
+    for (int32_t i = 0; i < p->n; i++) {
+        const int32_t to = p->task[i].profile;
+        for (int32_t e = p->operand_end[i - 1]; e < p->operand_end[i]; e++) {
+            const int32_t from = p->task[p->operand[e]].profile;
+            link *l = &seen[(from * 29 + to) & 255];
+            if (l->from != from || l->to != to)
+                *l = links[n++] = (link){from, to};
+        }
+    }
+    return n;
+}
+
+/* Numbers the knots: the strongly connected components that hold a cycle (Tarjan: Depth-first
+ * search and linear graph algorithms, SIAM J. Comput. 1972; without recursion). Returns their
+ * count or an error. */
+static int32_t
+knots_find(const ab_problem *p, route *routes)
+{
+    const size_t profiles = (size_t)p->nprofiles, edges = (size_t)p->operand_end[p->n - 1];
+    link *links = ab_space_take(p->space, edges, sizeof *links);
+    int32_t *first = ab_space_take(p->space, profiles + 2, sizeof *first);
+    int32_t *index = ab_space_take(p->space, profiles, sizeof *index);
+    int32_t *low = ab_space_take(p->space, profiles, sizeof *low);
+    int32_t *stack = ab_space_take(p->space, profiles, sizeof *stack);
+    int32_t *path = ab_space_take(p->space, profiles, sizeof *path);
+    int32_t *next = ab_space_take(p->space, profiles, sizeof *next);
+    if (!links || !first || !index || !low || !stack || !path || !next)
+        return AB_NO_MEMORY;
+    const int64_t n = links_list(p, links);
+    int32_t *to = ab_space_take(p->space, (size_t)n, sizeof *to);
+    if (!to)
+        return AB_NO_MEMORY;
+    /* to[first[k], first[k + 1]): who reads profile k. */
+    memset(first, 0, (profiles + 2) * sizeof *first);
+    for (int64_t l = 0; l < n; l++)
+        first[links[l].from + 2]++;
+    for (size_t k = 2; k < profiles + 2; k++)
+        first[k] += first[k - 1];
+    for (int64_t l = 0; l < n; l++)
+        to[first[links[l].from + 1]++] = links[l].to;
+    for (size_t k = 0; k < profiles; k++) {
+        routes[k] = (route){-1, -1};
+        index[k] = 0; /* not visited */
+        next[k] = first[k];
+    }
+    int32_t visited = 0, nstack = 0, knots = 0;
+    for (int32_t start = 0; start < p->nprofiles; start++) {
+        int32_t npath = 0, enter = start;
+        if (index[start])
+            continue;
+        do {
+            if (enter >= 0) {
+                index[enter] = low[enter] = ++visited;
+                path[npath++] = stack[nstack++] = enter;
+                enter = -1;
+            }
+            const int32_t k = path[npath - 1];
+            if (next[k] < first[k + 1]) {
+                const int32_t reader = to[next[k]++];
+                if (!index[reader])
+                    enter = reader;
+                else if (index[reader] < low[k])
+                    low[k] = index[reader];
+                continue;
+            }
+            npath--;
+            if (npath && low[k] < low[path[npath - 1]])
+                low[path[npath - 1]] = low[k];
+            if (low[k] < index[k])
+                continue;
+            bool cycle = stack[nstack - 1] != k;
+            for (int32_t l = first[k]; l < first[k + 1]; l++)
+                cycle |= to[l] == k;
+            int32_t lanes = 0, member;
+            do {
+                member = stack[--nstack];
+                index[member] = INT32_MAX; /* no way back into what is complete */
+                if (cycle) {
+                    const ab_profile *of = &p->profile[member];
+                    routes[member].knot = knots;
+                    routes[member].lane = of->shallowest < of->deepest ? lanes++ : -1;
+                }
+            } while (member != k);
+            knots += cycle;
+        } while (npath || enter >= 0);
+    }
+    return knots;
+}
+
+int
+ab_chains(const ab_problem *p, int32_t *longest)
+{
+    int32_t deepest = 0, lanes = 0;
+    bool flat = true;
+    for (int32_t k = 0; k < p->nprofiles; k++) {
+        longest[k] = 1;
+        deepest = p->profile[k].deepest > deepest ? p->profile[k].deepest : deepest;
+        flat &= p->profile[k].shallowest == p->profile[k].deepest;
+    }
+    if (flat)
+        return AB_OK;
+    const size_t profiles = (size_t)p->nprofiles;
+    route *routes = ab_space_take(p->space, 2 * profiles, sizeof *routes),
+          *pass = routes + profiles;
+    if (!routes || knots_find(p, routes) < 0)
+        return AB_NO_MEMORY;
+    for (size_t k = 0; k < profiles; k++)
+        lanes = routes[k].lane >= lanes ? routes[k].lane + 1 : lanes;
+    const size_t wide = deepest <= UINT8_MAX ? 1 : deepest <= UINT16_MAX ? 2 : 4;
+    void *all = lanes ? ab_space_take(p->space, (size_t)p->n * LANES, wide) : NULL;
+    if (lanes && !all)
+        return AB_NO_MEMORY;
+    for (int32_t base = 0; base < lanes; base += LANES) {
+        for (size_t k = 0; k < profiles; k++) {
+            const int32_t lane = routes[k].lane - base;
+            pass[k] = (route){routes[k].knot, lane >= 0 && lane < LANES ? lane : -1};
+        }
+        if (wide == 1)
+            chains_uint8_t(p, pass, longest, all);
+        else if (wide == 2)
+            chains_uint16_t(p, pass, longest, all);
+        else
+            chains_int32_t(p, pass, longest, all);
+    }
+    return AB_OK;
+}
 
 /* Of a profile, the frontier are the remaining nodes that wait for no remaining node of the
  * same profile. If all of it is ready, running it now cannot be a mistake: every schedule
  * needs a batch for the frontier, and no later one could take more (the sufficient condition
  * of Chen et al.: ED-Batch, ICML 2023). So the profile with the largest ready share of its
- * frontier runs; ties go to the lowest average depth.
+ * frontier runs; ties go to the lowest average depth of remaining nodes, then to the lowest
+ * profile number.
  *
- * chain[i]: nodes of i's own profile on the longest path to i, counted by that profile. The
- * frontier of a profile are its remaining nodes of lowest chain, which is exact as long as
- * whole frontiers run and a good guess where they do not. */
+ * The frontier of a profile are taken to be its remaining nodes of lowest chain, which is
+ * exact as long as whole frontiers run and a good guess where they do not. */
 int64_t
-ab_strategy_frontier(const ab_problem *p, int32_t *order, int32_t *batch_end)
+ab_strategy_frontier(const ab_problem *p)
 {
-    int64_t batches = AB_NO_MEMORY;
-    ready r = {0};
-    size_t n = (size_t)p->n + 1, profiles = (size_t)p->nprofiles + 1;
-    int32_t *chain = malloc(n * sizeof *chain);
-    int32_t deepest = 0;
-    for (int32_t i = 0; i < p->n; i++)
-        deepest = p->depth[i] > deepest ? p->depth[i] : deepest;
-    void *longest = malloc(n * LANES * (deepest < UINT8_MAX ? 1 : 2));
-    int64_t *sum = malloc(profiles * sizeof *sum);
-    int32_t *left = malloc(profiles * sizeof *left);
-    int32_t *level_first = malloc((profiles + 1) * sizeof *level_first);
-    int32_t *level_count = NULL;
-    int32_t *level = calloc(profiles, sizeof *level);
-    int32_t *at_level = calloc(profiles, sizeof *at_level);
-    int32_t *active = malloc(profiles * sizeof *active);
-    if (ready_init(&r, p) < 0 || !chain || !longest || !sum || !left || !level_first || !level
-        || !at_level || !active)
-        goto done;
-    if (deepest < UINT8_MAX)
-        chains_u8(p, longest, chain);
-    else
-        chains_u16(p, longest, chain);
-    memcpy(sum, p->depth_sum, (size_t)p->nprofiles * sizeof *sum);
-    memcpy(left, p->members, (size_t)p->nprofiles * sizeof *left);
-    /* level_count[level_first[k] + c]: remaining nodes of profile k with chain c. */
-    memset(level_first, 0, (profiles + 1) * sizeof *level_first);
-    for (int32_t i = 0; i < p->n; i++)
-        if (chain[i] + 1 > level_first[p->profile[i] + 1])
-            level_first[p->profile[i] + 1] = chain[i] + 1;
+    queue *queues = queues_new(p);
+    int32_t *longest = ab_space_take(p->space, (size_t)p->nprofiles, sizeof *longest);
+    int32_t *active = ab_space_take(p->space, (size_t)p->nprofiles, sizeof *active);
+    if (!queues || !longest || !active || ab_chains(p, longest) < 0)
+        return AB_NO_MEMORY;
+    size_t levels = 0;
     for (int32_t k = 0; k < p->nprofiles; k++)
-        level_first[k + 1] += level_first[k];
-    level_count = calloc((size_t)level_first[p->nprofiles] + 1, sizeof *level_count);
-    if (!level_count)
-        goto done;
-    for (int32_t i = 0; i < p->n; i++)
-        level_count[level_first[p->profile[i]] + chain[i]]++;
-    int32_t nactive = 0, done = 0;
-    for (int32_t i = 0; i < p->n; i++)
-        if (!p->waits[i]) {
-            int32_t k = p->profile[i];
-            if (ready_add(&r, k, i))
-                active[nactive++] = k;
-            at_level[k] += chain[i] == level[k];
+        levels += (size_t)longest[k];
+    int32_t *level = ab_space_take(p->space, levels, sizeof *level);
+    if (!level)
+        return AB_NO_MEMORY;
+    memset(level, 0, levels * sizeof *level);
+    for (int32_t k = 0; k < p->nprofiles; k++) {
+        queues[k].level = level;
+        level += longest[k];
+        queues[k].last = level - 1;
+    }
+    int32_t nactive = 0;
+    for (int32_t i = 0; i < p->n; i++) {
+        const ab_task *t = &p->task[i];
+        queue *q = &queues[t->profile];
+        if (t->waits) {
+            q->level[t->chain]++;
+            continue;
         }
-    batches = 0;
+        if (q->to == q->from)
+            active[nactive++] = t->profile;
+        p->order[q->to++] = i;
+        q->ready_depth += t->depth;
+        q->ready_here += t->chain == 0;
+    }
+    int64_t batches = 0;
     while (nactive) {
         int32_t best = 0;
-        double best_share = -1, best_average = 0;
-        for (int32_t a = 0; a < nactive; a++) {
-            int32_t k = active[a];
-            double share = (double)at_level[k] / level_count[level_first[k] + level[k]];
-            double average = (double)sum[k] / left[k];
-            if (share > best_share
-                || (share == best_share
-                    && (average < best_average || (average == best_average && k < active[best])))) {
+        for (int32_t a = 1; a < nactive; a++) {
+            const queue *q = &queues[active[a]], *b = &queues[active[best]];
+            const int64_t more = (int64_t)q->ready_here * (b->ready_here + *b->level)
+                                 - (int64_t)b->ready_here * (q->ready_here + *q->level);
+            if (more > 0
+                || (more == 0
+                    && (q->average < b->average
+                        || (q->average == b->average && active[a] < active[best]))))
                 best = a;
-                best_share = share;
-                best_average = average;
-            }
         }
-        int32_t k = active[best];
+        queue *q = &queues[active[best]];
         active[best] = active[--nactive];
-        int32_t i = r.head[k];
-        r.head[k] = -1;
-        at_level[k] = 0;
-        for (; i >= 0; i = r.next[i]) {
-            order[done++] = i;
-            sum[k] -= p->depth[i];
-            left[k]--;
-            level_count[level_first[k] + chain[i]]--;
-        }
-        while (level_first[k] + level[k] < level_first[k + 1] - 1
-               && !level_count[level_first[k] + level[k]])
-            level[k]++;
-        batch_end[batches] = done;
-        for (int32_t at = batches ? batch_end[batches - 1] : 0; at < done; at++)
-            for (int32_t s = p->succ_first[order[at]]; s < p->succ_first[order[at] + 1]; s++) {
-                int32_t reader = p->succ[s];
-                if (--p->waits[reader] == 0) {
-                    int32_t q = p->profile[reader];
-                    if (ready_add(&r, q, reader))
-                        active[nactive++] = q;
-                    at_level[q] += chain[reader] == level[q];
-                }
+        const ab_span batch = p->batch[batches++] = queue_run(q);
+        q->ready_here = 0;
+        for (; q->level < q->last && !*q->level; q->level++)
+            q->chain++;
+        for (int32_t at = batch.first; at < batch.end; at++) {
+            const int32_t i = p->order[at];
+            for (int32_t e = p->reader_end[i - 1]; e < p->reader_end[i]; e++) {
+                ab_task *t = &p->task[p->reader[e]];
+                if (--t->waits)
+                    continue;
+                q = &queues[t->profile];
+                if (q->to == q->from)
+                    active[nactive++] = t->profile;
+                p->order[q->to++] = p->reader[e];
+                q->ready_depth += t->depth;
+                const int32_t ahead = t->chain - q->chain;
+                q->level[ahead]--;
+                q->ready_here += ahead == 0;
             }
-        batches++;
+        }
     }
-done:
-    ready_free(&r);
-    free(chain);
-    free(longest);
-    free(sum);
-    free(left);
-    free(level_first);
-    free(level_count);
-    free(level);
-    free(at_level);
-    free(active);
     return batches;
 }
