@@ -76,6 +76,8 @@ RECORDED_BY = {
     "batch_stack": "concat_batch",
     "log_softmax_restricted": "log_softmax",
     "unfold2d": "conv2d",
+    "lookup_again": "dynet.lookup",
+    "pick_again": "dynet.pick",
 }
 
 
