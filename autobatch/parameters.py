@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,27 +89,46 @@ class SparseGradient:
     """The gradient of a lookup's used rows, in the order in which they were first used.
 
     A row that a backward pass reaches takes the next slot; its gradient is summed in
-    ``values[slot]``. Unused slots are always zero.
+    ``values[slot]``. Unused slots are always zero. The engine fills the slots, so the table,
+    which it knows, is told where they lie.
 
     Attributes:
         slot_of_row: int32 (rows,): a row's slot, -1 where it has none.
         row_of_slot: int64 (capacity,): the row of each slot.
         values: (capacity, *dim): the gradients; zero from `count` on.
-        count: slots in use.
 
-    >>> sparse = SparseGradient(10, (2,), np.float32)
+    >>> table = Lookup(10, 2)
+    >>> sparse = table._sparse
     >>> sparse.add([7, 3, 7], np.ones((3, 2)))
     >>> sparse.row_of_slot[: sparse.count], sparse.values[: sparse.count, 0]
     (array([7, 3]), array([2., 1.], dtype=float32))
     """
 
-    __slots__ = ("count", "row_of_slot", "slot_of_row", "values")
+    __slots__ = ("_table", "row_of_slot", "slot_of_row", "values")
 
-    def __init__(self, rows: int, dim: Shape, dtype: Any) -> None:
+    def __init__(self, table: Param, dtype: Any) -> None:
+        # A table holds its sparse gradient: not the other way round, too, or they would wait
+        # for the collector.
+        self._table = weakref.ref(table)
+        rows, *dim = table.shape
         self.slot_of_row = np.full(rows, -1, np.int32)
-        self.row_of_slot = np.zeros(0, np.int64)
-        self.values = aligned_zeros((0, *dim), dtype)
-        self.count = 0
+        self._place(np.zeros(0, np.int64), aligned_zeros((0, *dim), dtype))
+
+    def _place(self, row_of_slot: np.ndarray, values: np.ndarray) -> None:
+        self.row_of_slot, self.values = row_of_slot, values
+        where = (values.ctypes.data, self.slot_of_row.ctypes.data, row_of_slot.ctypes.data)
+        self._owner._bind_rows(*where, len(row_of_slot))
+
+    @property
+    def _owner(self) -> Param:
+        table = self._table()
+        assert table is not None, "the table is gone"
+        return table
+
+    @property
+    def count(self) -> int:
+        """Slots in use."""
+        return self._owner._slots
 
     @property
     def capacity(self) -> int:
@@ -128,7 +148,7 @@ class SparseGradient:
         values = aligned_zeros((capacity, *self.values.shape[1:]), self.values.dtype)
         row_of_slot[: self.count] = self.row_of_slot[: self.count]
         values[: self.count] = self.values[: self.count]
-        self.row_of_slot, self.values = row_of_slot, values
+        self._place(row_of_slot, values)
 
     def add(self, rows: Any, gradients: np.ndarray) -> None:
         """Adds ``gradients[i]`` to the gradient of row ``rows[i]``; rows may repeat."""
@@ -137,24 +157,17 @@ class SparseGradient:
         order = rows[np.sort(first)]  # in order of first use, as slots are given out
         fresh = order[self.slot_of_row[order] < 0]
         self.reserve(len(fresh))
-        start, self.count = self.count, self.count + len(fresh)
-        self.row_of_slot[start : self.count] = fresh
-        self.slot_of_row[fresh] = np.arange(start, self.count)
+        start = self.count
+        end = self._owner._slots = start + len(fresh)
+        self.row_of_slot[start:end] = fresh
+        self.slot_of_row[fresh] = np.arange(start, end)
         np.add.at(self.values, self.slot_of_row[rows], gradients)
-
-    def clear(self) -> None:
-        """Forgets all slots; costs what was used, not the size of the table."""
-        used = self.row_of_slot[: self.count]
-        self.slot_of_row[used] = -1
-        self.values[: self.count] = 0
-        self.count = 0
 
 
 class _Stored(Param):
     """What parameters and lookups share: the numbers, their gradient, their name."""
 
     _data: np.ndarray
-    _grad: np.ndarray | None
 
     def __init__(self, shape: Shape, init: Initializer) -> None:
         dtype = np.dtype(config.current().dtype)
@@ -168,9 +181,9 @@ class _Stored(Param):
         Param.__init__(self, shape, isinstance(self, Lookup), dtype.itemsize)
         self._data = aligned_zeros(shape, dtype)
         self._data[...] = values
-        self._bind(self._data.ctypes.data)
-        self._grad = None
-        self._room: np.ndarray | None = None
+        # Not touched, and so no memory taken, before a backward pass reaches it.
+        self._room = aligned_zeros(shape, dtype)
+        self._bind(self._data.ctypes.data, self._room.ctypes.data)
 
     @property
     def dtype(self) -> np.dtype:
@@ -217,23 +230,25 @@ class _Stored(Param):
         self._data[...] = array
         self._touch()
 
+    @property
+    def _grad(self) -> np.ndarray | None:
+        """The dense gradient, if there is one."""
+        return self._room if self._graded else None
+
     def _ensure_grad(self) -> np.ndarray:
         """The dense gradient to add to; zero where nothing was added since the last update."""
-        if self._grad is None:
-            if self._room is None:
-                self._room = aligned_zeros(self._data.shape, self._data.dtype)
-            else:
-                self._room[...] = 0
-            self._grad = self._room
-        return self._grad
+        if not self._graded:
+            self._room[...] = 0
+            self._graded = True
+        return self._room
 
     def gradient(self) -> np.ndarray | None:
         """A copy of the gradient, in the parameter's shape; None if there is none yet."""
         return None if self._grad is None else self._grad.copy()
 
     def zero_grad(self) -> None:
-        """Forgets the gradient. Its memory is kept for the next one."""
-        self._grad = None
+        """Forgets the gradient; of a lookup it costs what was used, not the table's size."""
+        self._forget()
 
     def _label(self) -> str:
         kind = type(self).__name__
@@ -335,7 +350,7 @@ class Lookup(_Stored):
 
     def _store(self, values: np.ndarray) -> None:
         super()._store(values)
-        self._sparse = SparseGradient(values.shape[0], values.shape[1:], values.dtype)
+        self._sparse = SparseGradient(self, values.dtype)
 
     def batch(self, ids: Sequence[int]) -> Expression:
         """Rows as a manual minibatch: one expression of shape `dim` and batch size ``len(ids)``.
@@ -367,13 +382,9 @@ class Lookup(_Stored):
         """Moves the gradients of the used rows into the dense gradient and answers that."""
         dense, sparse = self._ensure_grad(), self._sparse
         dense[sparse.row_of_slot[: sparse.count]] += sparse.values[: sparse.count]
-        sparse.clear()
+        self._forget()
+        self._graded = True
         return dense
-
-    def zero_grad(self) -> None:
-        """Forgets the gradient; costs what was used, not the size of the table."""
-        super().zero_grad()
-        self._sparse.clear()
 
 
 def _rebuild(kind: type[_Stored], data: np.ndarray, name: str, trainable: bool) -> _Stored:

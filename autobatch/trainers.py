@@ -16,6 +16,7 @@ state; of a lookup the same holds row by row, unless ``sparse=False``.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,14 +45,6 @@ __all__ = [
 ]
 
 
-def _rules(itemsize: int) -> Any:
-    """The update rules for numbers of this size: compiled, or their NumPy twins.
-
-    Parameters live in the host's memory whatever the backend.
-    """
-    return updates if config.current().backend == "numpy" else cpu.update_kernels(itemsize)
-
-
 @dataclass(frozen=True)
 class _Gradient:
     """A parameter's gradient as an update takes it: whole, or the rows that have one."""
@@ -65,7 +58,7 @@ class _Gradient:
 class Trainer:
     """Base class of the trainers.
 
-    A subclass names its states and settings and defines :meth:`_apply`.
+    A subclass names its states and settings and defines :meth:`_rule`.
 
     Args:
         model: a module, a parameter, or a collection of them. Parameters are taken down when
@@ -99,6 +92,7 @@ class Trainer:
     """
 
     state_names: ClassVar[tuple[str, ...]] = ()
+    idle: ClassVar[bool] = False  # whether running means move on without a gradient
     setting_names: ClassVar[tuple[str, ...]] = (
         "learning_rate",
         "clip_norm",
@@ -130,6 +124,7 @@ class Trainer:
         self.step = 0
         self.gradient_norm = 0.0
         self._state: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.state_names}
+        self._updates: cpu.Updates | None = None
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
         found = named_parameters(model)
@@ -140,9 +135,12 @@ class Trainer:
             )
         return found
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        """Changes one parameter and its state; ``self.step`` counts this update already."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _apply")
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        """The rule's name in :mod:`autobatch.updates` and its numbers.
+
+        ``self.step`` counts this update already.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define _rule")
 
     @property
     def rate(self) -> float:
@@ -169,26 +167,79 @@ class Trainer:
                 parameter), or no parameter has a gradient. Parameters and state are as they
                 were, and the gradients are forgotten.
         """
-        with timed("update"):
-            self._update()
+        if config.current().profile:
+            with timed("update"):
+                self._update(self.rate)
+        else:
+            self._update(self.rate)
 
-    def _update(self) -> None:
-        rate = self.rate
+    def _update(self, rate: float) -> None:
+        if config.current().backend != "numpy":
+            norm = self._update_compiled(rate)
+            if norm >= 0:
+                self.gradient_norm = norm
+                return
+            # It is not finite: what follows finds out where, or that only its squares are not.
         gradients = self._gradients()
         if not gradients:
-            raise GradientError(
-                f"{type(self).__name__}.update: no parameter has a gradient; call "
-                f"loss.backward() first, on a loss that depends on the trained parameters"
-            )
+            raise GradientError(self._nothing())
         try:
             factor = self._clip(gradients)
             self.step += 1
+            rule = self._rule(rate)
             for gradient in gradients:
-                self._apply_to(gradient, factor, rate)
+                self._apply_to(gradient, factor, *rule)
         finally:
             self.zero_grad()
 
-    def _apply_to(self, gradient: _Gradient, factor: float, rate: float) -> None:
+    def _update_compiled(self, rate: float) -> float:
+        """All in one call. Answers the norm, or below 0 that it is not finite."""
+        self.step += 1
+        norm = -1.0
+        try:
+            name, numbers = self._rule(rate)
+            norm = self._run(cpu.RULES.index(name), numbers)
+            if norm == cpu.NOTHING:
+                raise GradientError(self._nothing())
+        finally:
+            if norm < 0:
+                self.step -= 1
+        return norm
+
+    def _run(self, rule: int, numbers: tuple[float, ...]) -> float:
+        arguments = (rule, numbers, self.sparse, self.clip_value, self.clip_norm)
+        if self._updates is None:
+            self._updates = self._make_updates()
+        norm = self._updates.run(*arguments)
+        if norm == cpu.STATES:
+            for gradient in self._gradients():
+                for which in self.state_names:
+                    self._state_of(which, gradient)
+            self._updates = self._make_updates()
+            norm = self._updates.run(*arguments)
+        return norm
+
+    def _make_updates(self) -> cpu.Updates:
+        items = []
+        for name, parameter in self._items():
+            held = [(which, arrays.get(name)) for which, arrays in self._state.items()]
+            states = {which: array for which, array in held if array is not None}
+            started = len(states) == len(self.state_names)
+            items.append((parameter, states if started else None))
+        return cpu.Updates(items, self.idle)
+
+    def _items(self) -> Iterable[tuple[str, AnyParameter]]:
+        return self.parameters.items()
+
+    def _nothing(self) -> str:
+        return (
+            f"{type(self).__name__}.update: no parameter has a gradient; call "
+            f"loss.backward() first, on a loss that depends on the trained parameters"
+        )
+
+    def _apply_to(
+        self, gradient: _Gradient, factor: float, rule: str, numbers: tuple[float, ...]
+    ) -> None:
         """Changes the parameter of a gradient that is multiplied by `factor` first."""
         parameter = gradient.parameter
         update = Update(
@@ -200,7 +251,7 @@ class Trainer:
             factor=factor,
             x=self._state_of("x", gradient),
         )
-        self._apply(_rules(parameter.dtype.itemsize), update, rate)
+        getattr(updates, rule)(update, *numbers)
         parameter._touch()
 
     def zero_grad(self) -> None:
@@ -230,8 +281,7 @@ class Trainer:
         self.gradient_norm = norm = self._norm(gradients)
         if self.clip_value is not None:
             for gradient in gradients:
-                rules = _rules(gradient.values.itemsize)
-                rules.clip(gradient.values, -self.clip_value, self.clip_value)
+                updates.clip(gradient.values, -self.clip_value, self.clip_value)
             if self.clip_norm is not None:
                 norm = self._norm(gradients)
         if self.clip_norm is not None and norm > self.clip_norm:
@@ -241,7 +291,7 @@ class Trainer:
     def _norm(self, gradients: list[_Gradient]) -> float:
         total = 0.0
         for gradient in gradients:
-            total += _rules(gradient.values.itemsize).squared_norm(gradient.values)
+            total += updates.squared_norm(gradient.values)
         if math.isfinite(total):
             return math.sqrt(total)
         for gradient in gradients:
@@ -312,6 +362,7 @@ class Trainer:
             which: {name: self._copied(array) for name, array in arrays.items()}
             for which, arrays in state["state"].items()
         }
+        self._updates = None
 
     @staticmethod
     def _copied(array: np.ndarray) -> np.ndarray:
@@ -390,8 +441,8 @@ class SGD(Trainer):
     def __init__(self, model: Any, learning_rate: float = 0.1, **settings: Any) -> None:
         super().__init__(model, learning_rate, **settings)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.sgd(update, rate)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "sgd", (rate,)
 
 
 def triangular(step: int, low: float, high: float, half: int, gamma: float) -> float:
@@ -478,8 +529,8 @@ class Momentum(Trainer):
         self.momentum = self._ranged("momentum", momentum, 0.0, 1.0)
         self.nesterov = bool(nesterov)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.momentum(update, rate, self.momentum, self.nesterov)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "momentum", (rate, self.momentum, self.nesterov)
 
 
 class Adagrad(Trainer):
@@ -505,8 +556,8 @@ class Adagrad(Trainer):
         super().__init__(model, learning_rate, **settings)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.adagrad(update, rate, self.epsilon)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adagrad", (rate, self.epsilon)
 
 
 class RMSProp(Trainer):
@@ -540,8 +591,8 @@ class RMSProp(Trainer):
         self.rho = self._ranged("rho", rho, 0.0, 1.0)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.rmsprop(update, rate, self.rho, self.epsilon)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "rmsprop", (rate, self.rho, self.epsilon, False)
 
 
 class Adam(Trainer):
@@ -588,9 +639,8 @@ class Adam(Trainer):
         step = rate / (1.0 - self.beta1**self.step)
         return step, 1.0 / math.sqrt(1.0 - self.beta2**self.step)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        step, scale = self._corrected(rate)
-        rules.adam(update, step, scale, self.beta1, self.beta2, self.epsilon)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adam", (*self._corrected(rate), self.beta1, self.beta2, self.epsilon)
 
 
 class AMSGrad(Adam):
@@ -606,9 +656,8 @@ class AMSGrad(Adam):
 
     state_names: ClassVar[tuple[str, ...]] = ("m", "v", "x")
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        step, scale = self._corrected(rate)
-        updates.amsgrad(update, step, scale, self.beta1, self.beta2, self.epsilon)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "amsgrad", super()._rule(rate)[1]
 
 
 class Adadelta(Trainer):
@@ -642,8 +691,8 @@ class Adadelta(Trainer):
         self.rho = self._ranged("rho", rho, 0.0, 1.0)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        updates.adadelta(update, rate, self.rho, self.epsilon)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adadelta", (rate, self.rho, self.epsilon)
 
 
 class AdamW(Adam):
@@ -678,7 +727,5 @@ class AdamW(Adam):
         super().__init__(model, learning_rate, beta1, beta2, epsilon, **settings)
         self.weight_decay = self._ranged("weight_decay", weight_decay, 0.0)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        step, scale = self._corrected(rate)
-        decay = rate * self.weight_decay
-        rules.adamw(update, step, scale, self.beta1, self.beta2, self.epsilon, decay)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adamw", (*super()._rule(rate)[1], rate * self.weight_decay)

@@ -15,7 +15,7 @@ import autobatch as ab
 from autobatch import initializers
 from autobatch.errors import ConfigurationError, OperandError, ShapeError
 from autobatch.module import Module, named_parameters
-from autobatch.parameters import Lookup, Parameter, SparseGradient, aligned_zeros
+from autobatch.parameters import Lookup, Parameter, aligned_zeros
 
 # ---- parameters
 
@@ -163,11 +163,13 @@ def test_a_row_may_have_any_shape():
     clear=st.integers(0, 6),
 )
 def test_a_sparse_gradient_is_the_dense_one(rows, uses, clear):
-    sparse = SparseGradient(rows, (2,), np.float64)
+    with ab.configure(dtype="float64"):
+        table = Lookup(rows, 2)
+    sparse = table._sparse
     dense = np.zeros((rows, 2))
     for turn, ids in enumerate(uses):
         if turn == clear:
-            sparse.clear()
+            table.zero_grad()
             dense[...] = 0
         used = np.array([i % rows for i in ids], np.int64)
         values = np.arange(1, 2 * len(ids) + 1).reshape(-1, 2) * 1.0
@@ -189,14 +191,16 @@ def test_a_sparse_gradient_is_the_dense_one(rows, uses, clear):
 
 
 def test_slots_are_given_out_in_the_order_of_use():
-    sparse = SparseGradient(10, (1,), np.float32)
+    table = Lookup(10, 1)
+    sparse = table._sparse
     sparse.add([7, 3, 7, 9], np.ones((4, 1)))
     sparse.add([3, 1], np.ones((2, 1)))
     assert sparse.row_of_slot[: sparse.count].tolist() == [7, 3, 9, 1]
 
 
 def test_reserve_makes_room_without_changing_anything():
-    sparse = SparseGradient(100, (3,), np.float32)
+    table = Lookup(100, 3)
+    sparse = table._sparse
     sparse.add([5, 6], np.ones((2, 3)))
     sparse.reserve(50)
     assert sparse.capacity >= 52

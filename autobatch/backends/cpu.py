@@ -16,7 +16,7 @@ from ..ops.declare import Call
 from ..recording import forms, set_kernels
 from ._cpu import ffi, lib
 
-DONE, AGAIN, FORMULA = 0, 1, 2
+DONE, AGAIN, FORMULA, ROOM = 0, 1, 2, 3
 
 # A run returns this often (seconds) so that Python can see signals.
 SLICE = 0.1
@@ -119,40 +119,25 @@ def forward(graph: Graph) -> None:
 def backward(graph: Graph, seeds: Sequence[int], wrt: Sequence[int]) -> None:
     """Runs backward from scalar nodes; adds to the gradients of parameters."""
     g, table, threads = pointer(graph), _table(graph), config.current().threads
-    by_address = {parameter._address: parameter for parameter in graph.parameters}
-    for address, parameter in by_address.items():
-        lib.ab_param_set_trainable(ffi.cast("ab_param *", address), bool(parameter.trainable))
     code = lib.ab_backward_begin(g, len(seeds), int32s(seeds), len(wrt), int32s(wrt))
     check(code, graph, "backward")
-    dense, rows = ffi.new("int32_t *"), ffi.new("int64_t *")
-    tables, place = [], 0
-    while (source := lib.ab_backward_source(g, place, dense, rows)) != ffi.NULL:
-        parameter = by_address[int(ffi.cast("intptr_t", source))]
-        whole = _address(parameter._ensure_grad()) if dense[0] else ffi.NULL
-        sparse = getattr(parameter, "_sparse", None)
-        if sparse is None:
-            lib.ab_param_set_gradient(source, whole, ffi.NULL, ffi.NULL, ffi.NULL, 0)
-        else:
-            sparse.reserve(rows[0])
-            lib.ab_param_set_gradient(
-                source,
-                whole,
-                _address(sparse.values),
-                ffi.cast("int32_t *", _address(sparse.slot_of_row)),
-                ffi.cast("int64_t *", _address(sparse.row_of_slot)),
-                sparse.count,
-            )
-            tables.append((source, sparse))
+    while (code := lib.ab_backward_run(g, table, threads, SLICE)) != DONE:
+        check(code, graph, "backward")
+        if code == FORMULA:
+            _backward_formula(graph)
+            lib.ab_backward_skip(g)
+        elif code == ROOM:
+            _reserve_rows(graph)
+
+
+def _reserve_rows(graph: Graph) -> None:
+    """Makes room for the gradients of rows that the backward pass at hand will bring."""
+    lookups = {p._address: p for p in graph.parameters}
+    rows, place = ffi.new("int64_t *"), 0
+    while (source := lib.ab_backward_source(pointer(graph), place, rows)) != ffi.NULL:
+        if rows[0]:
+            lookups[int(ffi.cast("intptr_t", source))]._sparse.reserve(rows[0])
         place += 1
-    try:
-        while (code := lib.ab_backward_run(g, table, threads, SLICE)) != DONE:
-            check(code, graph, "backward")
-            if code == FORMULA:
-                _backward_formula(graph)
-                lib.ab_backward_skip(g)
-    finally:
-        for source, sparse in tables:
-            sparse.count = int(lib.ab_param_slots(source))
 
 
 def _address(array: np.ndarray) -> Any:
@@ -359,56 +344,64 @@ def _backward_formula(graph: Graph) -> None:
 # Updates.
 
 
-class UpdateKernels:
-    """The compiled update rules, called as the NumPy twins in ``autobatch.updates`` are."""
+# The rules in the order of enum ab_rule, by the names that they have in `autobatch.updates`.
+RULES = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw", "amsgrad", "adadelta")
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def _run(self, rule: int, update: Any, *numbers: float) -> None:
-        table = kernel_table(config.current().instruction_set, self._size)
-        w, g = update.w, update.g
-        rows = update.rows
-        n, dim = (1, w.size) if rows is None else (len(rows), w.size // len(w))
-        state = [ffi.NULL if s is None else _address(s) for s in (update.m, update.v)]
-        where = ffi.NULL if rows is None else ffi.cast("int64_t *", _address(rows))
-        values = ffi.new("double[]", [float(number) for number in numbers])
-        threads = config.current().threads
-        args = (_address(w), _address(g), *state, where, n, dim, update.factor, values, threads)
-        lib.ab_update_run(table, rule, *args)
-
-    def sgd(self, update: Any, rate: float) -> None:
-        self._run(0, update, rate)
-
-    def momentum(self, update: Any, rate: float, momentum: float, nesterov: bool) -> None:
-        self._run(1, update, rate, momentum, nesterov)
-
-    def adagrad(self, update: Any, rate: float, epsilon: float) -> None:
-        self._run(2, update, rate, epsilon)
-
-    def rmsprop(self, update: Any, rate: float, rho: float, epsilon: float) -> None:
-        self._run(3, update, rate, rho, epsilon)
-
-    def adam(self, update: Any, step: float, scale: float, *rest: float) -> None:
-        self._run(4, update, step, scale, *rest)
-
-    def adamw(self, update: Any, step: float, scale: float, *rest: float) -> None:
-        self._run(5, update, step, scale, *rest)
-
-    def squared_norm(self, g: np.ndarray) -> float:
-        table = kernel_table(config.current().instruction_set, self._size)
-        threads = config.current().threads
-        return float(lib.ab_squared_norm(table, _address(g), g.size, threads))
-
-    def clip(self, g: np.ndarray, low: float, high: float) -> None:
-        table = kernel_table(config.current().instruction_set, self._size)
-        lib.ab_clip(table, _address(g), g.size, low, high)
+NOTHING, NOT_FINITE, STATES = -1.0, -2.0, -3.0
 
 
 @functools.cache
-def update_kernels(itemsize: int) -> UpdateKernels:
-    """The update rules for numbers of this size."""
-    return UpdateKernels(itemsize)
+def _tables(instruction_set: str | None) -> Any:
+    tables = [kernel_table(instruction_set, size) for size in (4, 8)]
+    return ffi.new("ab_kernel_table *[2]", tables)
+
+
+class Updates:
+    """Parameters with their states, made ready to be updated by one call.
+
+    Args:
+        items: the parameters; of each the states by name (m, v, x), None if there are none yet.
+        idle: whether parameters with states are updated without a gradient, too.
+    """
+
+    def __init__(
+        self, items: Sequence[tuple[Any, dict[str, np.ndarray] | None]], idle: bool
+    ) -> None:
+        self._kept = items
+        self._all = ffi.new("ab_updated[]", len(items))
+        for place, (parameter, states) in enumerate(items):
+            item = self._all[place]
+            item.param = ffi.cast("ab_param *", parameter._address)
+            item.started = states is not None
+            item.idle = idle
+            for name, array in (states or {}).items():
+                setattr(item, name, _address(array))
+
+    def run(
+        self,
+        rule: int,
+        numbers: Sequence[float],
+        sparse: bool,
+        clip_value: float | None,
+        clip_norm: float | None,
+        factor: float = 1.0,
+        measure: bool = True,
+    ) -> float:
+        """Updates and answers the gradient's norm; or NOTHING, NOT_FINITE or STATES, if there
+        is no gradient, it is not finite or a parameter has no states yet."""
+        settings = config.current()
+        return lib.ab_update_all(
+            _tables(settings.instruction_set),
+            self._all,
+            len(self._kept),
+            rule,
+            numbers,
+            sparse | 2 * measure,
+            clip_value or 0.0,
+            clip_norm or 0.0,
+            factor,
+            settings.threads,
+        )
 
 
 def done(graph: Graph) -> int:

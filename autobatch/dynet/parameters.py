@@ -98,13 +98,12 @@ class _Held(Expression):
     """What parameters and lookup parameters share. `_stored`, of the C base class, is the
     parameter of autobatch that has the numbers; that is what operations take."""
 
-    __slots__ = ("_collection", "_dims", "_name", "_updated")
+    __slots__ = ("_collection", "_dims", "_name")
 
     _stored: Any
     _collection: ParameterCollection
     _dims: Dims
     _name: str
-    _updated: bool
 
     kind = "Parameter"
 
@@ -124,7 +123,7 @@ class _Held(Expression):
     ) -> Any:
         self = cls.__new__(cls)
         self._collection, self._name, self._dims = collection, name, dims
-        self._stored, self._updated = stored, True
+        self._stored = stored
         stored.name = name
         return self
 
@@ -154,12 +153,12 @@ class _Held(Expression):
 
     def is_updated(self) -> bool:
         """Whether trainers change the numbers."""
-        return self._updated
+        return not self._stored._frozen
 
     def set_updated(self, b: bool) -> None:
         """Sets whether trainers change the numbers. Gradients are summed either way, and are
         kept until an update uses them."""
-        self._updated = bool(b)
+        self._stored._frozen = not b
 
     def scale(self, s: float) -> None:
         """Multiplies the numbers by `s`."""
@@ -168,8 +167,9 @@ class _Held(Expression):
 
     def scale_gradient(self, s: float) -> None:
         """Multiplies the gradient by `s`."""
-        if self._stored._grad is not None:
-            self._stored._grad *= np.float32(s)
+        gradient = self._stored._grad
+        if gradient is not None:
+            gradient *= np.float32(s)
 
     def zero(self) -> None:
         """Makes all numbers 0."""
@@ -689,7 +689,7 @@ class ParameterCollection:
 
     def parameter_count(self) -> int:
         """How many numbers are trained."""
-        return sum(p._stored.size for p in [*self._parameters, *self._lookups] if p._updated)
+        return sum(p._stored.size for p in [*self._parameters, *self._lookups] if p.is_updated())
 
     def set_weight_decay(self, lam: float) -> None:
         """Sets how much every update shrinks the parameters: by the factor ``1 - lam``."""

@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import trainers, updates
+from .. import config, trainers
+from ..backends import cpu
 from ..engine import timed
 from ..errors import GradientError
 from ..module import AnyParameter
 from ..parameters import Lookup
 from ..trainers import _Gradient, triangular
-from ..updates import Update
 from .parameters import ParameterCollection
 
 __all__ = [
@@ -45,6 +45,8 @@ class Trainer(trainers.Trainer):
         learning_rate: may be assigned to at any time.
     """
 
+    idle = True
+
     def __init__(self, m: ParameterCollection, learning_rate: float) -> None:
         if not isinstance(m, ParameterCollection):
             raise TypeError(
@@ -53,7 +55,8 @@ class Trainer(trainers.Trainer):
             )
         self._collection = m
         super().__init__(m, learning_rate, clip_norm=5.0)
-        self._clips = self._updates = 0
+        self._clips = self._made = 0
+        self._count = 0
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
         return {}  # the collection is asked at every update
@@ -68,7 +71,10 @@ class Trainer(trainers.Trainer):
         Raises:
             RuntimeError: the gradient's norm is not finite, while clipping is on.
         """
-        with timed("update"):
+        if config.current().profile:
+            with timed("update"):
+                self._update_all(None)
+        else:
             self._update_all(None)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:
@@ -92,22 +98,50 @@ class Trainer(trainers.Trainer):
         yield from ((f"l{i}", held) for i, held in enumerate(collection._lookups))
 
     def _update_all(self, chosen: set[int] | None) -> None:
-        held = [
-            (name, p, chosen is None or id(p) in chosen)
-            for name, p in self._held()
-            if p._stored.size
-        ]
-        found = [(self._gradient_of(name, p._stored), p._updated and c) for name, p, c in held]
-        gradients = [gradient for gradient, _ in found if gradient is not None]
-        factor = self._clip(gradients)
-        self.step += 1
-        self._updates += 1
         rate = self.rate / self._shrunk()
-        for gradient, wanted in found:
-            if gradient is not None and wanted:
-                self._apply_to(gradient, factor, rate)
-                gradient.parameter.zero_grad()
+        self.step += 1
+        self._made += 1
+        rule, numbers, scale = self._rule_of(rate)
+        compiled = chosen is None and config.current().backend != "numpy"
+        if not compiled or self._run_rule(rule, numbers, scale) == cpu.NOT_FINITE:
+            held = [(name, p) for name, p in self._held() if p._stored.size]
+            found = [(self._gradient_of(name, p._stored), p) for name, p in held]
+            factor = scale * self._clip([g for g, _ in found if g is not None])
+            for gradient, p in found:
+                wanted = chosen is None or id(p) in chosen
+                if gradient is not None and wanted and p.is_updated():
+                    self._apply_to(gradient, factor, rule, numbers)
+                    gradient.parameter.zero_grad()
         self._collection._shrink()
+
+    def _run_rule(self, rule: str, numbers: tuple[float, ...], scale: float) -> float:
+        """All in one call; see `autobatch.backends.cpu.Updates`."""
+        collection = self._collection
+        count = len(collection._parameters) + len(collection._lookups)
+        if self._updates is None or count != self._count:
+            self._updates, self._count = self._make_updates(), count
+        clip = self.clip_norm
+        arguments = (cpu.RULES.index(rule), numbers, self.sparse, None, clip, scale)
+        norm = self._updates.run(*arguments, clip is not None)
+        if norm == cpu.STATES:
+            for name, held in self._held():
+                gradient = self._gradient_of(name, held._stored)
+                if gradient is not None:
+                    for which in self.state_names:
+                        self._state_of(which, gradient)
+            self._updates = self._make_updates()
+            norm = self._updates.run(*arguments, clip is not None)
+        if norm >= 0 and clip is not None:
+            self.gradient_norm = norm
+            self._clips += norm > clip
+        return norm
+
+    def _items(self) -> Iterable[tuple[str, AnyParameter]]:
+        return ((name, held._stored) for name, held in self._held() if held._stored.size)
+
+    def _rule_of(self, rate: float) -> tuple[str, tuple[float, ...], float]:
+        """The rule, its numbers, and what gradients are multiplied by."""
+        return (*self._rule(rate), 1.0)
 
     def _shrunk(self) -> float:
         """What the steps are divided by, after weight decay.
@@ -159,6 +193,7 @@ class Trainer(trainers.Trainer):
             learning_rate: the new one; default: it stays.
         """
         self._state = {name: {} for name in self.state_names}
+        self._updates = None
         if learning_rate is not None:
             self.learning_rate = float(learning_rate)
 
@@ -181,12 +216,12 @@ class Trainer(trainers.Trainer):
     def status(self) -> None:
         """Writes learning rate, clipped updates and updates since the last call to stderr."""
         print(
-            f"[lr={self.learning_rate:g} clips={self._clips} updates={self._updates}] ",
+            f"[lr={self.learning_rate:g} clips={self._clips} updates={self._made}] ",
             end="",
             file=sys.stderr,
             flush=True,
         )
-        self._clips = self._updates = 0
+        self._clips = self._made = 0
 
     def update_epoch(self, r: float = 1.0) -> None:
         """Does nothing any more; learning rates are set by the program."""
@@ -265,12 +300,9 @@ class MomentumSGDTrainer(Trainer):
         super().__init__(m, learning_rate)
         self.mom = float(mom)
 
-    def _apply_to(self, gradient: _Gradient, factor: float, rate: float) -> None:
+    def _rule_of(self, rate: float) -> tuple[str, tuple[float, ...], float]:
         # The velocity contains the rate: what was added at one rate is not scaled by a later.
-        super()._apply_to(gradient, factor * self.rate, rate / (self.rate or 1.0))
-
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.momentum(update, rate, self.mom, False)
+        return "momentum", (rate / (self.rate or 1.0), self.mom, False), self.rate
 
 
 class AdagradTrainer(Trainer):
@@ -297,8 +329,8 @@ class AdagradTrainer(Trainer):
             state.fill(self.eps)  # the sum begins with it, so that it stands under the root
         return state
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.adagrad(update, rate, 1e-30)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adagrad", (rate, 1e-30)
 
 
 class AdadeltaTrainer(Trainer):
@@ -316,9 +348,8 @@ class AdadeltaTrainer(Trainer):
         super().__init__(m, 1.0)
         self.eps, self.rho = float(eps), float(rho)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        step = rate / (self.rate or 1.0)
-        updates.adadelta(update, step, self.rho, self.eps)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adadelta", (rate / (self.rate or 1.0), self.rho, self.eps)
 
 
 class RMSPropTrainer(Trainer):
@@ -344,8 +375,8 @@ class RMSPropTrainer(Trainer):
         super().__init__(m, learning_rate)
         self.eps, self.rho = float(eps), float(rho)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        updates.rmsprop(update, rate, self.rho, self.eps, True)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "rmsprop", (rate, self.rho, self.eps, True)
 
 
 class AdamTrainer(Trainer):
@@ -376,8 +407,8 @@ class AdamTrainer(Trainer):
         t = self.step
         return rate * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        rules.adam(update, self._corrected(rate), 1.0, self.beta_1, self.beta_2, self.eps)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "adam", (self._corrected(rate), 1.0, self.beta_1, self.beta_2, self.eps)
 
 
 class AmsgradTrainer(AdamTrainer):
@@ -388,6 +419,5 @@ class AmsgradTrainer(AdamTrainer):
 
     state_names: ClassVar[tuple[str, ...]] = ("m", "v", "x")
 
-    def _apply(self, rules: Any, update: Update, rate: float) -> None:
-        step = self._corrected(rate)
-        updates.amsgrad(update, step, 1.0, self.beta_1, self.beta_2, self.eps)
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "amsgrad", super()._rule(rate)[1]

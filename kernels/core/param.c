@@ -71,15 +71,45 @@ initialised(ParamObject *p)
     return p->param != NULL;
 }
 
+/* _bind(numbers, gradient): the addresses of as many numbers each. */
 static PyObject *
-param_bind(PyObject *self, PyObject *address)
+param_bind(PyObject *self, PyObject *args)
 {
     ParamObject *p = (ParamObject *)self;
-    void *data = PyLong_AsVoidPtr(address);
-    if (PyErr_Occurred() || !initialised(p))
+    unsigned long long data, grad;
+    if (!initialised(p) || !PyArg_ParseTuple(args, "KK", &data, &grad))
         return NULL;
-    p->param->data = data;
+    p->param->data = (void *)(uintptr_t)data;
+    p->param->grad = (void *)(uintptr_t)grad;
     p->param->version++;
+    Py_RETURN_NONE;
+}
+
+/* _bind_rows(gradients, slot_of_row, row_of_slot, capacity) */
+static PyObject *
+param_bind_rows(PyObject *self, PyObject *args)
+{
+    ParamObject *p = (ParamObject *)self;
+    unsigned long long sparse, slot_of_row, row_of_slot;
+    long long capacity;
+    if (!initialised(p)
+        || !PyArg_ParseTuple(args, "KKKL", &sparse, &slot_of_row, &row_of_slot, &capacity))
+        return NULL;
+    p->param->sparse = (void *)(uintptr_t)sparse;
+    p->param->slot_of_row = (int32_t *)(uintptr_t)slot_of_row;
+    p->param->row_of_slot = (int64_t *)(uintptr_t)row_of_slot;
+    p->param->capacity = capacity;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+param_forget(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ParamObject *p = (ParamObject *)self;
+    if (!initialised(p))
+        return NULL;
+    ab_param_forget(p->param);
     Py_RETURN_NONE;
 }
 
@@ -122,6 +152,52 @@ param_version(PyObject *self, void *closure)
     (void)closure;
     ParamObject *p = (ParamObject *)self;
     return initialised(p) ? PyLong_FromUnsignedLongLong(p->param->version) : NULL;
+}
+
+/* State that both sides change: flags of an ab_param, by their offset, and the count of rows
+ * that have a gradient of their own. */
+static PyObject *
+param_flag(PyObject *self, void *offset)
+{
+    ParamObject *p = (ParamObject *)self;
+    if (!initialised(p))
+        return NULL;
+    return PyBool_FromLong(*(int32_t *)((char *)p->param + (size_t)offset));
+}
+
+static int
+param_set_flag(PyObject *self, PyObject *value, void *offset)
+{
+    ParamObject *p = (ParamObject *)self;
+    int truth = value && initialised(p) ? PyObject_IsTrue(value) : -1;
+    if (truth >= 0)
+        *(int32_t *)((char *)p->param + (size_t)offset) = truth;
+    else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_AttributeError, "this cannot be deleted");
+    return truth < 0 ? -1 : 0;
+}
+
+static PyObject *
+param_slot_count(PyObject *self, void *closure)
+{
+    (void)closure;
+    ParamObject *p = (ParamObject *)self;
+    return initialised(p) ? PyLong_FromLongLong(p->param->slots) : NULL;
+}
+
+static int
+param_set_slot_count(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    ParamObject *p = (ParamObject *)self;
+    long long slots = value && initialised(p) ? PyLong_AsLongLong(value) : -1;
+    if (slots < 0 || slots > p->param->capacity) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "there is no memory for so many slots");
+        return -1;
+    }
+    p->param->slots = slots;
+    return 0;
 }
 
 static PyObject *
@@ -167,7 +243,9 @@ BINARY(slot_divide, SLOT_DIVIDE)
 BINARY(slot_matmul, SLOT_MATMUL)
 
 static PyMethodDef param_methods[] = {
-    {"_bind", param_bind, METH_O, "Tells where the numbers lie."},
+    {"_bind", param_bind, METH_VARARGS, "Tells where the numbers and their gradient lie."},
+    {"_bind_rows", param_bind_rows, METH_VARARGS, "Tells where the gradients of rows lie."},
+    {"_forget", param_forget, METH_NOARGS, "Forgets the gradient."},
     {"_expression", param_expression, METH_NOARGS, "Its node in the present graph."},
     {"_touch", param_touch, METH_NOARGS, "Tells that the numbers changed."},
     {0},
@@ -175,6 +253,11 @@ static PyMethodDef param_methods[] = {
 
 static PyGetSetDef param_getset[] = {
     {"shape", param_shape, NULL, "The shape, a tuple.", NULL},
+    {"trainable", param_flag, param_set_flag, "Whether gradients are made.",
+     (void *)offsetof(ab_param, trainable)},
+    {"_frozen", param_flag, param_set_flag, NULL, (void *)offsetof(ab_param, frozen)},
+    {"_graded", param_flag, param_set_flag, NULL, (void *)offsetof(ab_param, graded)},
+    {"_slots", param_slot_count, param_set_slot_count, NULL, NULL},
     {"_version", param_version, NULL, NULL, NULL},
     {"_address", param_address, NULL, NULL, NULL},
     {0},

@@ -187,12 +187,11 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
 }
 
 ab_param *
-ab_backward_source(ab_graph *g, int32_t i, int32_t *dense, int64_t *rows)
+ab_backward_source(ab_graph *g, int32_t i, int64_t *rows)
 {
     engine *e = g->engine;
     if (i >= e->nsources)
         return NULL;
-    *dense = e->source_dense[i];
     *rows = e->source_rows[i];
     return (ab_param *)(intptr_t)g->nodes[e->sources[i]].data[0];
 }
@@ -247,6 +246,21 @@ zeros(ab_graph *g, int64_t bytes)
     if (words)
         memset(words, 0, (size_t)bytes);
     return (char *)words;
+}
+
+/* Begins the gradients of the parameters that take part. */
+static int
+begin_sources(const ab_graph *g, const engine *e)
+{
+    for (int32_t i = 0; i < e->nsources; i++) {
+        ab_param *p = (ab_param *)(intptr_t)g->nodes[e->sources[i]].data[0];
+        int64_t rows = p->slots + e->source_rows[i];
+        if ((rows < p->rows ? rows : p->rows) > p->capacity)
+            return AB_RUN_ROOM;
+        if (e->source_dense[i])
+            ab_param_dense(p);
+    }
+    return AB_OK;
 }
 
 /* Gives every node that takes part the address of its gradient. */
@@ -870,6 +884,8 @@ ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double s
     run r = {.g = g, .e = e, .table = table, .threads = 1};
     size_t scratch = 0, sum = 0;
     int error = AB_OK;
+    if (how.first && begin_sources(g, e) != AB_OK)
+        return AB_RUN_ROOM;
     ab_lock();
     if (how.first)
         error = address(g, e);

@@ -9,7 +9,7 @@
                                           : __builtin_sqrt((double)(x))))
 
 /* One loop over the rows around one loop over a row; `body` sees the numbers as w[i], g, m[i],
- * v[i]. Methods without a state never touch m or v. */
+ * v[i], x[i]. Methods without a state never touch it. */
 #define UPDATE_ROWS(update, body)                                                                  \
     const real factor = (real)(update)->factor;                                                    \
     const int64_t dim = (update)->dim;                                                             \
@@ -19,8 +19,10 @@
         real *restrict w = (real *)(update)->w + place;                                            \
         real *restrict m = (update)->m ? (real *)(update)->m + place : NULL;                       \
         real *restrict v = (update)->v ? (real *)(update)->v + place : NULL;                       \
+        real *restrict x = (update)->x ? (real *)(update)->x + place : NULL;                       \
         (void)m;                                                                                   \
         (void)v;                                                                                   \
+        (void)x;                                                                                   \
         for (int64_t i = 0; i < dim; i++) {                                                        \
             const real g = gradient[i] * factor;                                                   \
             body                                                                                   \
@@ -28,19 +30,19 @@
     }
 
 static void
-update_sgd(const ab_update *update, double rate)
+update_sgd(const ab_update *update, const double *numbers)
 {
-    const real step = (real)rate;
+    const real step = (real)numbers[0];
 
     UPDATE_ROWS(update, w[i] -= step * g;)
 }
 
 static void
-update_momentum(const ab_update *update, double rate, double momentum, int nesterov)
+update_momentum(const ab_update *update, const double *numbers)
 {
-    const real step = (real)rate, mu = (real)momentum;
+    const real step = (real)numbers[0], mu = (real)numbers[1];
 
-    if (nesterov) {
+    if (numbers[2] != 0) {
         UPDATE_ROWS(update, m[i] = mu * m[i] + g; w[i] -= step * (g + mu * m[i]);)
     } else {
         UPDATE_ROWS(update, m[i] = mu * m[i] + g; w[i] -= step * m[i];)
@@ -48,40 +50,66 @@ update_momentum(const ab_update *update, double rate, double momentum, int neste
 }
 
 static void
-update_adagrad(const ab_update *update, double rate, double epsilon)
+update_adagrad(const ab_update *update, const double *numbers)
 {
-    const real step = (real)rate, eps = (real)epsilon;
+    const real step = (real)numbers[0], eps = (real)numbers[1];
 
     UPDATE_ROWS(update, v[i] += g * g; w[i] -= step * g / (UPDATE_SQRT(v[i]) + eps);)
 }
 
 static void
-update_rmsprop(const ab_update *update, double rate, double rho, double epsilon)
+update_rmsprop(const ab_update *update, const double *numbers)
 {
-    const real step = (real)rate, keep = (real)rho, take = (real)(1 - rho), eps = (real)epsilon;
+    const real step = (real)numbers[0], keep = (real)numbers[1], take = (real)(1 - numbers[1]);
+    /* Epsilon stands under the root, or beside it. */
+    const real under = (real)(numbers[3] != 0 ? numbers[2] : 0);
+    const real beside = (real)(numbers[3] != 0 ? 0 : numbers[2]);
 
     UPDATE_ROWS(update, v[i] = keep * v[i] + take * (g * g);
-                w[i] -= step * g / (UPDATE_SQRT(v[i]) + eps);)
+                w[i] -= step * g / (UPDATE_SQRT(v[i] + under) + beside);)
 }
 
 static void
-update_adamw(const ab_update *update, double step, double scale, double beta1, double beta2,
-             double epsilon, double decay)
+update_adamw(const ab_update *update, const double *numbers)
 {
-    const real rate = (real)step, correction = (real)scale, eps = (real)epsilon;
-    const real keep1 = (real)beta1, take1 = (real)(1 - beta1);
-    const real keep2 = (real)beta2, take2 = (real)(1 - beta2);
-    const real shrink = (real)(1 - decay);
+    const real rate = (real)numbers[0], correction = (real)numbers[1], eps = (real)numbers[4];
+    const real keep1 = (real)numbers[2], take1 = (real)(1 - numbers[2]);
+    const real keep2 = (real)numbers[3], take2 = (real)(1 - numbers[3]);
+    const real shrink = (real)(1 - numbers[5]);
 
     UPDATE_ROWS(update, m[i] = keep1 * m[i] + take1 * g; v[i] = keep2 * v[i] + take2 * (g * g);
                 w[i] = shrink * w[i] - rate * m[i] / (UPDATE_SQRT(v[i]) * correction + eps);)
 }
 
 static void
-update_adam(const ab_update *update, double step, double scale, double beta1, double beta2,
-            double epsilon)
+update_adam(const ab_update *update, const double *numbers)
 {
-    update_adamw(update, step, scale, beta1, beta2, epsilon, 0);
+    const double all[] = {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], 0};
+
+    update_adamw(update, all);
+}
+
+static void
+update_amsgrad(const ab_update *update, const double *numbers)
+{
+    const real rate = (real)numbers[0], correction = (real)numbers[1], eps = (real)numbers[4];
+    const real keep1 = (real)numbers[2], take1 = (real)(1 - numbers[2]);
+    const real keep2 = (real)numbers[3], take2 = (real)(1 - numbers[3]);
+
+    UPDATE_ROWS(update, m[i] = keep1 * m[i] + take1 * g; v[i] = keep2 * v[i] + take2 * (g * g);
+                x[i] = x[i] > v[i] ? x[i] : v[i];
+                w[i] -= rate * m[i] / (UPDATE_SQRT(x[i]) * correction + eps);)
+}
+
+static void
+update_adadelta(const ab_update *update, const double *numbers)
+{
+    const real rate = (real)numbers[0], keep = (real)numbers[1], take = (real)(1 - numbers[1]);
+    const real eps = (real)numbers[2];
+
+    UPDATE_ROWS(update, v[i] = keep * v[i] + take * (g * g);
+                const real d = g * UPDATE_SQRT(m[i] + eps) / UPDATE_SQRT(v[i] + eps);
+                m[i] = keep * m[i] + take * (d * d); w[i] -= rate * d;)
 }
 
 /* Sixteen sums side by side whatever the vector: the order of the additions, and with it
@@ -136,12 +164,17 @@ update_clip(void *g, int64_t count, double low, double high)
 }
 
 static const ab_update_kernels AB_NAME(update_kernels) = {
-    .sgd = update_sgd,
-    .momentum = update_momentum,
-    .adagrad = update_adagrad,
-    .rmsprop = update_rmsprop,
-    .adam = update_adam,
-    .adamw = update_adamw,
+    .rule =
+        {
+            [AB_SGD] = update_sgd,
+            [AB_MOMENTUM] = update_momentum,
+            [AB_ADAGRAD] = update_adagrad,
+            [AB_RMSPROP] = update_rmsprop,
+            [AB_ADAM] = update_adam,
+            [AB_ADAMW] = update_adamw,
+            [AB_AMSGRAD] = update_amsgrad,
+            [AB_ADADELTA] = update_adadelta,
+        },
     .squared_norm = update_squared_norm,
     .scale = update_scale,
     .clip = update_clip,

@@ -8,7 +8,6 @@
 typedef struct ab_graph ab_graph;
 typedef struct ab_param ab_param;
 typedef struct ab_kernel_table ab_kernel_table;
-typedef struct ab_update ab_update;
 
 /* Scheduling and planning, see ab_sched.h. Negative: an error of ab_graph.h. */
 int64_t ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy);
@@ -48,17 +47,18 @@ enum {
     AB_RUN_DONE = 0,
     AB_RUN_AGAIN = 1,   /* time is over */
     AB_RUN_FORMULA = 2, /* the next batch has no kernel */
+    AB_RUN_ROOM = 3,    /* see ab_backward_run */
 };
 int ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
 
-/* A backward pass from scalar seeds. begin: marks what takes part. Then the caller provides
- * the memory that ab_backward_source asks for, and runs. */
+/* A backward pass from scalar seeds. begin: marks what takes part. */
 int ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
                       const int32_t *wrt);
-/* The i-th parameter that takes part, NULL past the last: whether it needs a dense gradient,
- * and for how many rows (counted with repeats) a sparse one. */
-ab_param *ab_backward_source(ab_graph *g, int32_t i, int32_t *dense, int64_t *rows);
+/* AB_RUN_ROOM: a lookup's gradient needs more slots than there is memory for. */
 int ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
+/* The i-th parameter that takes part, NULL past the last, and how many of its rows get a
+ * gradient of their own, counted with repeats. */
+ab_param *ab_backward_source(ab_graph *g, int32_t i, int64_t *rows);
 /* The batch that ab_backward_run stopped at for want of a kernel: its nodes that take part. */
 int32_t ab_backward_batch(ab_graph *g, const int32_t **nodes, int32_t *form);
 int ab_backward_has_run(const ab_graph *g);
@@ -66,19 +66,30 @@ int ab_backward_is_live(ab_graph *g, int32_t node);
 int ab_backward_is_wanted(ab_graph *g, int32_t node);
 void ab_backward_skip(ab_graph *g); /* that batch has been done */
 
-/* Parameters. */
-void ab_param_set_trainable(ab_param *p, int trainable);
-void ab_param_set_gradient(ab_param *p, void *dense, void *sparse, int32_t *slot_of_row,
-                           int64_t *row_of_slot, int64_t slots);
-int64_t ab_param_slots(const ab_param *p);
+/* Updates; the rules and their numbers are in ab_update.h. */
+typedef struct ab_updated {
+    ab_param *param;
+    void *m, *v, *x; /* the rule's states; NULL: it has none */
+    int32_t started; /* the states are there */
+    int32_t idle;    /* once started, it is updated even without a gradient */
+} ab_updated;
 
-/* Updates, see ab_update.h; `rule` is the place of the rule in ab_update_kernels. */
-void ab_update_run(const ab_kernel_table *table, int rule, void *w, void *g, void *m, void *v,
-                   const int64_t *rows, int64_t n, int64_t dim, double factor,
-                   const double *numbers, int threads);
+enum {
+    AB_UPDATE_SPARSE = 1,  /* of a lookup, rows without a gradient are left alone */
+    AB_UPDATE_MEASURE = 2, /* the norm is taken, and must be finite */
+};
+enum { /* nothing was changed: */
+    AB_UPDATE_NOTHING = -1,    /* there is no gradient */
+    AB_UPDATE_NOT_FINITE = -2, /* the norm is not finite */
+    AB_UPDATE_STATES = -3,     /* a parameter begins that has no states */
+};
+/* Updates all parameters that have a gradient and forgets the gradients; returns their norm
+ * before clipping (0 if it is not measured), or one of the above. tables: for numbers of 4 and
+ * of 8 bytes. clip_value, clip_norm: 0 for none. factor: of every gradient. */
+double ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
+                     const double *numbers, int flags, double clip_value, double clip_norm,
+                     double factor, int threads);
 double ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads);
-void ab_scale(const ab_kernel_table *table, void *g, int64_t count, double factor);
-void ab_clip(const ab_kernel_table *table, void *g, int64_t count, double low, double high);
 
 int ab_has_threads(void); /* whether more than one thread can be used */
 

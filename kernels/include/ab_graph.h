@@ -84,11 +84,14 @@ struct ab_param {
     int32_t itemsize;
     int32_t trainable;
     void *data;
-    void *grad;           /* of the whole; NULL until a pass needs it */
-    void *sparse;         /* of a lookup's used rows, slot by slot */
+    void *grad;           /* of the whole */
+    int32_t frozen;       /* updates leave it alone, and its gradient */
+    int32_t graded;       /* grad holds a gradient; if not, whatever it held last */
+    void *sparse;         /* of a lookup's used rows, slot by slot; zero from `slots` on */
     int32_t *slot_of_row; /* -1: none */
     int64_t *row_of_slot;
     int64_t slots;    /* used */
+    int64_t capacity; /* slots there is memory for */
     uint64_t version; /* changes whenever data does */
     /* Packed for the matrix kernel, [0] as it is, [1] transposed. */
     void *packed[2];
@@ -204,6 +207,10 @@ ab_batch_stride(const ab_graph *g, int32_t node)
 {
     return g->nodes[node].stride * g->itemsize;
 }
+
+/* param.c */
+void *ab_param_dense(ab_param *p); /* the gradient of the whole, to add to */
+void ab_param_forget(ab_param *p); /* it has no gradient any more */
 
 /* registry.c */
 int ab_registry_init(ab_registry *r);

@@ -24,39 +24,56 @@ typedef struct ab_update {
     const void *g;       /* its gradient: row i is that of the parameter's row rows[i] */
     void *m;             /* first state of the method, laid out as w; NULL if it has none */
     void *v;             /* second state, laid out as w; NULL if it has none */
+    void *x;             /* third state, laid out as w; NULL if it has none */
     const int64_t *rows; /* [n]; NULL: row i is row i */
     int64_t n;
     int64_t dim;
     double factor;
 } ab_update;
 
-typedef struct ab_update_kernels {
-    /* w -= rate * g */
-    void (*sgd)(const ab_update *update, double rate);
+/* The rules, and the numbers that each takes, in order. */
+enum ab_rule {
+    /* rate: w -= rate * g */
+    AB_SGD,
 
-    /* m = momentum * m + g; w -= rate * m. With nesterov: w -= rate * (g + momentum * m).
-     * Heavy ball and Nesterov's method in the form of Sutskever et al. 2013, the rate
-     * outside the velocity. State: m. */
-    void (*momentum)(const ab_update *update, double rate, double momentum, int nesterov);
+    /* rate, momentum, nesterov: m = momentum * m + g; w -= rate * m. With nesterov:
+     * w -= rate * (g + momentum * m). Heavy ball and Nesterov's method in the form of
+     * Sutskever et al. 2013, the rate outside the velocity. State: m. */
+    AB_MOMENTUM,
 
-    /* v += g^2; w -= rate * g / (sqrt(v) + epsilon). Duchi et al. 2011. State: v. */
-    void (*adagrad)(const ab_update *update, double rate, double epsilon);
+    /* rate, epsilon: v += g^2; w -= rate * g / (sqrt(v) + epsilon). Duchi et al. 2011.
+     * State: v. */
+    AB_ADAGRAD,
 
-    /* v = rho * v + (1 - rho) * g^2; w -= rate * g / (sqrt(v) + epsilon).
+    /* rate, rho, epsilon, inside: v = rho * v + (1 - rho) * g^2;
+     * w -= rate * g / (sqrt(v) + epsilon); inside: / sqrt(v + epsilon).
      * Tieleman and Hinton 2012. State: v. */
-    void (*rmsprop)(const ab_update *update, double rate, double rho, double epsilon);
+    AB_RMSPROP,
 
-    /* m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;
-     * w -= step * m / (sqrt(v) * scale + epsilon). Kingma and Ba 2015. The corrections of
-     * the bias are the caller's: at update t, counted from 1,
-     * step = rate / (1 - beta1^t) and scale = 1 / sqrt(1 - beta2^t). State: m, v. */
-    void (*adam)(const ab_update *update, double step, double scale, double beta1, double beta2,
-                 double epsilon);
+    /* step, scale, beta1, beta2, epsilon: m = beta1 * m + (1 - beta1) * g;
+     * v = beta2 * v + (1 - beta2) * g^2; w -= step * m / (sqrt(v) * scale + epsilon).
+     * Kingma and Ba 2015. The corrections of the bias are the caller's: at update t, counted
+     * from 1, step = rate / (1 - beta1^t) and scale = 1 / sqrt(1 - beta2^t). State: m, v. */
+    AB_ADAM,
 
-    /* w *= 1 - decay, then as adam. Decoupled decay, Loshchilov and Hutter 2019:
-     * decay = rate * weight_decay. State: m, v. */
-    void (*adamw)(const ab_update *update, double step, double scale, double beta1, double beta2,
-                  double epsilon, double decay);
+    /* ... and decay: w *= 1 - decay, then as adam. Decoupled decay, Loshchilov and Hutter
+     * 2019: decay = rate * weight_decay. State: m, v. */
+    AB_ADAMW,
+
+    /* As adam, but divided by the largest v so far: x = max(x, v);
+     * w -= step * m / (sqrt(x) * scale + epsilon). Reddi et al. 2018. State: m, v, x. */
+    AB_AMSGRAD,
+
+    /* rate, rho, epsilon: v = rho * v + (1 - rho) * g^2;
+     * d = g * sqrt(m + epsilon) / sqrt(v + epsilon); m = rho * m + (1 - rho) * d^2;
+     * w -= rate * d. Zeiler 2012. State: m, v. */
+    AB_ADADELTA,
+
+    AB_RULES,
+};
+
+typedef struct ab_update_kernels {
+    void (*rule[AB_RULES])(const ab_update *update, const double *numbers);
 
     /* The sum of the squares of count numbers, accumulated in double in an order that
      * depends on count alone. Not finite if any of the numbers is not. */

@@ -5,68 +5,62 @@
 #include <float.h>
 #include <math.h>
 
-enum { SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, METHODS };
+/* A rule and the numbers it is called with; Nesterov's and the two places of epsilon are rules
+ * of their own here. */
+static const struct method {
+    const char *name;
+    enum ab_rule rule;
+    double numbers[6];
+    int m, v, x; /* the states it has */
+} methods[] = {
+    {"sgd", AB_SGD, {0.07}, 0, 0, 0},
+    {"momentum", AB_MOMENTUM, {0.07, 0.9, 0}, 1, 0, 0},
+    {"nesterov", AB_MOMENTUM, {0.07, 0.9, 1}, 1, 0, 0},
+    {"adagrad", AB_ADAGRAD, {0.07, 1e-3}, 0, 1, 0},
+    {"rmsprop", AB_RMSPROP, {0.07, 0.8, 1e-3, 0}, 0, 1, 0},
+    {"rmsprop, inside", AB_RMSPROP, {0.07, 0.8, 1e-3, 1}, 0, 1, 0},
+    {"adam", AB_ADAM, {0.07, 1.7, 0.85, 0.95, 1e-3}, 1, 1, 0},
+    {"adamw", AB_ADAMW, {0.07, 1.7, 0.85, 0.95, 1e-3, 0.01}, 1, 1, 0},
+    {"amsgrad", AB_AMSGRAD, {0.07, 1.7, 0.85, 0.95, 1e-3}, 1, 1, 1},
+    {"adadelta", AB_ADADELTA, {0.07, 0.8, 1e-3}, 1, 1, 0},
+};
 
-static const char *const names[METHODS] = {"sgd",     "momentum", "nesterov", "adagrad",
-                                           "rmsprop", "adam",     "adamw"};
-
-static const double rate = 0.07, mu = 0.9, rho = 0.8, epsilon = 1e-3, scale = 1.7, beta1 = 0.85,
-                    beta2 = 0.95, decay = 0.01;
-
-static void
-call(const ab_update_kernels *k, int method, const ab_update *u)
-{
-    switch (method) {
-    case SGD:
-        k->sgd(u, rate);
-        break;
-    case MOMENTUM:
-    case NESTEROV:
-        k->momentum(u, rate, mu, method == NESTEROV);
-        break;
-    case ADAGRAD:
-        k->adagrad(u, rate, epsilon);
-        break;
-    case RMSPROP:
-        k->rmsprop(u, rate, rho, epsilon);
-        break;
-    case ADAM:
-        k->adam(u, rate, scale, beta1, beta2, epsilon);
-        break;
-    default:
-        k->adamw(u, rate, scale, beta1, beta2, epsilon, decay);
-    }
-}
+enum { METHODS = sizeof methods / sizeof *methods };
 
 static void
-formula(int method, double g, double *w, double *m, double *v)
+formula(const struct method *method, double g, double *w, double *m, double *v, double *x)
 {
-    switch (method) {
-    case SGD:
-        *w -= rate * g;
+    const double *a = method->numbers;
+
+    switch (method->rule) {
+    case AB_SGD:
+        *w -= a[0] * g;
         break;
-    case MOMENTUM:
-        *m = mu * *m + g;
-        *w -= rate * *m;
+    case AB_MOMENTUM:
+        *m = a[1] * *m + g;
+        *w -= a[0] * (a[2] != 0 ? g + a[1] * *m : *m);
         break;
-    case NESTEROV:
-        *m = mu * *m + g;
-        *w -= rate * (g + mu * *m);
-        break;
-    case ADAGRAD:
+    case AB_ADAGRAD:
         *v += g * g;
-        *w -= rate * g / (sqrt(*v) + epsilon);
+        *w -= a[0] * g / (sqrt(*v) + a[1]);
         break;
-    case RMSPROP:
-        *v = rho * *v + (1 - rho) * g * g;
-        *w -= rate * g / (sqrt(*v) + epsilon);
+    case AB_RMSPROP:
+        *v = a[1] * *v + (1 - a[1]) * g * g;
+        *w -= a[0] * g / (a[3] != 0 ? sqrt(*v + a[2]) : sqrt(*v) + a[2]);
+        break;
+    case AB_ADADELTA:
+        *v = a[1] * *v + (1 - a[1]) * g * g;
+        g *= sqrt(*m + a[2]) / sqrt(*v + a[2]);
+        *m = a[1] * *m + (1 - a[1]) * g * g;
+        *w -= a[0] * g;
         break;
     default:
-        *m = beta1 * *m + (1 - beta1) * g;
-        *v = beta2 * *v + (1 - beta2) * g * g;
-        if (method == ADAMW)
-            *w *= 1 - decay;
-        *w -= rate * *m / (sqrt(*v) * scale + epsilon);
+        *m = a[2] * *m + (1 - a[2]) * g;
+        *v = a[3] * *v + (1 - a[3]) * g * g;
+        *x = fmax(*x, *v);
+        if (method->rule == AB_ADAMW)
+            *w *= 1 - a[5];
+        *w -= a[0] * *m / (sqrt(method->x ? *x : *v) * a[1] + a[4]);
     }
 }
 
@@ -89,79 +83,88 @@ check(const ab_kernel_table *table, const char *what, double got, double expecte
 
 /* A lookup of `height` rows of which n get an update; n = height and no row numbers: dense. */
 static void
-test_method(const ab_kernel_table *table, int method, int64_t height, int64_t n, int64_t dim)
+test_method(const ab_kernel_table *table, const struct method *method, int64_t height, int64_t n,
+            int64_t dim)
 {
+    enum { W, M, V, X, ARRAYS };
     int64_t count = height * dim;
-    int has_m = method == MOMENTUM || method == NESTEROV || method >= ADAM,
-        has_v = method >= ADAGRAD;
-    block w = block_random(count), m = block_random(count), v = block_random(count);
+    const int has[ARRAYS] = {1, method->m, method->v, method->x};
+    block now[ARRAYS], before[ARRAYS];
     block g = block_random(n * dim), ids = block_new((size_t)n * sizeof(int64_t));
-    block w0 = block_new(w.bytes), m0 = block_new(m.bytes), v0 = block_new(v.bytes);
     int64_t *rows = n == height ? NULL : (int64_t *)(void *)ids.start;
     double factor = 0.3;
 
-    for (int64_t i = 0; i < count; i++)
-        set(v.start, i, fabs(get(v.start, i)));
+    for (int a = 0; a < ARRAYS; a++) {
+        now[a] = block_random(count);
+        before[a] = block_new(now[a].bytes);
+    }
+    /* Means of squares; adadelta's first state is one, too. */
+    for (int64_t i = 0; i < count; i++) {
+        set(now[V].start, i, fabs(get(now[V].start, i)));
+        set(now[X].start, i, fabs(get(now[X].start, i)));
+        if (method->rule == AB_ADADELTA)
+            set(now[M].start, i, fabs(get(now[M].start, i)));
+    }
     /* Rows in falling order, every second one. */
     for (int64_t i = 0; i < n && rows; i++)
         rows[i] = height - 1 - 2 * i;
-    memcpy(w0.start, w.start, w.bytes);
-    memcpy(m0.start, m.start, m.bytes);
-    memcpy(v0.start, v.start, v.bytes);
+    for (int a = 0; a < ARRAYS; a++)
+        memcpy(before[a].start, now[a].start, now[a].bytes);
 
-    ab_update update = {.w = w.start,
+    ab_update update = {.w = now[W].start,
                         .g = g.start,
-                        .m = has_m ? m.start : NULL,
-                        .v = has_v ? v.start : NULL,
+                        .m = has[M] ? now[M].start : NULL,
+                        .v = has[V] ? now[V].start : NULL,
+                        .x = has[X] ? now[X].start : NULL,
                         .rows = rows,
                         .n = n,
                         .dim = dim,
                         .factor = factor};
-    call(table->update, method, &update);
+    table->update->rule[method->rule](&update, method->numbers);
     for (int64_t r = 0; r < height; r++) {
         int64_t slot = rows ? (height - 1 - r) % 2 ? -1 : (height - 1 - r) / 2 : r;
         for (int64_t i = 0; i < dim; i++) {
-            int64_t at = r * dim + i;
-            double ew = get(w0.start, at), em = get(m0.start, at), ev = get(v0.start, at);
+            double expected[ARRAYS];
+            for (int a = 0; a < ARRAYS; a++)
+                expected[a] = get(before[a].start, r * dim + i);
             if (slot >= 0 && slot < n)
-                formula(method, factor * get(g.start, slot * dim + i), &ew, &em, &ev);
-            check(table, names[method], get(w.start, at), ew);
-            check(table, names[method], get(m.start, at), em);
-            check(table, names[method], get(v.start, at), ev);
+                formula(method, factor * get(g.start, slot * dim + i), &expected[W], &expected[M],
+                        &expected[V], &expected[X]);
+            for (int a = 0; a < ARRAYS; a++)
+                check(table, method->name, get(now[a].start, r * dim + i),
+                      has[a] ? expected[a] : get(before[a].start, r * dim + i));
         }
     }
 
     /* The same in two parts, as two threads share a dense parameter: not a bit differs. */
     if (!rows) {
-        block whole = block_new(w.bytes);
+        block whole = block_new(now[W].bytes);
         int64_t cut = below(count + 1);
-        memcpy(whole.start, w.start, w.bytes);
-        memcpy(w.start, w0.start, w.bytes);
-        memcpy(m.start, m0.start, m.bytes);
-        memcpy(v.start, v0.start, v.bytes);
+        memcpy(whole.start, now[W].start, now[W].bytes);
+        for (int a = 0; a < ARRAYS; a++)
+            memcpy(now[a].start, before[a].start, now[a].bytes);
         for (int part = 0; part < 2; part++) {
             int64_t from = part ? cut * itemsize : 0;
-            ab_update share = {.w = w.start + from,
+            ab_update share = {.w = now[W].start + from,
                                .g = g.start + from,
-                               .m = has_m ? m.start + from : NULL,
-                               .v = has_v ? v.start + from : NULL,
+                               .m = has[M] ? now[M].start + from : NULL,
+                               .v = has[V] ? now[V].start + from : NULL,
+                               .x = has[X] ? now[X].start + from : NULL,
                                .n = 1,
                                .dim = part ? count - cut : cut,
                                .factor = factor};
-            call(table->update, method, &share);
+            table->update->rule[method->rule](&share, method->numbers);
         }
-        if (memcmp(whole.start, w.start, w.bytes))
+        if (memcmp(whole.start, now[W].start, now[W].bytes))
             fail(table, "an update depends on how it is cut", 0, 0);
         block_free(&whole);
     }
-    block_free(&v0);
-    block_free(&m0);
-    block_free(&w0);
+    for (int a = 0; a < ARRAYS; a++) {
+        block_free(&before[a]);
+        block_free(&now[a]);
+    }
     block_free(&ids);
     block_free(&g);
-    block_free(&v);
-    block_free(&m);
-    block_free(&w);
 }
 
 static void
@@ -219,8 +222,8 @@ main(void)
         for (int method = 0; method < METHODS; method++)
             for (int i = 0; i < 30; i++) {
                 int64_t height = below(20), dim = below(i % 2 ? 9 : 100);
-                test_method(tables[t], method, height, height, dim);
-                test_method(tables[t], method, height, height / 2, dim);
+                test_method(tables[t], &methods[method], height, height, dim);
+                test_method(tables[t], &methods[method], height, height / 2, dim);
             }
         for (int i = 0; i < 100; i++)
             test_array(tables[t], i < 40 ? i : below(2000));
