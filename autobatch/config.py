@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +104,20 @@ def current() -> Settings:
     return getattr(_local, "settings", None) or _base
 
 
+# Called whenever the settings of a thread may have changed.
+_listeners: list[Callable[[], object]] = []
+
+
+def on_change(listener: Callable[[], object]) -> None:
+    """Has a function called after every change of settings, in whatever thread."""
+    _listeners.append(listener)
+
+
+def _tell() -> None:
+    for listener in _listeners:
+        listener()
+
+
 def rng() -> np.random.Generator:
     """The generator that initialisers, dropout and shuffling draw from."""
     return _rng
@@ -120,16 +135,19 @@ class Configuration:
             _base = dataclasses.replace(_base, **changes)
         else:
             _local.settings = dataclasses.replace(self._before_local, **changes)
+        _tell()
 
     def __enter__(self) -> Settings:
         # It was a block's after all: this thread's, not the process's.
         global _base
         _base = self._before_base
         _local.settings = dataclasses.replace(self._before_local or _base, **self._changes)
+        _tell()
         return current()
 
     def __exit__(self, *exception: object) -> None:
         _local.settings = self._before_local
+        _tell()
 
 
 def configure(**changes: Any) -> Configuration:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import config
+from ._core import in_inference, set_engine, set_inference
 from .backends import cpu
 from .backends.formula import Batch
 from .errors import (
@@ -26,23 +27,19 @@ from .errors import (
     StaleExpressionError,
 )
 from .ops.declare import BoundForm
-from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
+from .recording import Expression, Graph, current_graph, forms, new_graph, recorder, state_of
 
 __all__ = [
-    "backward",
     "gradient",
     "inference",
     "reset_timings",
     "schedule_of",
     "timings",
-    "value",
     "values",
 ]
 
 # Gradients of parameters are summed by several passes: one pass at a time.
 _backward_turn = threading.RLock()
-
-_local = threading.local()
 
 _PHASES = ("schedule", "forward", "backward", "update")
 _timings = dict.fromkeys(_PHASES, 0.0)
@@ -162,12 +159,13 @@ def _graph_of(expressions: Sequence[Expression]) -> Graph:
 def _run(graph: Graph, nodes: Sequence[int]) -> None:
     """Makes the values of nodes."""
     backend = config.current().backend
-    state = state_of(graph)
-    if state.backend is None:
-        state.backend = backend
-    elif state.backend != backend:
+    number = config.BACKENDS.index(backend)
+    if graph._backend < 0:
+        graph._backend = number
+    elif graph._backend != number:
+        begun = config.BACKENDS[graph._backend]
         raise GraphError(
-            f"this graph has begun to run on the backend {state.backend!r}; call ab.new_graph() "
+            f"this graph has begun to run on the backend {begun!r}; call ab.new_graph() "
             f"after changing to {backend!r}"
         )
     with timed("schedule"):
@@ -190,17 +188,8 @@ def _read(graph: Graph, node: int) -> np.ndarray:
     return _formulas(config.current().backend).value(_view(graph), node)
 
 
-def value(expression: Expression) -> np.ndarray:
-    """The value of an expression as a new array; runs what it needs and has not run yet.
-
-    A manual minibatch is the first axis. Indices (of `argmax`) are int64, all else has the
-    graph's dtype. Also ``np.asarray(expression)``.
-
-    >>> import autobatch as ab
-    >>> x = ab.input([1.0, 2.0])
-    >>> (x + x).value()
-    array([2., 4.], dtype=float32)
-    """
+def _value(expression: Expression) -> np.ndarray:
+    """``expression.value()`` where the straight way in C does not serve."""
     return values([expression])[0]
 
 
@@ -228,14 +217,9 @@ def values(expressions: Iterable[Expression]) -> list[np.ndarray]:
     return [_read(graph, node) for node in nodes]
 
 
-def item(expression: Expression) -> float:
-    """The value of a scalar (of an expression with one element) as a Python number.
-
-    >>> import autobatch as ab
-    >>> ab.sum(ab.input([1.0, 2.0])).item()
-    3.0
-    """
-    result = value(expression)
+def _item(expression: Expression) -> float:
+    """``expression.item()`` where the straight way in C does not serve."""
+    result = _value(expression)
     if result.size != 1:
         raise OperandError(
             f"item: expected an expression of one element, got shape {expression.shape}"
@@ -245,29 +229,11 @@ def item(expression: Expression) -> float:
     return result.item()
 
 
-def backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
-    """Differentiates a scalar; adds to the gradient of every parameter that it depends on.
-
-    Runs forward first where needed. Gradients of parameters add up until a trainer's update
-    or ``zero_grad()``; those of expressions are of the last call.
-
-    Args:
-        loss: a scalar expression without a manual minibatch.
-        wrt: expressions whose gradient is wanted, too: read it by ``expression.gradient()``.
-
-    Raises:
-        GradientError: `loss` is not a scalar.
-
-    >>> import autobatch as ab
-    >>> w = ab.Parameter(init=[3.0, 4.0])
-    >>> x = ab.input([1.0, 2.0])
-    >>> ab.sum(w * x).backward(wrt=[x])
-    >>> w.gradient(), x.gradient()
-    (array([1., 2.], dtype=float32), array([3., 4.], dtype=float32))
-    """
+def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
+    """``loss.backward(...)`` where the straight way in C does not serve."""
     wrt = list(wrt)
     graph = _graph_of([loss, *wrt])
-    if getattr(_local, "inference", False):
+    if in_inference():
         raise GradientError("backward: nothing is differentiated within ab.inference()")
     if loss.shape != () or loss.batch_size != 1:
         shape = f"shape {loss.shape}"
@@ -372,9 +338,10 @@ def redirect(expression: Expression, places: Sequence[int]) -> None:
 def forget(graph: Graph) -> None:
     """Drops the values that a graph has computed; they are computed anew when asked for."""
     cpu.forget(graph)
-    state = state_of(graph)
-    state.backend = state.view = None
-    state.differentiated = False
+    graph._backend = -1
+    if graph.state is not None:
+        graph.state.view = None
+        graph.state.differentiated = False
 
 
 @contextmanager
@@ -390,13 +357,12 @@ def inference() -> Iterator[Graph]:
     ...     ab.sum(w * 2).item()
     6.0
     """
-    outer = getattr(_local, "inference", False)
     with new_graph() as graph:
-        _local.inference = True
+        outer = set_inference(True)
         try:
             yield graph
         finally:
-            _local.inference = outer
+            set_inference(outer)
 
 
 def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:
@@ -410,12 +376,12 @@ def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:
 
 
 def _array(expression: Expression, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    result = value(expression)
+    result = expression.value()
     return result if dtype is None else result.astype(dtype)
 
 
 def _dlpack(expression: Expression, **options: Any) -> Any:
-    return value(expression).__dlpack__(**options)
+    return expression.value().__dlpack__(**options)
 
 
 def _dlpack_device(expression: Expression) -> tuple[int, int]:
@@ -423,7 +389,7 @@ def _dlpack_device(expression: Expression) -> tuple[int, int]:
 
 
 def _float(expression: Expression) -> float:
-    return float(item(expression))
+    return float(expression.item())
 
 
 def _op(expression: Expression) -> str:
@@ -441,9 +407,6 @@ def _repr(expression: Expression) -> str:
 def _attach() -> None:
     """Gives the C type the methods that need the engine."""
     methods: dict[str, Any] = {
-        "value": value,
-        "item": item,
-        "backward": backward,
         "gradient": gradient,
         "op": property(_op),
         "__array__": _array,
@@ -457,3 +420,15 @@ def _attach() -> None:
 
 
 _attach()
+set_engine(
+    cpu.engine_functions(),
+    _value,
+    _item,
+    _backward,
+    cpu.resume_backward,
+    _backward_turn,
+    np.ndarray,
+    np.dtype(np.float32),
+    np.dtype(np.float64),
+    recorder("placeholder").id,
+)

@@ -61,7 +61,6 @@ class GraphState:
 
     Attributes:
         seed, serial: of the graph's random ops.
-        backend: the backend that runs the graph, once it has begun to.
         view: the graph as formula backends see it.
         differentiated: a formula backend has run a backward pass.
     """
@@ -69,7 +68,6 @@ class GraphState:
     def __init__(self) -> None:
         self.seed: int | None = None
         self.serial = 0
-        self.backend: str | None = None
         self.view: Any = None
         self.differentiated = False
 
@@ -198,10 +196,20 @@ def _operand(op: Op, value: Any) -> Expression:
     )
 
 
-def _settings() -> tuple[int, int, int]:
-    settings = config.current()
-    return (8 if settings.dtype == "float64" else 4), settings.sharing, settings.memory_limit
+def _settings() -> tuple[int, bool, int, int, int, int, str | None]:
+    now = config.current()
+    return (
+        8 if now.dtype == "float64" else 4,
+        now.sharing,
+        now.memory_limit,
+        config.STRATEGIES.index(now.strategy),
+        now.threads,
+        -1 if now.profile else config.BACKENDS.index(now.backend),
+        now.instruction_set,
+    )
 
+
+config.on_change(_core.settings_changed)
 
 _STALE = (
     "this expression belongs to a graph that is gone (ab.new_graph() was called since it was "

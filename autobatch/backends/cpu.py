@@ -48,6 +48,11 @@ if any(lib.ab_kernel_index(name.encode()) != i for i, name in enumerate(kernel_n
 set_kernels({name: number for number, name in enumerate(kernel_names())})
 
 
+def engine_functions() -> int:
+    """The address of what the recorder calls without a detour over Python."""
+    return int(ffi.cast("intptr_t", lib.ab_engine_functions_get()))
+
+
 def pointer(graph: Graph) -> Any:
     """The C graph of a graph object."""
     return ffi.cast("ab_graph *", graph._address)
@@ -118,16 +123,22 @@ def forward(graph: Graph) -> None:
 
 def backward(graph: Graph, seeds: Sequence[int], wrt: Sequence[int]) -> None:
     """Runs backward from scalar nodes; adds to the gradients of parameters."""
-    g, table, threads = pointer(graph), _table(graph), config.current().threads
+    g = pointer(graph)
     code = lib.ab_backward_begin(g, len(seeds), int32s(seeds), len(wrt), int32s(wrt))
-    check(code, graph, "backward")
-    while (code := lib.ab_backward_run(g, table, threads, SLICE)) != DONE:
+    resume_backward(graph, check(code, graph, "backward") or AGAIN)
+
+
+def resume_backward(graph: Graph, code: int) -> None:
+    """Goes on with a backward pass that stopped with a code."""
+    g, table, threads = pointer(graph), _table(graph), config.current().threads
+    while code != DONE:
         check(code, graph, "backward")
         if code == FORMULA:
             _backward_formula(graph)
             lib.ab_backward_skip(g)
         elif code == ROOM:
             _reserve_rows(graph)
+        code = lib.ab_backward_run(g, table, threads, SLICE)
 
 
 def _reserve_rows(graph: Graph) -> None:
@@ -241,9 +252,8 @@ def redirect(graph: Graph, node: int, places: Sequence[int]) -> None:
 
 
 def forget(graph: Graph) -> None:
-    """Takes back all batches; nothing counts as computed any more."""
+    """Nothing counts as computed any more; what was planned stays planned."""
     lib.ab_tape_set_done(pointer(graph), 0)
-    lib.ab_unplan(pointer(graph), 0)
 
 
 def operands_of(graph: Graph, node: int) -> list[int]:

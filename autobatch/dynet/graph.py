@@ -177,7 +177,7 @@ class ComputationGraph:
             sources = {int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES}
             found = np.flatnonzero(np.isin(numbers, list(sources)))
             wrt = [self._graph.expression(int(node)) for node in found]
-        engine.backward(loss, wrt)
+        loss.backward(wrt)
 
     def _last(self) -> Any:
         count = len(self._graph)

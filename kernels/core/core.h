@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "ab_api.h"
 #include "ab_graph.h"
 
 /* The limited API (abi3) lacks vector calls and the macros that read containers directly. */
@@ -42,6 +43,7 @@ typedef struct GraphObject {
     PyTypeObject *type;           /* of its expressions, a subtype; NULL: the plain one */
     PyObject *state;              /* what the engine keeps for this graph */
     int entered;                  /* it is the graph of a with-block */
+    int backend;                  /* that has begun to run it; -1: none */
     unsigned long thread;
 } GraphObject;
 
@@ -101,13 +103,21 @@ typedef struct {
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
     PyObject *on_operand;  /* (op, object) -> Expression, for what is no operand yet */
     PyObject *on_error;    /* (kind, op, ...): raises */
-    PyObject *on_settings; /* () -> (itemsize, sharing, limit) */
+    PyObject *on_settings; /* () -> what ab_settings holds */
     PyObject *on_getitem;  /* (expression, key) -> Expression */
     PyObject *on_lookup;   /* the op of `table[i]` */
     PyObject *forms;       /* list: what on_rule said of each form, for Python */
     PyObject *shapes;      /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
     OpObject *input, *parameter, *lookup, *slice, *pick;
+    /* run.c: the engine, and the functions of Python that serve what is unusual. */
+    const ab_engine_functions *engine;
+    PyObject *running; /* the tuple of what follows, for the collector */
+    PyObject *on_value, *on_item, *on_backward;
+    PyObject *on_resume;         /* (graph, code): finishes a backward pass */
+    PyObject *turn;              /* a lock: one backward pass at a time */
+    PyObject *ndarray, *dtype[2]; /* numpy's */
+    int32_t placeholder; /* the op's number */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
     int nfree;
@@ -115,6 +125,30 @@ typedef struct {
 
 extern Core core;
 extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec;
+
+enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
+
+/* The settings in force for a thread, as far as C needs them. */
+typedef struct ab_settings {
+    uint64_t generation;
+    int itemsize, sharing, strategy, threads;
+    int backend; /* -1: Python has to see every step (profile=True) */
+    size_t limit;
+    const ab_kernel_table *table[2]; /* for numbers of 4 and of 8 bytes */
+} ab_settings;
+
+/* run.c */
+const ab_settings *ab_settings_now(void); /* NULL: an exception */
+PyObject *ab_settings_changed(PyObject *module, PyObject *none);
+PyObject *ab_set_inference(PyObject *module, PyObject *flag);
+PyObject *ab_in_inference(PyObject *module, PyObject *none);
+PyObject *ab_set_engine(PyObject *module, PyObject *args);
+PyObject *ab_expression_value(PyObject *self, PyObject *none);
+PyObject *ab_expression_item(PyObject *self, PyObject *none);
+PyObject *ab_expression_numbers(PyObject *self, PyObject *none);
+PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
+PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
+PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /* graph.c */
 extern _Thread_local GraphObject *ab_current_graph;

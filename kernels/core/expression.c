@@ -182,6 +182,42 @@ static PyGetSetDef expression_getset[] = {
     {0},
 };
 
+static PyMethodDef expression_methods[] = {
+    {"value", ab_expression_value, METH_NOARGS,
+     "The value as a new array; runs what it needs and has not run yet.\n\n"
+     "A manual minibatch is the first axis. Indices (of `argmax`) are int64, all else has the\n"
+     "graph's dtype. Also ``np.asarray(expression)``.\n\n"
+     ">>> import autobatch as ab\n"
+     ">>> x = ab.input([1.0, 2.0])\n"
+     ">>> (x + x).value()\n"
+     "array([2., 4.], dtype=float32)\n"},
+    {"item", ab_expression_item, METH_NOARGS,
+     "The value of a scalar (of an expression with one element) as a Python number.\n\n"
+     ">>> import autobatch as ab\n"
+     ">>> ab.sum(ab.input([1.0, 2.0])).item()\n"
+     "3.0\n"},
+    {"_numbers", ab_expression_numbers, METH_NOARGS, NULL},
+    {"_differentiate", ab_expression_differentiate, METH_NOARGS, NULL},
+    {"_write", ab_expression_write, METH_O, NULL},
+    {"backward", (PyCFunction)(void (*)(void))ab_expression_backward, METH_VARARGS | METH_KEYWORDS,
+     "backward($self, wrt=())\n--\n\n"
+     "Differentiates a scalar; adds to the gradient of every parameter that it depends on.\n\n"
+     "Runs forward first where needed. Gradients of parameters add up until a trainer's update\n"
+     "or ``zero_grad()``; those of expressions are of the last call.\n\n"
+     "Args:\n"
+     "    wrt: expressions whose gradient is wanted, too: read it by "
+     "``expression.gradient()``.\n\n"
+     "Raises:\n"
+     "    GradientError: it is not a scalar without a manual minibatch.\n\n"
+     ">>> import autobatch as ab\n"
+     ">>> w = ab.Parameter(init=[3.0, 4.0])\n"
+     ">>> x = ab.input([1.0, 2.0])\n"
+     ">>> ab.sum(w * x).backward(wrt=[x])\n"
+     ">>> w.gradient(), x.gradient()\n"
+     "(array([1., 2.], dtype=float32), array([3., 4.], dtype=float32))\n"},
+    {0},
+};
+
 static PyType_Slot expression_slots[] = {
     {Py_tp_doc, "A value to be computed; operators on it record more.\n\n"
                 "Operators are NumPy's: ``+ - * / **`` broadcast, ``@`` is the matrix product,\n"
@@ -194,6 +230,7 @@ static PyType_Slot expression_slots[] = {
                 ">>> y.shape, y.value()\n"
                 "((2,), array([3., 5.], dtype=float32))\n"},
     {Py_tp_dealloc, expression_dealloc},
+    {Py_tp_methods, expression_methods},
     {Py_tp_getset, expression_getset},
     {Py_nb_add, slot_add},
     {Py_nb_subtract, slot_subtract},

@@ -38,6 +38,7 @@ graph_new(void)
     g->state = NULL;
     g->type = NULL;
     g->entered = 0;
+    g->backend = -1;
     g->thread = (unsigned long)PyThread_get_thread_ident();
     g->parameters = PyList_New(0);
     if (!g->parameters || !(g->graph = ab_graph_new(&core.registry))) {
@@ -83,16 +84,10 @@ ab_graph_first_node(GraphObject *g)
             g->graph = memory;
         }
     }
-    PyObject *settings = PyObject_CallNoArgs(core.on_settings);
-    if (!settings)
+    const ab_settings *s = ab_settings_now();
+    if (!s)
         return -1;
-    int itemsize, sharing;
-    Py_ssize_t limit;
-    int ok = PyArg_ParseTuple(settings, "iin", &itemsize, &sharing, &limit);
-    Py_DECREF(settings);
-    if (!ok)
-        return -1;
-    ab_graph_reset(g->graph, itemsize, sharing, (size_t)limit);
+    ab_graph_reset(g->graph, s->itemsize, s->sharing, s->limit);
     return 0;
 }
 
@@ -275,6 +270,24 @@ graph_own_thread(PyObject *self, void *closure)
     return PyBool_FromLong(((GraphObject *)self)->thread == PyThread_get_thread_ident());
 }
 
+static PyObject *
+graph_get_backend(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(((GraphObject *)self)->backend);
+}
+
+static int
+graph_set_backend(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    long backend = value ? PyLong_AsLong(value) : -1;
+    if (backend == -1 && PyErr_Occurred())
+        return -1;
+    ((GraphObject *)self)->backend = (int)backend;
+    return 0;
+}
+
 static Py_ssize_t
 graph_len(PyObject *self)
 {
@@ -307,6 +320,7 @@ static PyGetSetDef graph_getset[] = {
     {"_address", graph_address, NULL, NULL, NULL},
     {"parameters", graph_parameters, NULL, "Parameters that were recorded.", NULL},
     {"state", graph_get_state, graph_set_state, NULL, NULL},
+    {"_backend", graph_get_backend, graph_set_backend, NULL, NULL},
     {"expression_type", graph_get_type, graph_set_type, "The type of its expressions.", NULL},
     {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},
     {"own_thread", graph_own_thread, NULL, "Whether this thread records in it.", NULL},

@@ -98,6 +98,11 @@ static PyMethodDef functions[] = {
 #ifndef Py_LIMITED_API
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
 #endif
+    {"set_engine", ab_set_engine, METH_VARARGS, NULL},
+    {"settings_changed", ab_settings_changed, METH_NOARGS, "Settings are asked for anew."},
+    {"set_inference", ab_set_inference, METH_O,
+     "Whether this thread differentiates nothing; answers what was before."},
+    {"in_inference", ab_in_inference, METH_NOARGS, NULL},
     {"new_expression_type", ab_expression_variant, METH_NOARGS,
      "A bare subtype of Expression, for Graph.expression_type."},
     {"new_graph", ab_new_graph, METH_NOARGS, new_graph_doc},

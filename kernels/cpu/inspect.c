@@ -106,3 +106,16 @@ ab_node_value(const ab_graph *g, int32_t node)
 {
     return ab_value_address(g, node);
 }
+
+const ab_engine_functions *
+ab_engine_functions_get(void)
+{
+    static const ab_engine_functions functions = {
+        .table_select = ab_table_select,
+        .plan = ab_plan,
+        .forward = ab_forward,
+        .backward_begin = ab_backward_begin,
+        .backward_run = ab_backward_run,
+    };
+    return &functions;
+}

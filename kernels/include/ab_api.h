@@ -91,6 +91,17 @@ double ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int6
                      double factor, int threads);
 double ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads);
 
+/* What the recorder calls without a detour over Python. */
+typedef struct ab_engine_functions {
+    const ab_kernel_table *(*table_select)(const char *isa, int itemsize);
+    int64_t (*plan)(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy);
+    int (*forward)(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
+    int (*backward_begin)(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
+                          const int32_t *wrt);
+    int (*backward_run)(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
+} ab_engine_functions;
+const ab_engine_functions *ab_engine_functions_get(void);
+
 int ab_has_threads(void); /* whether more than one thread can be used */
 
 #endif

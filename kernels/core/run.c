@@ -1,0 +1,305 @@
+/* Running what was recorded: the straight way from an expression to its number or to gradients.
+ * Programs with small graphs ask for these so often that a detour over Python would be most of
+ * what they cost. Whatever is unusual (another backend, a run that takes long, an error) goes to
+ * the functions of autobatch/engine.py, which this file only ever overtakes. */
+#include "core.h"
+
+static const double SLICE = 0.1; /* seconds after which Python may see signals */
+
+static uint64_t generation = 1; /* of the settings; changed under the interpreter lock */
+static _Thread_local ab_settings settings;
+static _Thread_local int inference;
+
+const ab_settings *
+ab_settings_now(void)
+{
+    if (settings.generation == generation)
+        return &settings;
+    PyObject *tuple = PyObject_CallNoArgs(core.on_settings);
+    if (!tuple)
+        return NULL;
+    ab_settings s = {.generation = generation};
+    const char *isa;
+    Py_ssize_t limit;
+    int ok = PyArg_ParseTuple(tuple, "iiniiiz", &s.itemsize, &s.sharing, &limit, &s.strategy,
+                              &s.threads, &s.backend, &isa);
+    s.limit = (size_t)limit;
+    if (ok && core.engine)
+        for (int i = 0; i < 2; i++)
+            s.table[i] = core.engine->table_select(isa, i ? 8 : 4);
+    Py_DECREF(tuple);
+    if (!ok)
+        return NULL;
+    settings = s;
+    return &settings;
+}
+
+PyObject *
+ab_settings_changed(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    generation++;
+    Py_RETURN_NONE;
+}
+
+PyObject *
+ab_set_inference(PyObject *module, PyObject *flag)
+{
+    (void)module;
+    int before = inference, now = PyObject_IsTrue(flag);
+    if (now < 0)
+        return NULL;
+    inference = now;
+    return PyBool_FromLong(before);
+}
+
+PyObject *
+ab_in_inference(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    return PyBool_FromLong(inference);
+}
+
+/* set_engine(address of ab_engine_functions, value, item, backward, resume, turn, ndarray,
+ * float32, float64, the number of the op placeholder) */
+PyObject *
+ab_set_engine(PyObject *module, PyObject *args)
+{
+    (void)module;
+    unsigned long long address;
+    PyObject *value, *item, *backward, *resume, *turn, *ndarray, *f4, *f8;
+    int placeholder;
+    if (!PyArg_ParseTuple(args, "KOOOOOOOOi", &address, &value, &item, &backward, &resume, &turn,
+                          &ndarray, &f4, &f8, &placeholder))
+        return NULL;
+    PyObject *kept = PyTuple_Pack(8, value, item, backward, resume, turn, ndarray, f4, f8);
+    if (!kept)
+        return NULL;
+    Py_XDECREF(core.running);
+    core.running = kept;
+    core.on_value = value;
+    core.on_item = item;
+    core.on_backward = backward;
+    core.on_resume = resume;
+    core.turn = turn;
+    core.ndarray = ndarray;
+    core.dtype[0] = f4;
+    core.dtype[1] = f8;
+    core.placeholder = placeholder;
+    core.engine = (const ab_engine_functions *)(uintptr_t)address;
+    generation++;
+    Py_RETURN_NONE;
+}
+
+/* Where a node's value lies once it is computed; NULL: not the straight way, or an exception. */
+static const char *
+evaluate(ExpressionObject *e, const ab_settings **now)
+{
+    GraphObject *g = e->graph;
+    ab_graph *m = g->graph;
+    if (!core.engine || !m || g->thread != PyThread_get_thread_ident()
+        || (ab_current_graph && ab_current_graph->replaced == g))
+        return NULL;
+    const ab_settings *s = *now = ab_settings_now();
+    if (!s || s->backend != AB_BACKEND_CPU || (g->backend >= 0 && g->backend != s->backend))
+        return NULL;
+    const char *at = ab_value_address(m, e->node);
+    if (at && m->tape_done == m->tape_n)
+        return at;
+    const ab_engine_functions *engine = core.engine;
+    const ab_kernel_table *table = s->table[m->itemsize == 8];
+    int32_t node = e->node, strategy = s->strategy, threads = s->threads;
+    int code;
+    g->backend = s->backend;
+    Py_BEGIN_ALLOW_THREADS
+    code = engine->plan(m, 1, &node, strategy) < 0 ? AB_RUN_AGAIN
+                                                   : engine->forward(m, table, threads, SLICE);
+    Py_END_ALLOW_THREADS
+    return code == AB_RUN_DONE ? ab_value_address(m, node) : NULL;
+}
+
+static const ab_form *
+form_of(const ExpressionObject *e)
+{
+    return ab_form_get(&core.registry, e->graph->graph->nodes[e->node].form);
+}
+
+PyObject *
+ab_expression_item(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ExpressionObject *e = (ExpressionObject *)self;
+    const ab_settings *s;
+    const char *at = evaluate(e, &s);
+    if (at && form_of(e)->size * form_of(e)->batch == 1) {
+        double number = e->graph->graph->itemsize == 8 ? *(const double *)at : *(const float *)at;
+        return form_of(e)->flags & AB_FORM_INTEGER ? PyLong_FromDouble(number)
+                                                   : PyFloat_FromDouble(number);
+    }
+    return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(core.on_item, self, NULL);
+}
+
+PyObject *
+ab_expression_value(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ExpressionObject *e = (ExpressionObject *)self;
+    const ab_settings *s;
+    const char *at = evaluate(e, &s);
+    if (at) {
+        const ab_form *f = form_of(e);
+        int item = e->graph->graph->itemsize;
+        if (f->batch == 1 && !(f->flags & AB_FORM_INTEGER)) {
+            PyObject *shape = ab_type_shape(f->type);
+            PyObject *copy = PyByteArray_FromStringAndSize(at, (Py_ssize_t)(f->size * item));
+            PyObject *array = copy && shape
+                                  ? PyObject_CallFunctionObjArgs(core.ndarray, shape,
+                                                                 core.dtype[item == 8], copy, NULL)
+                                  : NULL;
+            Py_XDECREF(copy);
+            return array;
+        }
+    }
+    return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(core.on_value, self, NULL);
+}
+
+/* The numbers of a value in memory order, as a list of floats; None: not the straight way. */
+PyObject *
+ab_expression_numbers(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ExpressionObject *e = (ExpressionObject *)self;
+    const ab_settings *s;
+    const char *at = evaluate(e, &s);
+    if (!at) {
+        if (PyErr_Occurred())
+            return NULL;
+        Py_RETURN_NONE;
+    }
+    const ab_form *f = form_of(e);
+    if (f->flags & AB_FORM_INTEGER
+        || (f->batch > 1 && e->graph->graph->nodes[e->node].stride != f->size))
+        Py_RETURN_NONE;
+    int wide = e->graph->graph->itemsize == 8;
+    Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);
+    PyObject *list = PyList_New(n);
+    for (Py_ssize_t i = 0; list && i < n; i++) {
+        double number = wide ? ((const double *)at)[i] : ((const float *)at)[i];
+        PyObject *object = PyFloat_FromDouble(number);
+        if (!object || PyList_SetItem(list, i, object) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static int
+turn(const char *method)
+{
+    PyObject *result = PyObject_CallMethod(core.turn, method, NULL);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* 1: done; 0: not the straight way; -1: an exception. ones: one number of any shape will do. */
+static int
+differentiate(ExpressionObject *e, int ones)
+{
+    const ab_settings *s;
+    if (inference || !evaluate(e, &s))
+        return PyErr_Occurred() ? -1 : 0;
+    const ab_form *f = form_of(e);
+    if (f->batch * f->size != 1 || (!ones && ab_type_get(&core.registry, f->type)->ndim))
+        return 0;
+    if (turn("acquire") < 0) /* gradients of parameters are summed by one pass at a time */
+        return -1;
+    ab_graph *m = e->graph->graph;
+    const ab_engine_functions *engine = core.engine;
+    const ab_kernel_table *table = s->table[m->itemsize == 8];
+    int32_t node = e->node;
+    int threads = s->threads, code;
+    e->graph->backend = s->backend;
+    Py_BEGIN_ALLOW_THREADS
+    code = engine->backward_begin(m, 1, &node, 0, NULL);
+    if (code == AB_OK)
+        code = engine->backward_run(m, table, threads, SLICE);
+    Py_END_ALLOW_THREADS
+    PyObject *rest = Py_None;
+    if (code != AB_RUN_DONE) /* Python finishes the pass, or says what is wrong */
+        rest = PyObject_CallFunction(core.on_resume, "Oi", (PyObject *)e->graph, code);
+    else
+        Py_INCREF(rest);
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    int error = turn("release");
+    PyErr_Restore(type, value, trace);
+    Py_XDECREF(rest);
+    return rest && !error ? 1 : -1;
+}
+
+PyObject *
+ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    if (!PyTuple_Size(args) && (!kwargs || !PyDict_Size(kwargs))) {
+        int done = differentiate((ExpressionObject *)self, 0);
+        if (done < 0)
+            return NULL;
+        if (done)
+            Py_RETURN_NONE;
+    }
+    PyObject *all = PyTuple_New(PyTuple_Size(args) + 1), *result = NULL;
+    if (!all)
+        return NULL;
+    Py_INCREF(self);
+    PyTuple_SetItem(all, 0, self);
+    for (Py_ssize_t i = 0; i < PyTuple_Size(args); i++) {
+        PyObject *item = PyTuple_GetItem(args, i);
+        Py_INCREF(item);
+        PyTuple_SetItem(all, i + 1, item);
+    }
+    result = PyObject_Call(core.on_backward, all, kwargs);
+    Py_DECREF(all);
+    return result;
+}
+
+/* Whether a pass has run from this one number, whatever its shape. */
+PyObject *
+ab_expression_differentiate(PyObject *self, PyObject *none)
+{
+    (void)none;
+    int done = differentiate((ExpressionObject *)self, 1);
+    return done < 0 ? NULL : PyBool_FromLong(done);
+}
+
+/* Writes numbers into a placeholder, and has all that is computed computed anew. False: the
+ * general path has to see to it. */
+PyObject *
+ab_expression_write(PyObject *self, PyObject *numbers)
+{
+    ExpressionObject *e = (ExpressionObject *)self;
+    ab_graph *m = e->graph->graph;
+    if (!m || e->graph->thread != PyThread_get_thread_ident() || form_of(e)->op != core.placeholder)
+        Py_RETURN_FALSE;
+    const ab_form *f = form_of(e);
+    Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);
+    char *at = (char *)(uintptr_t)m->nodes[e->node].data;
+    int one = PyFloat_CheckExact(numbers) || PyLong_CheckExact(numbers);
+    if (one ? n != 1 : !PyList_CheckExact(numbers) || AB_LIST_SIZE(numbers) != n)
+        Py_RETURN_FALSE;
+    for (int pass = 0; pass < 2; pass++) /* all are looked at before one is written */
+        for (Py_ssize_t i = 0; i < n; i++) {
+            PyObject *item = one ? numbers : AB_LIST_ITEM(numbers, i);
+            if (!PyFloat_CheckExact(item) && !PyLong_CheckExact(item))
+                Py_RETURN_FALSE;
+            double number = PyFloat_AsDouble(item);
+            if (number == -1 && PyErr_Occurred())
+                return NULL;
+            if (pass && m->itemsize == 8)
+                ((double *)at)[i] = number;
+            else if (pass)
+                ((float *)at)[i] = (float)number;
+        }
+    m->tape_done = 0;
+    Py_RETURN_TRUE;
+}
