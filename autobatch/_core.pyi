@@ -120,7 +120,8 @@ def set_engine(
     item: Callable[..., Any],
     backward: Callable[..., Any],
     resume: Callable[..., Any],
-    turn: Any,
+    acquire: Callable[..., Any],
+    release: Callable[..., Any],
     ndarray: type,
     float32: np.dtype,
     float64: np.dtype,
@@ -129,6 +130,18 @@ def set_engine(
 def settings_changed() -> None: ...
 def set_inference(flag: bool) -> bool: ...
 def in_inference() -> bool: ...
+def itemsize() -> int: ...
+def timings(anew: bool) -> tuple[float, float, float, float]: ...
+def update(
+    items: int,
+    count: int,
+    rule: int,
+    numbers: tuple[float, ...],
+    flags: int,
+    clip_value: float,
+    clip_norm: float,
+    factor: float,
+) -> float | None: ...
 def set_hooks(
     rule: Callable[..., Any],
     operand: Callable[..., Any],

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import config
-from ._core import in_inference, set_engine, set_inference
+from . import _core, config
 from .backends import cpu
 from .backends.formula import Batch
 from .errors import (
@@ -38,8 +37,8 @@ __all__ = [
     "values",
 ]
 
-# Gradients of parameters are summed by several passes: one pass at a time.
-_backward_turn = threading.RLock()
+# Gradients of parameters are summed by passes and used by updates: one of these at a time.
+gradients_turn = threading.RLock()
 
 _PHASES = ("schedule", "forward", "backward", "update")
 _timings = dict.fromkeys(_PHASES, 0.0)
@@ -60,11 +59,13 @@ def timed(phase: str) -> Any:
 
 def timings() -> dict[str, float]:
     """Seconds spent by phase (schedule, forward, backward, update) under ``profile=True``."""
-    return dict(_timings)
+    in_c = _core.timings(False)
+    return {name: _timings[name] + spent for name, spent in zip(_PHASES, in_c, strict=True)}
 
 
 def reset_timings() -> None:
     """Begins the count of `timings` anew."""
+    _core.timings(True)
     for phase in _PHASES:
         _timings[phase] = 0.0
 
@@ -233,7 +234,7 @@ def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
     """``loss.backward(...)`` where the straight way in C does not serve."""
     wrt = list(wrt)
     graph = _graph_of([loss, *wrt])
-    if in_inference():
+    if _core.in_inference():
         raise GradientError("backward: nothing is differentiated within ab.inference()")
     if loss.shape != () or loss.batch_size != 1:
         shape = f"shape {loss.shape}"
@@ -244,7 +245,7 @@ def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
             f"(ab.sum, ab.mean; over a minibatch ab.sum_batch, ab.mean_batch)"
         )
     _run(graph, [loss.node])
-    with _backward_turn, timed("backward"):
+    with gradients_turn, timed("backward"):
         nodes = [expression.node for expression in wrt]
         backend = config.current().backend
         if backend == "cpu":
@@ -358,11 +359,11 @@ def inference() -> Iterator[Graph]:
     6.0
     """
     with new_graph() as graph:
-        outer = set_inference(True)
+        outer = _core.set_inference(True)
         try:
             yield graph
         finally:
-            set_inference(outer)
+            _core.set_inference(outer)
 
 
 def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:
@@ -420,13 +421,14 @@ def _attach() -> None:
 
 
 _attach()
-set_engine(
+_core.set_engine(
     cpu.engine_functions(),
     _value,
     _item,
     _backward,
     cpu.resume_backward,
-    _backward_turn,
+    gradients_turn.acquire,
+    gradients_turn.release,
     np.ndarray,
     np.dtype(np.float32),
     np.dtype(np.float64),

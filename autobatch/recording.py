@@ -196,7 +196,7 @@ def _operand(op: Op, value: Any) -> Expression:
     )
 
 
-def _settings() -> tuple[int, bool, int, int, int, int, str | None]:
+def _settings() -> tuple[int, bool, int, int, int, int, str | None, bool]:
     now = config.current()
     return (
         8 if now.dtype == "float64" else 4,
@@ -204,8 +204,9 @@ def _settings() -> tuple[int, bool, int, int, int, int, str | None]:
         now.memory_limit,
         config.STRATEGIES.index(now.strategy),
         now.threads,
-        -1 if now.profile else config.BACKENDS.index(now.backend),
+        config.BACKENDS.index(now.backend),
         now.instruction_set,
+        now.profile,
     )
 
 

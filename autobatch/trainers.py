@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import config, updates
+from . import updates
 from .backends import cpu
-from .engine import timed
+from .engine import gradients_turn, timed
 from .errors import ConfigurationError, GradientError
 from .module import AnyParameter, named_parameters
 from .parameters import Lookup, aligned_zeros
@@ -167,46 +167,25 @@ class Trainer:
                 parameter), or no parameter has a gradient. Parameters and state are as they
                 were, and the gradients are forgotten.
         """
-        if config.current().profile:
-            with timed("update"):
-                self._update(self.rate)
-        else:
-            self._update(self.rate)
-
-    def _update(self, rate: float) -> None:
-        if config.current().backend != "numpy":
-            norm = self._update_compiled(rate)
-            if norm >= 0:
-                self.gradient_norm = norm
-                return
-            # It is not finite: what follows finds out where, or that only its squares are not.
-        gradients = self._gradients()
-        if not gradients:
-            raise GradientError(self._nothing())
-        try:
-            factor = self._clip(gradients)
-            self.step += 1
-            rule = self._rule(rate)
-            for gradient in gradients:
-                self._apply_to(gradient, factor, *rule)
-        finally:
-            self.zero_grad()
-
-    def _update_compiled(self, rate: float) -> float:
-        """All in one call. Answers the norm, or below 0 that it is not finite."""
+        rate = self.rate
         self.step += 1
-        norm = -1.0
+        norm: float | None = cpu.NOT_FINITE
         try:
-            name, numbers = self._rule(rate)
-            norm = self._run(cpu.RULES.index(name), numbers)
-            if norm == cpu.NOTHING:
-                raise GradientError(self._nothing())
+            norm = self._run(*self._rule(rate))
         finally:
-            if norm < 0:
+            if norm is None or norm < 0:
                 self.step -= 1
-        return norm
+        if norm is None or norm == cpu.NOT_FINITE:
+            # The latter is for the twin to explain; it may be that only the squares are not.
+            with gradients_turn, timed("update"):
+                self._update(rate)
+        elif norm < 0:
+            raise GradientError(self._nothing())
+        else:
+            self.gradient_norm = norm
 
-    def _run(self, rule: int, numbers: tuple[float, ...]) -> float:
+    def _run(self, rule: str, numbers: tuple[float, ...]) -> float | None:
+        """All in one call; see :class:`autobatch.backends.cpu.Updates`."""
         arguments = (rule, numbers, self.sparse, self.clip_value, self.clip_norm)
         if self._updates is None:
             self._updates = self._make_updates()
@@ -218,6 +197,20 @@ class Trainer:
             self._updates = self._make_updates()
             norm = self._updates.run(*arguments)
         return norm
+
+    def _update(self, rate: float) -> None:
+        """The update in NumPy, one parameter after the other: the twin of the compiled one."""
+        gradients = self._gradients()
+        if not gradients:
+            raise GradientError(self._nothing())
+        try:
+            factor = self._clip(gradients)
+            self.step += 1
+            rule = self._rule(rate)
+            for gradient in gradients:
+                self._apply_to(gradient, factor, *rule)
+        finally:
+            self.zero_grad()
 
     def _make_updates(self) -> cpu.Updates:
         items = []

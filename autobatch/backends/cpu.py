@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import config
-from .._core import Graph
+from .._core import Graph, update
 from ..errors import ConfigurationError, MemoryLimitError, ShapeError
 from ..ops.declare import Call
 from ..recording import forms, set_kernels
@@ -356,14 +356,9 @@ def _backward_formula(graph: Graph) -> None:
 
 # The rules in the order of enum ab_rule, by the names that they have in `autobatch.updates`.
 RULES = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw", "amsgrad", "adadelta")
+_RULE_NUMBER = {name: number for number, name in enumerate(RULES)}
 
 NOTHING, NOT_FINITE, STATES = -1.0, -2.0, -3.0
-
-
-@functools.cache
-def _tables(instruction_set: str | None) -> Any:
-    tables = [kernel_table(instruction_set, size) for size in (4, 8)]
-    return ffi.new("ab_kernel_table *[2]", tables)
 
 
 class Updates:
@@ -377,7 +372,7 @@ class Updates:
     def __init__(
         self, items: Sequence[tuple[Any, dict[str, np.ndarray] | None]], idle: bool
     ) -> None:
-        self._kept = items
+        self._kept, self._count = items, len(items)
         self._all = ffi.new("ab_updated[]", len(items))
         for place, (parameter, states) in enumerate(items):
             item = self._all[place]
@@ -386,31 +381,30 @@ class Updates:
             item.idle = idle
             for name, array in (states or {}).items():
                 setattr(item, name, _address(array))
+        self._address = int(ffi.cast("intptr_t", self._all))
 
     def run(
         self,
-        rule: int,
-        numbers: Sequence[float],
+        rule: str,
+        numbers: tuple[float, ...],
         sparse: bool,
         clip_value: float | None,
         clip_norm: float | None,
         factor: float = 1.0,
         measure: bool = True,
-    ) -> float:
+    ) -> float | None:
         """Updates and answers the gradient's norm; or NOTHING, NOT_FINITE or STATES, if there
-        is no gradient, it is not finite or a parameter has no states yet."""
-        settings = config.current()
-        return lib.ab_update_all(
-            _tables(settings.instruction_set),
-            self._all,
-            len(self._kept),
-            rule,
+        is no gradient, it is not finite or a parameter has no states yet. None: the engine is
+        not what runs now."""
+        return update(
+            self._address,
+            self._count,
+            _RULE_NUMBER[rule],
             numbers,
             sparse | 2 * measure,
             clip_value or 0.0,
             clip_norm or 0.0,
             factor,
-            settings.threads,
         )
 
 

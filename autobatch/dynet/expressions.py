@@ -59,6 +59,12 @@ __all__ = [
 
 _PLACEHOLDER = recorder("placeholder").record
 
+# Expression's own methods in C, which the drop-in's of the same name begin with.
+_value = _core.Expression.value
+_numbers = _core.Expression._numbers
+_differentiate = _core.Expression._differentiate
+_write = _core.Expression._write
+
 
 class NotSupportedError(AutobatchError, NotImplementedError):
     """Something of DyNet's that the drop-in does not offer; the message names what does."""
@@ -127,6 +133,8 @@ class Expression(_Base, metaclass=_Kind):
                [3., 4.]])
         """
         node = _node(self)
+        if _CG.plain and not recalculate:
+            return _array(node, _value(node))
         return _array(node, _CG.values([node], recalculate)[0])
 
     def value(self, recalculate: bool = False) -> Any:
@@ -138,11 +146,19 @@ class Expression(_Base, metaclass=_Kind):
         (2.0, [1.0, 2.0])
         """
         node = _node(self)
+        if _CG.plain and not recalculate:
+            numbers = _numbers(node) if len(node.shape) < 2 else None
+            if numbers is not None:
+                return numbers[0] if len(numbers) == 1 else numbers
         return _plain(node, _CG.values([node], recalculate)[0])
 
     def vec_value(self, recalculate: bool = False) -> list[float]:
         """The value as a flat list, in column-major order."""
         node = _node(self)
+        if _CG.plain and not recalculate:
+            numbers = _numbers(node)
+            if numbers is not None:
+                return numbers
         return _CG.values([node], recalculate)[0].reshape(-1).tolist()
 
     def scalar_value(self, recalculate: bool = False) -> float:
@@ -152,6 +168,10 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: there is more than one number.
         """
         node = _node(self)
+        if _CG.plain and not recalculate:
+            numbers = _numbers(node)
+            if numbers is not None and len(numbers) == 1:
+                return numbers[0]
         value = _CG.values([node], recalculate)[0]
         if value.size != 1:
             raise ShapeError(
@@ -178,6 +198,8 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: not a scalar.
         """
         node = _node(self)
+        if _CG.plain and not full and _differentiate(node):
+            return
         shape = node.shape
         if node.batch_size != 1 or (shape and math.prod(shape) != 1):
             raise ShapeError(
@@ -500,6 +522,10 @@ def _input(shape: Dims, batch: int, content: bytes) -> Any:
 
 
 def _set(x: Any, values: Any) -> None:
+    if type(x) is Node and _write(x, values):
+        if _CG.draws:
+            _CG.invalidate()
+        return
     op = x.op if type(x) is Node else type(x).__name__
     if op == "stop_gradient":  # of a lookup that is not trained
         x = x.graph.expression(cpu.operands_of(x.graph, x.node)[0])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, config, engine
+from .. import _core, engine
 from ..backends import cpu
 from ..errors import AutobatchError, GradientError
 from ..recording import current_graph, forms, recorder
@@ -44,6 +44,11 @@ class InvalidValueError(AutobatchError, RuntimeError):
 class ComputationGraph:
     """The present graph; there is one of it.
 
+    Attributes:
+        plain: no random number waits to be drawn and no value to be checked, so that values
+            may be asked for without going through `values`.
+        draws: whether random numbers are drawn in this graph.
+
     >>> import autobatch.dynet as dy
     >>> graph = dy.renew_cg()
     >>> graph is dy.cg(), graph.version() == dy.cg_version()
@@ -55,11 +60,12 @@ class ComputationGraph:
 
     def _begin(self) -> None:
         self._version = 0
-        self._itemsize = np.dtype(config.current().dtype).itemsize
+        self._itemsize = _core.itemsize()
         self._check = False
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
         self._random: list[tuple[int, Any, Callable[[], np.ndarray]]] = []
         self._drawn = 0
+        self.plain = True
         self._checkpoints: list[int] = []
         graph = current_graph()
         self._graph = _new_graph() if len(graph) else graph
@@ -75,13 +81,18 @@ class ComputationGraph:
         self._graph = graph = _new_graph()
         graph.expression_type = Node
         self._version += 1
-        self._itemsize = 8 if config.current().dtype == "float64" else 4
+        self._itemsize = _core.itemsize()
         self._check = bool(check_validity)
+        self.plain = not self._check
         if self._random:
             self._random, self._drawn = [], 0
         if self._checkpoints:
             self._checkpoints = []
         return self
+
+    @property
+    def draws(self) -> bool:
+        return bool(self._random)
 
     def version(self) -> int:
         """How many graphs there have been."""
@@ -111,6 +122,7 @@ class ComputationGraph:
         """
         node = _PLACEHOLDER((), (batch, *shape), bytes(self._itemsize * batch * math.prod(shape)))
         self._random.append((node.node, node, draw))
+        self.plain = False
         return node
 
     def _draw(self, last: int) -> None:
@@ -119,12 +131,14 @@ class ComputationGraph:
             _, node, draw = waiting[self._drawn]
             engine.write(node, draw())
             self._drawn += 1
+        self.plain = self._drawn == len(waiting) and not self._check
 
     def invalidate(self) -> None:
         """Forgets what was computed, random numbers too."""
         if cpu.done(self._graph):
             engine.forget(self._graph)
         self._drawn = 0
+        self.plain = not (self._random or self._check)
 
     def values(self, nodes: Sequence[Any], recalculate: bool = False) -> list[np.ndarray]:
         """The values of expressions as our arrays, the minibatch first."""
@@ -132,10 +146,7 @@ class ComputationGraph:
             self.invalidate()
         if self._drawn < len(self._random):
             self._draw(max([node.node for node in nodes], default=-1))
-        if len(nodes) == 1 and nodes[0].graph is self._graph:
-            found = [self._one(nodes[0])]
-        else:
-            found = engine.values(nodes)
+        found = engine.values(nodes)
         if self._check:
             for node, value in zip(nodes, found, strict=True):
                 if np.isnan(value).any():
@@ -143,21 +154,6 @@ class ComputationGraph:
                         f"NaN or Inf detected in the value of {node.op}, node {node.node}"
                     )
         return found
-
-    def _one(self, node: Any) -> np.ndarray:
-        """The value of one expression. Programs ask for one number after another: what is
-        computed already is read without asking for a plan."""
-        graph = self._graph
-        if config.current().backend != "cpu" or not graph.alive or not graph.own_thread:
-            return engine.values([node])[0]
-        bound = forms[node._form]
-        if bound.batch > 1 or bound.op.integer or not bound.size:
-            return engine.values([node])[0]
-        address = cpu.computed(graph, node.node)
-        if address is None:
-            engine._run(graph, [node.node])
-            address = cpu.computed(graph, node.node)
-        return cpu._at(graph, address, bound.shape).copy()
 
     def run(self, node: Any, recalculate: bool = False) -> None:
         """Computes an expression."""
@@ -177,7 +173,7 @@ class ComputationGraph:
             sources = {int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES}
             found = np.flatnonzero(np.isin(numbers, list(sources)))
             wrt = [self._graph.expression(int(node)) for node in found]
-        loss.backward(wrt)
+        _core.Expression.backward(loss, wrt)
 
     def _last(self) -> Any:
         count = len(self._graph)

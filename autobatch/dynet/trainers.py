@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import config, trainers
+from .. import trainers
 from ..backends import cpu
-from ..engine import timed
+from ..engine import gradients_turn, timed
 from ..errors import GradientError
 from ..module import AnyParameter
 from ..parameters import Lookup
@@ -71,11 +71,7 @@ class Trainer(trainers.Trainer):
         Raises:
             RuntimeError: the gradient's norm is not finite, while clipping is on.
         """
-        if config.current().profile:
-            with timed("update"):
-                self._update_all(None)
-        else:
-            self._update_all(None)
+        self._update_all(None)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:
         """Updates some parameters only; the gradients of the others are kept.
@@ -88,8 +84,7 @@ class Trainer(trainers.Trainer):
         parameters = collection.parameters_list()
         lookups = collection.lookup_parameters_list()
         chosen = [parameters[i] for i in updated_params] + [lookups[i] for i in updated_lookups]
-        with timed("update"):
-            self._update_all({id(held) for held in chosen})
+        self._update_all({id(held) for held in chosen})
 
     def _held(self) -> Iterable[tuple[str, Any]]:
         """Parameters with keys of their own; places stay, as collections only grow."""
@@ -98,31 +93,39 @@ class Trainer(trainers.Trainer):
         yield from ((f"l{i}", held) for i, held in enumerate(collection._lookups))
 
     def _update_all(self, chosen: set[int] | None) -> None:
-        rate = self.rate / self._shrunk()
+        collection = self._collection
+        rate = self.rate / self._shrunk() if collection._decay else self.rate
         self.step += 1
         self._made += 1
         rule, numbers, scale = self._rule_of(rate)
-        compiled = chosen is None and config.current().backend != "numpy"
-        if not compiled or self._run_rule(rule, numbers, scale) == cpu.NOT_FINITE:
-            held = [(name, p) for name, p in self._held() if p._stored.size]
-            found = [(self._gradient_of(name, p._stored), p) for name, p in held]
-            factor = scale * self._clip([g for g, _ in found if g is not None])
-            for gradient, p in found:
-                wanted = chosen is None or id(p) in chosen
-                if gradient is not None and wanted and p.is_updated():
-                    self._apply_to(gradient, factor, rule, numbers)
-                    gradient.parameter.zero_grad()
-        self._collection._shrink()
+        norm = None if chosen is not None else self._run_rule(rule, numbers, scale)
+        if norm is None or norm == cpu.NOT_FINITE:
+            with gradients_turn, timed("update"):
+                self._update_chosen(chosen, rule, numbers, scale)
+        collection._shrink()
 
-    def _run_rule(self, rule: str, numbers: tuple[float, ...], scale: float) -> float:
+    def _update_chosen(
+        self, chosen: set[int] | None, rule: str, numbers: tuple[float, ...], scale: float
+    ) -> None:
+        """The update in NumPy, one parameter after the other."""
+        held = [(name, p) for name, p in self._held() if p._stored.size]
+        found = [(self._gradient_of(name, p._stored), p) for name, p in held]
+        factor = scale * self._clip([g for g, _ in found if g is not None])
+        for gradient, p in found:
+            wanted = chosen is None or id(p) in chosen
+            if gradient is not None and wanted and p.is_updated():
+                self._apply_to(gradient, factor, rule, numbers)
+                gradient.parameter.zero_grad()
+
+    def _run_rule(self, rule: str, numbers: tuple[float, ...], scale: float) -> float | None:
         """All in one call; see `autobatch.backends.cpu.Updates`."""
         collection = self._collection
         count = len(collection._parameters) + len(collection._lookups)
         if self._updates is None or count != self._count:
             self._updates, self._count = self._make_updates(), count
         clip = self.clip_norm
-        arguments = (cpu.RULES.index(rule), numbers, self.sparse, None, clip, scale)
-        norm = self._updates.run(*arguments, clip is not None)
+        arguments = (rule, numbers, self.sparse, None, clip, scale, clip is not None)
+        norm = self._updates.run(*arguments)
         if norm == cpu.STATES:
             for name, held in self._held():
                 gradient = self._gradient_of(name, held._stored)
@@ -130,8 +133,8 @@ class Trainer(trainers.Trainer):
                     for which in self.state_names:
                         self._state_of(which, gradient)
             self._updates = self._make_updates()
-            norm = self._updates.run(*arguments, clip is not None)
-        if norm >= 0 and clip is not None:
+            norm = self._updates.run(*arguments)
+        if norm is not None and norm >= 0 and clip is not None:
             self.gradient_norm = norm
             self._clips += norm > clip
         return norm

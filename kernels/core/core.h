@@ -114,10 +114,10 @@ typedef struct {
     const ab_engine_functions *engine;
     PyObject *running; /* the tuple of what follows, for the collector */
     PyObject *on_value, *on_item, *on_backward;
-    PyObject *on_resume;         /* (graph, code): finishes a backward pass */
-    PyObject *turn;              /* a lock: one backward pass at a time */
+    PyObject *on_resume;          /* (graph, code): finishes a backward pass */
+    PyObject *acquire, *release;  /* of a lock: gradients are one pass's or update's at a time */
     PyObject *ndarray, *dtype[2]; /* numpy's */
-    int32_t placeholder; /* the op's number */
+    int32_t placeholder;          /* the op's number */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
     int nfree;
@@ -132,7 +132,7 @@ enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 typedef struct ab_settings {
     uint64_t generation;
     int itemsize, sharing, strategy, threads;
-    int backend; /* -1: Python has to see every step (profile=True) */
+    int backend, profile;
     size_t limit;
     const ab_kernel_table *table[2]; /* for numbers of 4 and of 8 bytes */
 } ab_settings;
@@ -140,6 +140,9 @@ typedef struct ab_settings {
 /* run.c */
 const ab_settings *ab_settings_now(void); /* NULL: an exception */
 PyObject *ab_settings_changed(PyObject *module, PyObject *none);
+PyObject *ab_timings(PyObject *module, PyObject *anew);
+PyObject *ab_itemsize(PyObject *module, PyObject *none);
+PyObject *ab_update(PyObject *module, PyObject *args);
 PyObject *ab_set_inference(PyObject *module, PyObject *flag);
 PyObject *ab_in_inference(PyObject *module, PyObject *none);
 PyObject *ab_set_engine(PyObject *module, PyObject *args);

@@ -4,6 +4,8 @@
  * the functions of autobatch/engine.py, which this file only ever overtakes. */
 #include "core.h"
 
+#include <time.h>
+
 static const double SLICE = 0.1; /* seconds after which Python may see signals */
 
 static uint64_t generation = 1; /* of the settings; changed under the interpreter lock */
@@ -21,8 +23,8 @@ ab_settings_now(void)
     ab_settings s = {.generation = generation};
     const char *isa;
     Py_ssize_t limit;
-    int ok = PyArg_ParseTuple(tuple, "iiniiiz", &s.itemsize, &s.sharing, &limit, &s.strategy,
-                              &s.threads, &s.backend, &isa);
+    int ok = PyArg_ParseTuple(tuple, "iiniiizi", &s.itemsize, &s.sharing, &limit, &s.strategy,
+                              &s.threads, &s.backend, &isa, &s.profile);
     s.limit = (size_t)limit;
     if (ok && core.engine)
         for (int i = 0; i < 2; i++)
@@ -41,6 +43,43 @@ ab_settings_changed(PyObject *module, PyObject *none)
     (void)none;
     generation++;
     Py_RETURN_NONE;
+}
+
+/* Seconds by phase, under profile=True; changed under the interpreter lock. */
+enum { SCHEDULE, FORWARD, BACKWARD, UPDATE, PHASES };
+static double spent[PHASES];
+
+static double
+clock_of(const ab_settings *s)
+{
+    struct timespec t = {0};
+    if (s->profile)
+        clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* timings(begin anew): seconds by phase. */
+PyObject *
+ab_timings(PyObject *module, PyObject *anew)
+{
+    (void)module;
+    int clear = PyObject_IsTrue(anew);
+    if (clear < 0)
+        return NULL;
+    PyObject *result =
+        Py_BuildValue("dddd", spent[SCHEDULE], spent[FORWARD], spent[BACKWARD], spent[UPDATE]);
+    for (int i = 0; clear && i < PHASES; i++)
+        spent[i] = 0;
+    return result;
+}
+
+PyObject *
+ab_itemsize(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    const ab_settings *s = ab_settings_now();
+    return s ? PyLong_FromLong(s->itemsize) : NULL;
 }
 
 PyObject *
@@ -62,19 +101,20 @@ ab_in_inference(PyObject *module, PyObject *none)
     return PyBool_FromLong(inference);
 }
 
-/* set_engine(address of ab_engine_functions, value, item, backward, resume, turn, ndarray,
- * float32, float64, the number of the op placeholder) */
+/* set_engine(address of ab_engine_functions, value, item, backward, resume, acquire, release,
+ * ndarray, float32, float64, the number of the op placeholder) */
 PyObject *
 ab_set_engine(PyObject *module, PyObject *args)
 {
     (void)module;
     unsigned long long address;
-    PyObject *value, *item, *backward, *resume, *turn, *ndarray, *f4, *f8;
+    PyObject *value, *item, *backward, *resume, *acquire, *release, *ndarray, *f4, *f8;
     int placeholder;
-    if (!PyArg_ParseTuple(args, "KOOOOOOOOi", &address, &value, &item, &backward, &resume, &turn,
-                          &ndarray, &f4, &f8, &placeholder))
+    if (!PyArg_ParseTuple(args, "KOOOOOOOOOi", &address, &value, &item, &backward, &resume,
+                          &acquire, &release, &ndarray, &f4, &f8, &placeholder))
         return NULL;
-    PyObject *kept = PyTuple_Pack(8, value, item, backward, resume, turn, ndarray, f4, f8);
+    PyObject *kept =
+        PyTuple_Pack(9, value, item, backward, resume, acquire, release, ndarray, f4, f8);
     if (!kept)
         return NULL;
     Py_XDECREF(core.running);
@@ -83,7 +123,8 @@ ab_set_engine(PyObject *module, PyObject *args)
     core.on_item = item;
     core.on_backward = backward;
     core.on_resume = resume;
-    core.turn = turn;
+    core.acquire = acquire;
+    core.release = release;
     core.ndarray = ndarray;
     core.dtype[0] = f4;
     core.dtype[1] = f8;
@@ -112,11 +153,15 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node, strategy = s->strategy, threads = s->threads;
     int code;
+    double begin = clock_of(s), planned;
     g->backend = s->backend;
-    Py_BEGIN_ALLOW_THREADS
-    code = engine->plan(m, 1, &node, strategy) < 0 ? AB_RUN_AGAIN
-                                                   : engine->forward(m, table, threads, SLICE);
-    Py_END_ALLOW_THREADS
+    Py_BEGIN_ALLOW_THREADS code =
+        engine->plan(m, 1, &node, strategy) < 0 ? AB_RUN_AGAIN : AB_RUN_DONE;
+    planned = clock_of(s);
+    if (code == AB_RUN_DONE)
+        code = engine->forward(m, table, threads, SLICE);
+    Py_END_ALLOW_THREADS spent[SCHEDULE] += planned - begin;
+    spent[FORWARD] += clock_of(s) - planned;
     return code == AB_RUN_DONE ? ab_value_address(m, node) : NULL;
 }
 
@@ -195,9 +240,9 @@ ab_expression_numbers(PyObject *self, PyObject *none)
 }
 
 static int
-turn(const char *method)
+turn(PyObject *method)
 {
-    PyObject *result = PyObject_CallMethod(core.turn, method, NULL);
+    PyObject *result = PyObject_CallNoArgs(method);
     Py_XDECREF(result);
     return result ? 0 : -1;
 }
@@ -212,19 +257,19 @@ differentiate(ExpressionObject *e, int ones)
     const ab_form *f = form_of(e);
     if (f->batch * f->size != 1 || (!ones && ab_type_get(&core.registry, f->type)->ndim))
         return 0;
-    if (turn("acquire") < 0) /* gradients of parameters are summed by one pass at a time */
+    if (turn(core.acquire) < 0) /* gradients of parameters are summed by one pass at a time */
         return -1;
     ab_graph *m = e->graph->graph;
     const ab_engine_functions *engine = core.engine;
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node;
     int threads = s->threads, code;
+    double begin = clock_of(s);
     e->graph->backend = s->backend;
-    Py_BEGIN_ALLOW_THREADS
-    code = engine->backward_begin(m, 1, &node, 0, NULL);
+    Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, 0, NULL);
     if (code == AB_OK)
         code = engine->backward_run(m, table, threads, SLICE);
-    Py_END_ALLOW_THREADS
+    Py_END_ALLOW_THREADS spent[BACKWARD] += clock_of(s) - begin;
     PyObject *rest = Py_None;
     if (code != AB_RUN_DONE) /* Python finishes the pass, or says what is wrong */
         rest = PyObject_CallFunction(core.on_resume, "Oi", (PyObject *)e->graph, code);
@@ -232,7 +277,7 @@ differentiate(ExpressionObject *e, int ones)
         Py_INCREF(rest);
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
-    int error = turn("release");
+    int error = turn(core.release);
     PyErr_Restore(type, value, trace);
     Py_XDECREF(rest);
     return rest && !error ? 1 : -1;
@@ -279,7 +324,8 @@ ab_expression_write(PyObject *self, PyObject *numbers)
 {
     ExpressionObject *e = (ExpressionObject *)self;
     ab_graph *m = e->graph->graph;
-    if (!m || e->graph->thread != PyThread_get_thread_ident() || form_of(e)->op != core.placeholder)
+    if (!m || e->graph->thread != PyThread_get_thread_ident() || e->graph->backend > AB_BACKEND_CPU
+        || form_of(e)->op != core.placeholder)
         Py_RETURN_FALSE;
     const ab_form *f = form_of(e);
     Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);
@@ -302,4 +348,41 @@ ab_expression_write(PyObject *self, PyObject *numbers)
         }
     m->tape_done = 0;
     Py_RETURN_TRUE;
+}
+
+/* update(items, count, rule, numbers, flags, clip_value, clip_norm, factor): ab_update_all, where
+ * the engine is what runs; None elsewhere. items: an address; numbers: a tuple. */
+PyObject *
+ab_update(PyObject *module, PyObject *args)
+{
+    (void)module;
+    enum { NUMBERS = 8 };
+    unsigned long long items;
+    long long count;
+    int rule, flags;
+    double numbers[NUMBERS], clip_value, clip_norm, factor, norm;
+    PyObject *tuple;
+    const ab_settings *s = ab_settings_now();
+    if (!s
+        || !PyArg_ParseTuple(args, "KLiO!iddd", &items, &count, &rule, &PyTuple_Type, &tuple,
+                             &flags, &clip_value, &clip_norm, &factor))
+        return NULL;
+    if (!core.engine || s->backend != AB_BACKEND_CPU)
+        Py_RETURN_NONE;
+    if (PyTuple_Size(tuple) > NUMBERS) {
+        PyErr_SetString(PyExc_ValueError, "update: at most 8 numbers");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_Size(tuple); i++)
+        numbers[i] = PyFloat_AsDouble(PyTuple_GetItem(tuple, i));
+    if (PyErr_Occurred() || turn(core.acquire) < 0)
+        return NULL;
+    int threads = s->threads;
+    double begin = clock_of(s);
+    const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
+    Py_BEGIN_ALLOW_THREADS norm =
+        core.engine->update_all(tables, (ab_updated *)(uintptr_t)items, count, rule, numbers, flags,
+                                clip_value, clip_norm, factor, threads);
+    Py_END_ALLOW_THREADS spent[UPDATE] += clock_of(s) - begin;
+    return turn(core.release) < 0 ? NULL : PyFloat_FromDouble(norm);
 }

@@ -116,6 +116,7 @@ ab_engine_functions_get(void)
         .forward = ab_forward,
         .backward_begin = ab_backward_begin,
         .backward_run = ab_backward_run,
+        .update_all = ab_update_all,
     };
     return &functions;
 }

@@ -88,8 +88,8 @@ gradient_of(const ab_updated *u, int sparse, ab_update *update)
         return 0;
     if (p->slots) {
         if (sparse && !p->graded) {
-            *update = (ab_update){
-                .g = p->sparse, .rows = p->row_of_slot, .n = p->slots, .dim = p->dim};
+            *update =
+                (ab_update){.g = p->sparse, .rows = p->row_of_slot, .n = p->slots, .dim = p->dim};
             return 1;
         }
         char *whole = ab_param_dense(p);

@@ -78,10 +78,10 @@ enum {
     AB_UPDATE_SPARSE = 1,  /* of a lookup, rows without a gradient are left alone */
     AB_UPDATE_MEASURE = 2, /* the norm is taken, and must be finite */
 };
-enum { /* nothing was changed: */
-    AB_UPDATE_NOTHING = -1,    /* there is no gradient */
-    AB_UPDATE_NOT_FINITE = -2, /* the norm is not finite */
-    AB_UPDATE_STATES = -3,     /* a parameter begins that has no states */
+enum {                            /* nothing was changed: */
+       AB_UPDATE_NOTHING = -1,    /* there is no gradient */
+       AB_UPDATE_NOT_FINITE = -2, /* the norm is not finite */
+       AB_UPDATE_STATES = -3,     /* a parameter begins that has no states */
 };
 /* Updates all parameters that have a gradient and forgets the gradients; returns their norm
  * before clipping (0 if it is not measured), or one of the above. tables: for numbers of 4 and
@@ -99,6 +99,9 @@ typedef struct ab_engine_functions {
     int (*backward_begin)(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
                           const int32_t *wrt);
     int (*backward_run)(ab_graph *g, const ab_kernel_table *table, int threads, double seconds);
+    double (*update_all)(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
+                         const double *numbers, int flags, double clip_value, double clip_norm,
+                         double factor, int threads);
 } ab_engine_functions;
 const ab_engine_functions *ab_engine_functions_get(void);
 
