@@ -14,7 +14,8 @@ enum ab_strategy {
 /* A node to run. What strategies read of it lies in a quarter of a cache line: the nodes of a
  * batch are anywhere. */
 typedef struct ab_task {
-    int32_t waits; /* operands not yet run, counted with repeats; strategies use it up */
+    int32_t waits; /* operands not yet run, counted with repeats; strategies use it up. < 0: is
+                      not to run, and nothing that runs reads it */
     int32_t profile;
     int32_t depth; /* 1 for nodes that wait for nothing */
     int32_t chain; /* see ab_chains; 0 until then */

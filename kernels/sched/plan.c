@@ -415,61 +415,37 @@ read_list(reading *r, ab_graph *g, work *w, int32_t n, const int32_t *list, size
     return error;
 }
 
-/* Keeps of what was read by `read_recent` the nodes that the targets need. */
-static int
-keep_needed(reading *r, int32_t ntargets, const int32_t *targets)
+/* Takes out what no target needs: walks back over what nobody reads. Few or no nodes are,
+ * so they keep their numbers. Returns whether profiles are then still in order. */
+static bool
+drop_unneeded(reading *r, int32_t ntargets, const int32_t *targets)
 {
-    ab_space *space = &r->w->space;
-    const int32_t n = r->n;
-    int32_t *number = ab_space_take(space, (size_t)n, sizeof *number); /* -1: not needed */
-    int32_t *renamed = ab_space_take(space, (size_t)r->nprofiles, sizeof *renamed);
-    ab_profile *profile = ab_space_take(space, (size_t)r->nprofiles, sizeof *profile);
-    if (!number || !renamed || !profile)
-        return AB_NO_MEMORY;
-    memset(number, 0xff, (size_t)n * sizeof *number);
-    memset(renamed, 0xff, (size_t)r->nprofiles * sizeof *renamed);
+    enum { TARGET = 1 << 30 }; /* as if read that often */
+    bool ordered = true;
     for (int32_t t = 0; t < ntargets; t++) {
         const int32_t i = task_of(r, r->g->nodes[targets[t]].root);
         if (i >= 0)
-            number[i] = 0;
+            r->reader_end[i] |= TARGET;
     }
-    int32_t count = 0;
-    for (int32_t i = n - 1; i >= 0; i--) {
-        if (number[i] < 0)
+    for (int32_t i = r->n - 1; i >= 0; i--) {
+        if (r->reader_end[i])
             continue;
-        count++;
+        ab_task *t = &r->task[i];
+        ab_profile *p = &r->profile[t->profile];
+        t->waits = -1;
+        p->members--;
+        p->depth_sum -= t->depth;
+        if (p->first == r->list[i]) /* its number follows from its first node */
+            ordered &= p->members == 0;
         for (int32_t e = r->operand_end[i - 1]; e < r->operand_end[i]; e++)
-            number[r->operand[e]] = 0;
+            r->reader_end[r->operand[e]]--;
     }
-    if (count == n)
-        return AB_OK;
-    r->n = r->nprofiles = r->noperands = 0;
-    for (int32_t i = 0, e = 0; i < n; i++) {
-        const int32_t end = r->operand_end[i];
-        if (number[i] < 0) {
-            e = end;
-            continue;
-        }
-        const ab_task t = r->task[i];
-        int32_t *k = &renamed[t.profile];
-        if (*k < 0) {
-            *k = r->nprofiles++;
-            profile[*k] = (ab_profile){
-                .form = r->profile[t.profile].form, .first = r->list[i], .shallowest = INT32_MAX};
-        }
-        profile_add(&profile[*k], t.depth);
-        number[i] = r->n;
-        r->list[r->n] = r->list[i];
-        r->task[r->n] = (ab_task){.waits = t.waits, .profile = *k, .depth = t.depth};
-        r->reader_end[r->n] = 0;
-        for (; e < end; e++) {
-            r->operand[r->noperands] = number[r->operand[e]];
-            r->reader_end[r->operand[r->noperands++]]++;
-        }
-        r->operand_end[r->n++] = r->noperands;
+    for (int32_t t = 0; t < ntargets; t++) {
+        const int32_t i = task_of(r, r->g->nodes[targets[t]].root);
+        if (i >= 0)
+            r->reader_end[i] &= ~TARGET;
     }
-    r->profile = profile;
-    return AB_OK;
+    return ordered;
 }
 
 /* Who reads a task, from what each task reads: was counted, is listed. */
@@ -481,9 +457,12 @@ turn(reading *r)
         r->reader_end[i] = at;
         at += count;
     }
-    for (int32_t i = 0, e = 0; i < r->n; i++)
-        for (; e < r->operand_end[i]; e++)
+    for (int32_t i = 0; i < r->n; i++) {
+        if (r->task[i].waits < 0)
+            continue;
+        for (int32_t e = r->operand_end[i - 1]; e < r->operand_end[i]; e++)
             r->reader[r->reader_end[r->operand[e]]++] = i;
+    }
     r->reader_end[-1] = 0;
 }
 
@@ -504,15 +483,9 @@ read_pending(reading *r, ab_graph *g, work *w, int32_t ntargets, const int32_t *
     if (high < 0)
         return AB_OK;
     int error = AB_OK;
-    if (!old) {
+    if (!old) { /* nearly always */
         error = read_recent(r, g, w, high);
-        old = r->old;
-        int32_t unread = 0;
-        for (int32_t i = 0; i < r->n; i++)
-            unread += !r->reader_end[i];
-        /* The target at the end is never read. If nothing else is, all is needed. */
-        if (error == AB_OK && !old && unread > 1)
-            error = keep_needed(r, ntargets, targets);
+        old = r->old || (error == AB_OK && !drop_unneeded(r, ntargets, targets));
     }
     if (old && error == AB_OK) {
         size_t operands;

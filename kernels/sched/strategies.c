@@ -7,11 +7,14 @@
 int64_t
 ab_strategy_none(const ab_problem *p)
 {
+    int32_t n = 0;
     for (int32_t i = 0; i < p->n; i++) {
-        p->order[i] = i;
-        p->batch[i] = (ab_span){i, i + 1};
+        if (p->task[i].waits < 0)
+            continue;
+        p->batch[n] = (ab_span){n, n + 1};
+        p->order[n++] = i;
     }
-    return p->n;
+    return n;
 }
 
 /* Counting sort by profile, then by depth; stable, so nodes stay in order. */
@@ -26,21 +29,24 @@ ab_strategy_depth(const ab_problem *p)
     int32_t *by_profile = ab_space_take(p->space, (size_t)p->n, sizeof *by_profile);
     if (!place || !depth_place || !by_profile)
         return AB_NO_MEMORY;
-    for (int32_t k = 0, at = 0; k < p->nprofiles; k++) {
-        place[k] = at;
-        at += p->profile[k].members;
+    int32_t n = 0;
+    for (int32_t k = 0; k < p->nprofiles; k++) {
+        place[k] = n;
+        n += p->profile[k].members;
     }
     memset(depth_place, 0, ((size_t)deepest + 2) * sizeof *depth_place);
     for (int32_t i = 0; i < p->n; i++) {
+        if (p->task[i].waits < 0)
+            continue;
         by_profile[place[p->task[i].profile]++] = i;
         depth_place[p->task[i].depth + 1]++;
     }
     for (int32_t d = 1; d <= deepest; d++)
         depth_place[d + 1] += depth_place[d];
-    int64_t batches = 0;
-    for (int32_t i = 0; i < p->n; i++)
+    for (int32_t i = 0; i < n; i++)
         p->order[depth_place[p->task[by_profile[i]].depth]++] = by_profile[i];
-    for (int32_t i = 0; i < p->n; i++) {
+    int64_t batches = 0;
+    for (int32_t i = 0; i < n; i++) {
         const ab_task *t = &p->task[p->order[i]];
         const ab_task *last = i ? &p->task[p->order[i - 1]] : NULL;
         if (last && t->depth == last->depth && t->profile == last->profile)
@@ -76,7 +82,7 @@ queues_new(const ab_problem *p)
             .to = at,
             .left = of->members,
             .depth_sum = of->depth_sum,
-            .average = (double)of->depth_sum / of->members,
+            .average = (double)of->depth_sum / (of->members ? of->members : 1),
         };
         at += of->members;
     }
@@ -230,15 +236,18 @@ typedef struct link {
 static int64_t
 links_list(const ab_problem *p, link *links)
 {
-    link seen[256];
-    memset(seen, 0xff, sizeof seen);
+    enum { SEEN = 256, FEW = 64 };
+    link seen[SEEN];
+    const bool all = p->operand_end[p->n - 1] <= FEW; /* looking for repeats does not pay */
+    if (!all)
+        memset(seen, 0xff, sizeof seen);
     int64_t n = 0;
     for (int32_t i = 0; i < p->n; i++) {
         const int32_t to = p->task[i].profile;
         for (int32_t e = p->operand_end[i - 1]; e < p->operand_end[i]; e++) {
             const int32_t from = p->task[p->operand[e]].profile;
-            link *l = &seen[(from * 29 + to) & 255];
-            if (l->from != from || l->to != to)
+            link *l = &seen[all ? 0 : (uint32_t)(from * 29 + to) % SEEN];
+            if (all || l->from != from || l->to != to)
                 *l = links[n++] = (link){from, to};
         }
     }
@@ -394,7 +403,7 @@ ab_strategy_frontier(const ab_problem *p)
         const ab_task *t = &p->task[i];
         queue *q = &queues[t->profile];
         if (t->waits) {
-            q->level[t->chain]++;
+            q->level[t->chain] += t->waits > 0;
             continue;
         }
         if (q->to == q->from)
