@@ -104,11 +104,11 @@ POPULATE = (
     "the next update"
 )
 ROWS = "rows of two and more dimensions keep their numbers in place; the wheel mixes them up"
-START = "on a start state, uses the vectors of that very state; "
+START = "keeps the other vectors of that very state; the wheel takes those of the newest state"
 
 DIFFERENT = {
     "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
-    "Expression.value": "after `update()` in the same graph, a parameter's shows the new numbers",
+    "Expression.value": "after `update()` in the same graph, parameters have the new numbers",
     "Expression.set": "of inputs, `lookup_batch`, and `lookup(table)` made without an index. A "
     "`lookup(table, 3)` is one node with its equals: its `set` raises",
     "Expression.set_index": "of `pick_batch`, and `pick(x)` made without an index. A `pick(x, 3)` "
@@ -123,6 +123,8 @@ DIFFERENT = {
     "DeviceInfo": "has a name only",
     "elu": "the wheel's batching takes it for `rectify` and the other way round",
     "rectify": "see `elu`",
+    "kmax_pooling": "of equal entries the first count; the wheel may then leave out a larger one",
+    "pairwise_rank_loss": "takes vectors, too",
     "silu": "the gradient has the factor `beta`, which the wheel's lacks",
     "round": STRAIGHT,
     "ceil": STRAIGHT,
@@ -145,8 +147,8 @@ DIFFERENT = {
     "vanilla_lstm_gates": WEIGHTS,
     "vanilla_lstm_gates_concat": WEIGHTS,
     "vanilla_lstm_gates_dropout": WEIGHTS,
-    "RNNState.set_h": START + "the wheel's come from elsewhere",
-    "RNNState.set_s": START + "memories alone do",
+    "RNNState.set_h": START,
+    "RNNState.set_s": f"of memories alone: {START}",
     "Trainer.update_subset": "works",
     "DynetParams": "memory, batching and profiling are accepted and do nothing; a GPU is refused",
     "DynetParams.set_mem": "accepted: graphs take the memory that they need",
