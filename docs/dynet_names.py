@@ -108,7 +108,6 @@ START = "keeps the other vectors of that very state; the wheel takes those of th
 
 DIFFERENT = {
     "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
-    "Expression.value": "after `update()` in the same graph, parameters have the new numbers",
     "Expression.set": "of inputs, `lookup_batch`, and `lookup(table)` made without an index. A "
     "`lookup(table, 3)` is one node with its equals: its `set` raises",
     "Expression.set_index": "of `pick_batch`, and `pick(x)` made without an index. A `pick(x, 3)` "
@@ -149,6 +148,8 @@ DIFFERENT = {
     "vanilla_lstm_gates_dropout": WEIGHTS,
     "RNNState.set_h": START,
     "RNNState.set_s": f"of memories alone: {START}",
+    "Trainer.update": "rows that were looked up, but that no loss depends on, stay as they are; "
+    "the wheel's trainers that keep moments move them",
     "Trainer.update_subset": "works",
     "DynetParams": "memory, batching and profiling are accepted and do nothing; a GPU is refused",
     "DynetParams.set_mem": "accepted: graphs take the memory that they need",

@@ -7,7 +7,8 @@ are drawn then, too, in the order in which their nodes were made, as DyNet draws
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from .. import _core, engine
 from ..backends import cpu
 from ..errors import AutobatchError, GradientError
+from ..parameters import Lookup
 from ..recording import current_graph, forms, recorder
 from ..recording import new_graph as _new_graph
 
@@ -34,6 +36,7 @@ __all__ = [
 Node = _core.new_expression_type()
 
 _PLACEHOLDER = recorder("placeholder").record
+_TRIALS = 3  # updates after which a graph's further use is looked out for
 _SOURCES = ("input", "placeholder")
 
 
@@ -45,9 +48,10 @@ class ComputationGraph:
     """The present graph; there is one of it.
 
     Attributes:
-        plain: no random number waits to be drawn and no value to be checked, so that values
-            may be asked for without going through `values`.
-        draws: whether random numbers are drawn in this graph.
+        plain: no random number waits to be drawn, no value to be checked and no parameter was
+            updated, so that values may be asked for without going through `values`.
+        updated: whether parameters were updated since this graph was begun or computed anew.
+        keeps: how many updates are to be preceded by `keep`.
 
     >>> import autobatch.dynet as dy
     >>> graph = dy.renew_cg()
@@ -66,6 +70,11 @@ class ComputationGraph:
         self._random: list[tuple[int, Any, Callable[[], np.ndarray]]] = []
         self._drawn = 0
         self.plain = True
+        # Parameters that an update has changed since this graph read them: the rows, None for
+        # all, and the numbers that were there.
+        self._read: list[tuple[Any, np.ndarray | None, np.ndarray]] = []
+        self.updated = False
+        self.keeps: float = _TRIALS
         self._checkpoints: list[int] = []
         graph = current_graph()
         self._graph = _new_graph() if len(graph) else graph
@@ -84,15 +93,14 @@ class ComputationGraph:
         self._itemsize = _core.itemsize()
         self._check = bool(check_validity)
         self.plain = not self._check
+        self.updated = False
+        if self._read:
+            self._read = []
         if self._random:
             self._random, self._drawn = [], 0
         if self._checkpoints:
             self._checkpoints = []
         return self
-
-    @property
-    def draws(self) -> bool:
-        return bool(self._random)
 
     def version(self) -> int:
         """How many graphs there have been."""
@@ -131,14 +139,83 @@ class ComputationGraph:
             _, node, draw = waiting[self._drawn]
             engine.write(node, draw())
             self._drawn += 1
-        self.plain = self._drawn == len(waiting) and not self._check
+        self.plain = self._drawn == len(waiting) and not (self._check or self.updated)
 
     def invalidate(self) -> None:
         """Forgets what was computed, random numbers too."""
         if cpu.done(self._graph):
             engine.forget(self._graph)
-        self._drawn = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing counts as computed, nor as drawn, any more."""
+        self._drawn, self.updated, self._read = 0, False, []
         self.plain = not (self._random or self._check)
+
+    # ------------------------------------------------------------------ after an update
+
+    # DyNet's graphs keep the parameters as they read them: what is computed after an update,
+    # a second loss's gradient say, uses the old numbers. Few programs ask for anything then.
+    # The numbers of a trainer's first updates are kept; those of later ones only if a program
+    # has ever done so.
+
+    def look_out(self) -> None:
+        """Keeps the numbers of the next few updates: there is a new trainer."""
+        self.keeps = max(self.keeps, _TRIALS)
+
+    def keep(self, parameters: Sequence[Any], tables: Sequence[Any], every_row: bool) -> None:
+        """Keeps the numbers of parameters, which are about to be changed.
+
+        Args:
+            parameters, tables: Parameters and LookupParameters.
+            every_row: rows without a gradient will be changed, too.
+        """
+        if not self._graph.alive:
+            return
+        self.keeps -= 1
+        numbers = cpu.node_table(self._graph)["form"]
+        sources = [form for form in np.unique(numbers) if forms[form].op.name == "parameter"]
+        nodes = np.flatnonzero(np.isin(numbers, sources))
+        used = {int(cpu.data_of(self._graph, int(node))[0]) for node in nodes}
+        for stored in [held._stored for held in (*parameters, *tables)]:
+            if stored._address not in used:
+                continue
+            known = [rows for earlier, rows, _ in self._read if earlier is stored]
+            if not isinstance(stored, Lookup):
+                if not known:
+                    self._read.append((stored, None, stored._data.copy()))
+                continue
+            rows = np.arange(len(stored._data))
+            if not every_row and stored._grad is None:
+                rows = stored._sparse.row_of_slot[: stored._sparse.count]
+            rows = np.setdiff1d(rows, np.concatenate([np.zeros(0, np.int64), *known]))
+            self._read.append((stored, rows, stored._data[rows]))
+
+    @contextmanager
+    def _as_read(self, rows: bool) -> Iterator[None]:
+        """Gives parameters, with `rows` tables too, the numbers that this graph read."""
+        self.keeps = math.inf
+        read = [entry for entry in self._read if rows or entry[1] is None]
+        self._exchange(read)
+        try:
+            yield
+        finally:
+            self._exchange(read)
+
+    def _exchange(self, read: list[tuple[Any, np.ndarray | None, np.ndarray]]) -> None:
+        for stored, rows, numbers in read:
+            where = slice(None) if rows is None else rows
+            now = stored._data[where].copy()
+            stored._data[where] = numbers
+            numbers[...] = now
+            stored._touch()
+
+    def _known(self, node: Any) -> bool:
+        """Whether an update does not matter to a value: it was computed before. A row's is
+        that of a lookup made now."""
+        if node.graph is not self._graph or node.op == "lookup":
+            return True
+        return node.op != "parameter" and cpu.computed(self._graph, node.node) is not None
 
     def values(self, nodes: Sequence[Any], recalculate: bool = False) -> list[np.ndarray]:
         """The values of expressions as our arrays, the minibatch first."""
@@ -146,7 +223,11 @@ class ComputationGraph:
             self.invalidate()
         if self._drawn < len(self._random):
             self._draw(max([node.node for node in nodes], default=-1))
-        found = engine.values(nodes)
+        if self.updated and not all(map(self._known, nodes)):
+            with self._as_read(rows=False):
+                found = engine.values(nodes)
+        else:
+            found = engine.values(nodes)
         if self._check:
             for node, value in zip(nodes, found, strict=True):
                 if np.isnan(value).any():
@@ -173,7 +254,11 @@ class ComputationGraph:
             sources = {int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES}
             found = np.flatnonzero(np.isin(numbers, list(sources)))
             wrt = [self._graph.expression(int(node)) for node in found]
-        _core.Expression.backward(loss, wrt)
+        if not self.updated:
+            _core.Expression.backward(loss, wrt)
+            return
+        with self._as_read(rows=True):
+            _core.Expression.backward(loss, wrt)
 
     def _last(self) -> Any:
         count = len(self._graph)

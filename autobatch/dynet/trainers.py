@@ -23,6 +23,7 @@ from ..errors import GradientError
 from ..module import AnyParameter
 from ..parameters import Lookup
 from ..trainers import _Gradient, triangular
+from .graph import _CG
 from .parameters import ParameterCollection
 
 __all__ = [
@@ -57,6 +58,7 @@ class Trainer(trainers.Trainer):
         super().__init__(m, learning_rate, clip_norm=5.0)
         self._clips = self._made = 0
         self._count = 0
+        _CG.look_out()
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
         return {}  # the collection is asked at every update
@@ -98,6 +100,9 @@ class Trainer(trainers.Trainer):
         self.step += 1
         self._made += 1
         rule, numbers, scale = self._rule_of(rate)
+        _CG.updated, _CG.plain = True, False
+        if _CG.keeps:
+            _CG.keep(collection._parameters, collection._lookups, not self.sparse)
         norm = None if chosen is not None else self._run_rule(rule, numbers, scale)
         if norm is None or norm == cpu.NOT_FINITE:
             with gradients_turn, timed("update"):

@@ -279,6 +279,67 @@ def test_gradients_add_up_until_an_update() -> None:
     np.testing.assert_array_equal(p.grad_as_array(), [0, 0])
 
 
+def _after_an_update(updates: int = 1) -> tuple[Any, Any, Any, Any]:
+    m = dy.ParameterCollection()
+    w, table = m.add_parameters((2, 2), init=2), m.add_lookup_parameters((3, 2), init=1)
+    trainer = dy.SimpleSGDTrainer(m, 0.1)
+    trainer.set_clip_threshold(0)
+    for _ in range(updates):
+        dy.renew_cg()
+        x = table[1]
+        y = w * x
+        dy.sum_elems(y).backward()
+        trainer.update()
+    return w, table, x, y
+
+
+def test_a_graph_keeps_the_parameters_that_it_read() -> None:
+    """As DyNet's does: generators and critics are trained by two updates in one graph."""
+    w, table, _, y = _after_an_update()
+    np.testing.assert_allclose(w.as_array(), 1.9, rtol=1e-6)
+    np.testing.assert_array_equal(w.npvalue(), np.full((2, 2), 2.0))
+    assert (w * dy.ones(2)).value() == [4.0, 4.0]
+    np.testing.assert_allclose(table[1].value(), 0.6, rtol=1e-6)  # looked up anew
+    np.testing.assert_allclose(w.as_array(), 1.9, rtol=1e-6)
+    dy.sum_elems(y).backward()
+    np.testing.assert_allclose(w.grad_as_array(), 1.0)
+    np.testing.assert_allclose(table.grad_as_array(), [[0, 0], [4, 4], [0, 0]])
+    np.testing.assert_allclose(table.as_array()[1], 0.6, rtol=1e-6)
+    dy.renew_cg()
+    np.testing.assert_allclose((w * dy.ones(2)).value(), 3.8, rtol=1e-6)
+
+
+def test_a_parameter_that_a_graph_had_not_read_is_new() -> None:
+    m = dy.ParameterCollection()
+    w, v = m.add_parameters(2, init=1), m.add_parameters(2, init=1)
+    trainer = dy.SimpleSGDTrainer(m, 0.1)
+    dy.sum_elems(v).backward()
+    dy.renew_cg()
+    x = dy.vecInput(2)
+    x.set([1, 2])
+    loss = dy.dot_product(w, x)
+    loss.backward()
+    trainer.update()
+    np.testing.assert_allclose((v + 0.0).value(), 1 - 0.1 * 1.0, rtol=1e-6)
+    assert (w + 0.0).value() == [1.0, 1.0]
+    x.set([1, 1])  # everything is computed anew
+    np.testing.assert_allclose(loss.value(), 1.7, rtol=1e-6)
+
+
+def test_graphs_that_are_used_after_late_updates_are_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dy.cg(), "keeps", 0)
+    w, *_ = _after_an_update(6)
+    np.testing.assert_allclose((w * dy.ones(2)).value(), 2 * w.as_array()[0, 0])
+    before = w.as_array()
+    dy.renew_cg()
+    dy.sum_elems(w).backward()
+    dy.SimpleSGDTrainer(w._collection, 0.1).update()
+    assert (w.as_array() < before).all()
+    np.testing.assert_allclose((w * dy.ones(2)).value(), 2 * before[0, 0])
+
+
 def test_gradient_before_backward() -> None:
     x = dy.inputVector([1, 2])
     dy.sum_elems(x).forward()
