@@ -97,6 +97,9 @@ MEMBERS = {
 INSTANCE = {"Trainer.learning_rate"}  # which the class does not have
 
 WEIGHTS = "noise is added to the weights; the wheel leaves the weights out"
+MOVED = (
+    "in a program's first three graphs, in all graphs once that was done, or made without the index"
+)
 STRAIGHT = "with `straight_through_gradient` the gradient passes; the wheel's is zero"
 LOGSUM = "one result for each column or row; the wheel gives zeros for some"
 POPULATE = (
@@ -108,12 +111,11 @@ START = "keeps the other vectors of that very state; the wheel takes those of th
 
 DIFFERENT = {
     "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
-    "Expression.set": "of inputs, `lookup_batch`, and `lookup(table)` made without an index. A "
-    "`lookup(table, 3)` is one node with its equals: its `set` raises",
-    "Expression.set_index": "of `pick_batch`, and `pick(x)` made without an index. A `pick(x, 3)` "
-    "is one node with its equals: its `set_index` raises",
+    "Expression.set": f"of a `lookup(table, 3)` {MOVED}, and of `table[3]` not at all",
+    "Expression.set_index": f"of a `pick(x, 3)` {MOVED}, and of `x[3]` not at all",
     "Expression.scalar_value": "of a vector, raises; the wheel ends the process",
-    "renew_cg": "`autobatching` is accepted: graphs are always batched",
+    "renew_cg": "`autobatching` is accepted: graphs are always batched. With `immediate_compute` "
+    "and `check_validity`, a NaN is found when a value is asked for",
     "print_text_graphviz": "nodes carry the names of our ops, and one op may be several nodes",
     "print_graphviz": "prints the text; options of the viewer are ignored",
     "dump_cg": "nodes are ours",
@@ -122,6 +124,7 @@ DIFFERENT = {
     "DeviceInfo": "has a name only",
     "elu": "the wheel's batching takes it for `rectify` and the other way round",
     "rectify": "see `elu`",
+    "l2_norm": "its gradient at zeros is 0; the wheel's is NaN",
     "kmax_pooling": "of equal entries the first count; the wheel may then leave out a larger one",
     "pairwise_rank_loss": "takes vectors, too",
     "silu": "the gradient has the factor `beta`, which the wheel's lacks",

@@ -535,7 +535,7 @@ def _set(x: Any, values: Any) -> None:
         return
     if op != "placeholder":
         likely = (
-            "; this one is shared with equal ones: make it by dy.lookup(table), without an index"
+            "; this one is one node with its equals: make it by dy.lookup(table), without an index"
             if op == "lookup"
             else ""
         )
@@ -565,6 +565,7 @@ def _redirect(x: Any, places: Any) -> None:
     """Changes the rows or entries that x takes."""
     given = [operator.index(i) for i in places] if hasattr(places, "__len__") else None
     engine.redirect(x, [operator.index(places)] * x.batch_size if given is None else given)
+    _CG.moved = _CG.movable = True
     _CG.invalidate()
 
 

@@ -36,7 +36,9 @@ __all__ = [
 Node = _core.new_expression_type()
 
 _PLACEHOLDER = recorder("placeholder").record
-_TRIALS = 3  # updates after which a graph's further use is looked out for
+# How many updates a graph's further use is looked out for, and how many graphs for rows that
+# are set: what few programs do, and takes time.
+_TRIALS = 3
 _SOURCES = ("input", "placeholder")
 
 
@@ -51,6 +53,9 @@ class ComputationGraph:
         plain: no random number waits to be drawn, no value to be checked and no parameter was
             updated, so that values may be asked for without going through `values`.
         updated: whether parameters were updated since this graph was begun or computed anew.
+        movable: whether `lookup` and `pick` make nodes of their own, whose row or entry may be
+            set. So they do in the first graphs, and for good in programs that set one; elsewhere
+            equal ones are one node.
         keeps: how many updates are to be preceded by `keep`.
 
     >>> import autobatch.dynet as dy
@@ -69,7 +74,8 @@ class ComputationGraph:
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
         self._random: list[tuple[int, Any, Callable[[], np.ndarray]]] = []
         self._drawn = 0
-        self.plain = True
+        self.plain = self.movable = True
+        self.moved = False  # a row or an entry was set
         # Parameters that an update has changed since this graph read them: the rows, None for
         # all, and the numbers that were there.
         self._read: list[tuple[Any, np.ndarray | None, np.ndarray]] = []
@@ -90,6 +96,8 @@ class ComputationGraph:
         self._graph = graph = _new_graph()
         graph.expression_type = Node
         self._version += 1
+        if self.movable and self._version >= _TRIALS:
+            self.movable = self.moved
         self._itemsize = _core.itemsize()
         self._check = bool(check_validity)
         self.plain = not self._check

@@ -1346,14 +1346,18 @@ def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
 
     Args:
         e: an expression.
-        index: default 0, and `Expression.set_index` may change it; negative ones are out of
-            range.
+        index: default 0, which `Expression.set_index` may change; negative ones are out of
+            range. Others it may change in a program's first graphs, and where it has done so;
+            elsewhere equal picks are one node.
         dim: default 0.
 
     >>> import autobatch.dynet as dy
     >>> dy.pick(dy.inputTensor([[1, 2], [3, 4]]), 1).value()
     [3.0, 4.0]
     """
+    if _CG.movable and hasattr(index, "__index__"):
+        place = _index("pick", index, _full_shape(e)[_axis("pick", e, dim)])
+        return _pick_again(_leading("pick", e, dim), (0,), (place,) * _batch(e))
     if type(e) is Node and type(index) is int and index >= 0 and len(e.shape) == dim + 1:
         return _item(e, index)  # along our first axis: a view, in C
     shape = _full_shape(e)
@@ -1562,8 +1566,9 @@ def lookup(p: Any, index: int | None = None, update: bool = True) -> Any:
 
     Args:
         p: LookupParameters.
-        index: the row. Default: 0, and `Expression.set` may change it; lookups of a given row
-            are one node.
+        index: the row. Default: 0, which `Expression.set` may change. Others it may change in a
+            program's first graphs, and where it has done so; elsewhere lookups of one row are
+            one node.
         update: whether it is trained. Default: True.
 
     Raises:
@@ -1574,8 +1579,8 @@ def lookup(p: Any, index: int | None = None, update: bool = True) -> Any:
     >>> dy.lookup(p, 3).value()
     [1.0, 1.0]
     """
-    if index is None:
-        row = _lookup_again((_operand(p),), (1,), (0,))
+    if index is None or _CG.movable:
+        row = _lookup_again((_operand(p),), (1,), (operator.index(index or 0),))
     else:
         row = _operand(p)[index]
     return row if update else F.stop_gradient(row)

@@ -661,7 +661,10 @@ class ParameterCollection:
 
     def _named(self, what: str, name: str, device: str) -> str:
         if device not in ("", "CPU"):
-            raise RuntimeError(f"Invalid device name: {device}; parameters live on the CPU")
+            raise RuntimeError(
+                f"Invalid device name: {device}; parameters live on the CPU. A whole program of "
+                f"autobatch runs on a GPU by autobatch.use('cuda')"
+            )
         return _checked_name(what, name)
 
     def add_subcollection(self, name: str = "") -> ParameterCollection:

@@ -222,7 +222,35 @@ def test_each_input_is_its_own() -> None:
     np.testing.assert_array_equal(matrix.npvalue(), [[5, 6], [7, 8]])
 
 
-def test_rows_that_change() -> None:
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first graphs, of a program that sets no rows."""
+    monkeypatch.setattr(dy.cg(), "movable", False)
+    monkeypatch.setattr(dy.cg(), "moved", False)
+
+
+def test_given_rows_and_entries_that_change(late: None) -> None:
+    table = dy.ParameterCollection().add_lookup_parameters((5, 2), init=np.arange(10).reshape(5, 2))
+    x = dy.inputVector([1, 2, 3])
+    with pytest.raises(TypeError, match="without an index"):
+        dy.lookup(table, 1).set(2)
+    with pytest.raises(TypeError, match="pick again"):
+        dy.pick(x, 1).set_index(2)
+    dy.pick(x).set_index(2)
+    dy.renew_cg()
+    row, same = dy.lookup(table, 1), dy.lookup(table, 1)
+    row.set(2)
+    assert (row.value(), same.value()) == ([4.0, 5.0], [2.0, 3.0])
+    entry = dy.pick(dy.inputVector([1, 2, 3]), 1)
+    entry.set_index(0)
+    assert entry.value() == 1.0
+    with pytest.raises(IndexError):
+        dy.lookup(table, 5)
+    with pytest.raises(IndexError, match="from 0 to 1"):
+        dy.pick(row, -1)
+
+
+def test_rows_that_change(late: None) -> None:
     table = dy.ParameterCollection().add_lookup_parameters((5, 2), init=np.arange(10).reshape(5, 2))
     x, y = dy.lookup(table), dy.lookup(table)
     loss = dy.dot_product(x, y)
@@ -241,11 +269,9 @@ def test_rows_that_change() -> None:
             rows.set([1])
     with pytest.raises(IndexError, match="from 0 to 4"):
         x.set(5)
-    with pytest.raises(TypeError, match="without an index"):
-        dy.lookup(table, 1).set(2)
 
 
-def test_entries_that_change() -> None:
+def test_entries_that_change(late: None) -> None:
     x = dy.inputTensor(np.arange(12).reshape(3, 4))
     row, column = dy.pick(x), dy.pick(x, dim=1)
     row.set_index(2)
@@ -261,8 +287,6 @@ def test_entries_that_change() -> None:
     assert (entries.value(), same.value()) == ([2.0, 5.0], [4.0, 5.0])
     with pytest.raises(IndexError, match="from 0 to 2"):
         entries.set_index([1, 3])
-    with pytest.raises(TypeError, match="pick again"):
-        dy.pick(x, 1).set_index(2)
 
 
 def test_gradients_add_up_until_an_update() -> None:
