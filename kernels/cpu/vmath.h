@@ -5,22 +5,22 @@
  * denormal arguments and results. Written as a * b + c: where the instruction set has a
  * fused multiply-add the compiler contracts it; where it has not, fma() would be a call.
  *
- * Largest error in units in the last place, against libm's long double, over the whole
- * range of finite arguments (sin, cos: up to AB_TRIG_LIMIT, beyond which libm is called), on
- * 8 million arguments each. `tests/native/test_kernels --dense` prints these numbers;
- * without --dense it fails above the bound.
+ * Largest error in units in the last place, over the whole range of finite arguments (sin,
+ * cos: up to AB_TRIG_LIMIT, beyond which libm is called): of every third float against libm's
+ * double, of tens of millions of doubles against its long double. `tests/native/test_kernels --dense`
+ * prints such a table of 8 million arguments each; without --dense it fails above the bound.
  *
  *                 float               double
  *            FMA      none       FMA      none      bound
- *   exp      1.05     1.02       1.05     1.00      1.25
- *   expm1    1.60     1.70       2.15     2.20      2.50   (below 0: 1.14)
+ *   exp      1.06     1.03       1.05     1.03      1.25
+ *   expm1    1.60     1.73       1.78     1.78      2.00   (below 0: 1.42)
  *   log      0.76     0.82       0.75     0.81      1.00
- *   log1p    0.76     0.84       0.75     0.86      1.00
- *   tanh     2.47     2.54       2.58     2.59      2.80
- *   sigmoid  2.35     2.36       2.38     2.35      2.50
- *   sin      2.37     2.39       1.57     1.57      2.50
- *   cos      2.39     2.33       1.56     1.55      2.50
- *   erf      1.27     1.28       1.20     1.25      1.50
+ *   log1p    0.76     0.85       0.75     0.86      1.00
+ *   tanh     1.75     1.92       1.79     1.96      2.00
+ *   sigmoid  1.67     1.87       1.69     1.88      2.00
+ *   sin      1.68     1.68       1.57     1.57      1.80
+ *   cos      1.71     1.71       1.58     1.58      1.80
+ *   erf      1.27     1.26       1.20     1.26      1.50
  *
  * Coefficients: minimax polynomials computed by vmath_fit.py. Methods: argument reduction
  * by Cody and Waite, "Software Manual for the Elementary Functions" (1980); Muller,
@@ -117,23 +117,27 @@ ab_at_least(real x, real low) /* low < 0; NaN may become low */
     return ab_from_bits(own < limit ? own : limit);
 }
 
-/* 2^n of a small integer in two's complement; n in the exponent's range. */
+/* 2^(n - AB_BIAS) from an integer whose low bits are n, whatever the others are. */
 static inline real
 ab_power_of_2(ab_bits n)
 {
-    return ab_from_bits((n + AB_BIAS) << AB_MANTISSA);
+    return ab_from_bits(n << AB_MANTISSA);
 }
 
-/* x = n ln 2 + r, |r| <= ln 2 / 2; returns exp(r) - 1. |n| < 2^11 */
+/* x = n ln 2 + r, |r| <= ln 2 / 2; returns s with exp(r) - 1 = s + r. raised: has n + bias in
+ * its low bits, 0 <= n + bias < 2^12 (float: 2^9). `low`: the caller needs r best where n is
+ * 0 or 1, for then x - n ln 2 is exact with ln 2 as one number. */
 static inline real
-ab_exp_reduced(real x, ab_bits *n)
+ab_exp_reduced(real x, int bias, int low, ab_bits *raised, real *reduced)
 {
-    const real shifted = x * (real)1.44269504088896340736 + AB_ROUNDER;
-    const real whole = shifted - AB_ROUNDER;
-    *n = ab_to_bits(shifted) - ab_to_bits(AB_ROUNDER);
+    const real rounder = AB_ROUNDER + (real)bias;
+    const real shifted = x * (real)1.44269504088896340736 + rounder;
+    const real whole = shifted - rounder;
+    *raised = ab_to_bits(shifted);
 #if AB_F64
     /* The high part has 21 trailing zeros: whole * high is exact. */
-    const real r = (x - whole * 0x1.62e42feep-1) - whole * 0x1.a39ef35793c76p-33;
+    const real r = low ? x - whole * 0.69314718055994530942
+                       : (x - whole * 0x1.62e42feep-1) - whole * 0x1.a39ef35793c76p-33;
     real p = 2.5053793720195195023e-8;
     p = p * r + 2.7626161915351580544e-7;
     p = p * r + 2.7557407808784983918e-6;
@@ -146,14 +150,17 @@ ab_exp_reduced(real x, ab_bits *n)
     p = p * r + 5.0000000000000052271e-1;
 #else
     /* 355 / 512 has 9 bits: whole * high is exact. */
-    const real r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
+    const real r =
+        low ? x - whole * 0.69314718056f : (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
     real p = 1.388252699e-3f;
     p = p * r + 8.366578816e-3f;
     p = p * r + 4.16672015e-2f;
     p = p * r + 1.666654319e-1f;
     p = p * r + 4.999999814e-1f;
 #endif
-    return r * r * p + r;
+    *reduced = r;
+    /* What one number lacks of ln 2; counts for double only. */
+    return AB_F64 && low ? r * r * p - whole * (real)2.3190468138462996e-17 : r * r * p;
 }
 
 /* exp of a number that is not far above 0, or NaN, for which it may be anything. */
@@ -161,10 +168,11 @@ static inline real
 ab_exp_low(real x)
 {
     ab_bits n;
-    const real p = ab_exp_reduced(ab_at_least(x, AB_F64 ? -746 : -104), &n) + 1;
+    real r;
+    const real limited = ab_at_least(x, AB_F64 ? -746 : -104);
+    const real s = ab_exp_reduced(limited, 2 * AB_BIAS, 0, &n, &r);
     /* In two steps, as 2^n itself may be out of range where the result is not. */
-    const ab_bits half = ((n + 2048) >> 1) - 1024;
-    return p * ab_power_of_2(half) * ab_power_of_2(n - half);
+    return (s + r + 1) * ab_power_of_2(n >> 1) * ab_power_of_2(n - (n >> 1));
 }
 
 static inline real
@@ -179,34 +187,45 @@ static inline real
 ab_expm1(real x)
 {
     ab_bits n;
+    real r;
     const real limited = ab_at_most(ab_at_least(x, AB_F64 ? -40 : -20), AB_F64 ? 710 : 89);
-    const real p = ab_exp_reduced(limited, &n);
+    const real s = ab_exp_reduced(limited, AB_BIAS - 1, 0, &n, &r);
     /* 2^(n-1), as 2^n may be out of range */
-    const real scale = ab_power_of_2(n - 1);
-    const real y = 2 * (scale * p + (scale - (real)0.5));
-    const real tiny = ab_with_sign(ab_fabs(p), x);
-    const real either = n == 0 ? tiny : y;
+    const real scale = ab_power_of_2(n), rest = scale - (real)0.5;
+#if AB_F64 /* its sum with r is exact where much cancels; one operation more */
+    const real y = 2 * (scale * s + (scale * r + rest));
+#else
+    const real y = 2 * (scale * (s + r) + rest);
+#endif
+    const real tiny = ab_with_sign(ab_fabs(s + r), x);
+    const real either = scale == (real)0.5 ? tiny : y;
     return x == x ? either : x;
 }
 
-/* tanh x = t / (t + 2) with t = exp(2x) - 1, which has no cancellation near zero. */
+/* tanh x = h / (h + 1) with h = (exp(2x) - 1) / 2, which has no cancellation near zero. As
+ * a - a (a / (h + 1)) with a = min(h, 1) it is more precise: what counts is the error of a,
+ * while those of the sum and of the quotient are of a smaller number. */
 static inline real
 ab_tanh(real x)
 {
     ab_bits n;
-    const real p = ab_exp_reduced(2 * ab_at_most(ab_fabs(x), 20), &n);
-    const real scale = ab_power_of_2(n);
-    const real t = scale * p + (scale - 1);
-    const real y = ab_with_sign(t / (t + 2), x);
+    real r;
+    const real s = ab_exp_reduced(2 * ab_at_most(ab_fabs(x), 20), AB_BIAS - 1, 1, &n, &r);
+    const real scale = ab_power_of_2(n), rest = scale - (real)0.5;
+    const real h = AB_F64 ? scale * (s + r) + rest : scale * s + (scale * r + rest);
+    const real a = ab_at_most(h, 1);
+    const real y = ab_with_sign(a - a * (a / (h + 1)), x);
     return x == x ? y : x;
 }
 
-/* 1 / (1 + exp(-x)); exp of -|x| only, so that the tail keeps its precision. */
+/* 1 / (1 + exp(-x)), with e = exp(-|x|), whose tail keeps its precision, as 1 - e / (1 + e)
+ * and e - e (e / (1 + e)): see tanh. */
 static inline real
 ab_sigmoid(real x)
 {
     const real e = ab_exp_low(ab_from_bits(ab_to_bits(x) | AB_SIGN));
-    const real y = (x < 0 ? e : 1) / (1 + e);
+    const real a = x < 0 ? e : 1;
+    const real y = a - a * (e / (1 + e));
     return x == x ? y : x;
 }
 
@@ -296,6 +315,7 @@ ab_trig(real x, ab_bits quadrant)
 #if AB_F64
     real r = (x - whole * 0x1.921fb54442p+0) - whole * 0x1.a308d31318p-41;
     r -= whole * 0x1.8a2e03707344ap-81;
+    const real last = 0; /* three parts are enough */
     const real z = r * r;
     real s = 1.5896069137465087836e-10;
     s = s * z - 2.5050745063754308749e-8;
@@ -311,7 +331,8 @@ ab_trig(real x, ab_bits quadrant)
     c = c * z + 4.1666666666666592472e-2;
 #else
     real r = (x - whole * 0x1.92p+0f) - whole * 0x1.fb4p-12f;
-    r = (r - whole * 0x1.444p-24f) - whole * 0x1.68c234p-39f;
+    r -= whole * 0x1.444p-24f;
+    const real last = whole * 0x1.68c234p-39f;
     const real z = r * r;
     real s = -1.951496331e-4f;
     s = s * z + 8.332158447e-3f;
@@ -320,7 +341,8 @@ ab_trig(real x, ab_bits quadrant)
     c = c * z - 1.388731316e-3f;
     c = c * z + 4.166664562e-2f;
 #endif
-    const real sine = r * z * s + r;
+    /* What r lacks is added where it is not rounded twice. */
+    const real sine = (r * z * s - last) + r;
     const real cosine = z * z * c + (1 - (real)0.5 * z);
     const real y = n & 1 ? cosine : sine;
     return ab_from_bits(ab_to_bits(y) ^ ((n & 2) << (8 * sizeof(real) - 2)));
