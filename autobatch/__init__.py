@@ -4,7 +4,22 @@ Write a plain for-loop over examples; autobatch records it, finds the operations
 together, and runs them as a few large kernel calls.
 """
 
-from . import config, elementary, errors, functions, initializers, nn, schedules
+from . import (
+    algebra,
+    config,
+    convolution,
+    elementary,
+    errors,
+    functions,
+    gradients,
+    initializers,
+    losses,
+    nn,
+    randomness,
+    schedules,
+    selection,
+    statistics,
+)
 from .algebra import *  # noqa: F403
 from .config import configure, use
 from .convolution import *  # noqa: F403
@@ -21,7 +36,7 @@ from .module import Module
 from .nn import *  # noqa: F403
 from .parameters import Lookup, Parameter
 from .randomness import *  # noqa: F403
-from .recording import Expression, Graph, current_graph, new_graph
+from .recording import Expression, Graph, cell, current_graph, new_graph
 from .schedules import *  # noqa: F403
 from .selection import *  # noqa: F403
 from .statistics import *  # noqa: F403
@@ -56,6 +71,7 @@ __all__ = [
     "Parameter",
     "RMSProp",
     "Trainer",
+    "cell",
     "config",
     "configure",
     "current_graph",
@@ -71,9 +87,16 @@ __all__ = [
     "use",
     "values",
 ]
+__all__ += algebra.__all__
+__all__ += convolution.__all__
 __all__ += elementary.__all__
 __all__ += errors.__all__
 __all__ += functions.__all__
+__all__ += gradients.__all__
 __all__ += initializers.__all__
+__all__ += losses.__all__
 __all__ += nn.__all__
+__all__ += randomness.__all__
 __all__ += schedules.__all__
+__all__ += selection.__all__
+__all__ += statistics.__all__

@@ -26,7 +26,7 @@ from .errors import (
     StaleExpressionError,
 )
 from .ops.declare import BoundForm
-from .recording import Expression, Graph, current_graph, forms, new_graph, recorder, state_of
+from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
 
 __all__ = [
     "gradient",
@@ -148,6 +148,10 @@ def _graph_of(expressions: Sequence[Expression]) -> Graph:
         raise StaleExpressionError(
             "this expression belongs to a graph that is gone (ab.new_graph() was called since it "
             "was recorded); read values before that, or record it again in the present graph"
+        )
+    if graph._apart:
+        raise GraphError(
+            "the function of a cell may not ask for values: it is traced once, for all values"
         )
     if graph is not current_graph() and not graph.own_thread:
         raise GraphError(
@@ -432,5 +436,4 @@ _core.set_engine(
     np.ndarray,
     np.dtype(np.float32),
     np.dtype(np.float64),
-    recorder("placeholder").id,
 )

@@ -6,7 +6,7 @@ A layer handles one example, as model code does; batching is the machine's.
 from .bidirectional import Bidirectional, BiGRU, BiLSTM
 from .gru import GRU
 from .linear import Linear
-from .lstm import LSTM, LSTMState
+from .lstm import LSTM, LSTMStack, LSTMState
 from .recurrent import HiddenState, Recurrent
 from .rnn import RNN
 from .tree_lstm import ChildSumTreeLSTM, TreeLSTM, TreeState
@@ -20,6 +20,7 @@ __all__ = [
     "Bidirectional",
     "ChildSumTreeLSTM",
     "HiddenState",
+    "LSTMStack",
     "LSTMState",
     "Linear",
     "Recurrent",

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import functions as F
 from ..module import Module
+from ..recording import cell
 from .recurrent import HiddenState, Recurrent
 from .weights import bias, stacked
 
@@ -18,6 +19,15 @@ class _GRULayer(Module):
         self.weight_h = stacked(3, hidden_dim, hidden_dim)
         self.bias_x = bias((3 * hidden_dim, 0.0))
         self.bias_h = bias((3 * hidden_dim, 0.0))
+
+
+@cell
+def _step(bias_x: Any, weight_x: Any, bias_h: Any, weight_h: Any, x: Any, h: Any) -> Any:
+    """One layer's step."""
+    rx, zx, nx = F.split(F.affine(bias_x, weight_x, x), 3)
+    rh, zh, nh = F.split(F.affine(bias_h, weight_h, h), 3)
+    n = F.tanh(nx + F.sigmoid(rx + rh) * nh)
+    return n + F.sigmoid(zx + zh) * (h - n)
 
 
 class GRU(Recurrent):
@@ -64,11 +74,6 @@ class GRU(Recurrent):
         for layer, h in zip(self.layers, state.layers):
             if after:
                 x = self._between(x)
-            of_x = F.affine(layer.bias_x, layer.weight_x, x)
-            of_h = F.affine(layer.bias_h, layer.weight_h, h)
-            rx, zx, nx = F.split(of_x, 3)
-            rh, zh, nh = F.split(of_h, 3)
-            n = F.tanh(nx + F.sigmoid(rx + rh) * nh)
-            x = n + F.sigmoid(zx + zh) * (h - n)
+            x = _step(layer.bias_x, layer.weight_x, layer.bias_h, layer.weight_h, x, h)
             after.append(x)
         return HiddenState(x, tuple(after))

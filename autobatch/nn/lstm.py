@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import namedtuple
+from typing import Any
 
 from .. import functions as F
 from ..initializers import Zeros
 from ..module import Module
 from ..parameters import Parameter
-from ..recording import equal_parts as _equal_parts
+from ..recording import cell
 from .recurrent import Recurrent
 from .weights import bias, stacked
 
-if TYPE_CHECKING:
-    from .._core import Expression
 
-# Looked up once: a step is recorded for every word of every sentence.
-_affine, _cell, _new_tuple = F.affine, F.lstm_cell, tuple.__new__
-
-
-class LSTMState(NamedTuple):
-    """The state of an LSTM after a step.
+class LSTMState(namedtuple("LSTMState", ("h", "c"))):
+    """The state of one layer after a step.
 
     Attributes:
-        h: hidden vector of the top layer, the layer's output.
-        c: cell of the top layer.
-        layers: (hidden vector, cell) of each layer, the lowest first.
+        h: hidden vector, the layer's output.
+        c: cell.
 
     >>> import autobatch as ab
-    >>> h, c, layers = ab.LSTM(3, 4, layers=2).step(ab.zeros(3))
-    >>> h.shape, c.shape, len(layers)
-    ((4,), (4,), 2)
+    >>> h, c = ab.LSTM(3, 4).step(ab.zeros(3))
+    >>> h.shape, c.shape
+    ((4,), (4,))
     """
 
-    h: Expression
-    c: Expression
-    layers: tuple[tuple[Expression, Expression], ...]
+    __slots__ = ()
+
+    @property
+    def layers(self) -> tuple[LSTMState, ...]:
+        """The states of all layers: this one's."""
+        return (self,)
+
+
+class LSTMStack(tuple[LSTMState, ...]):
+    """The state of an LSTM of several layers after a step: a tuple of theirs, the lowest first.
+
+    Attributes:
+        h: hidden vector of the top layer, the output.
+        c: cell of the top layer.
+
+    >>> import autobatch as ab
+    >>> state = ab.LSTM(3, 4, layers=2).step(ab.zeros(3))
+    >>> state.h.shape, len(state.layers)
+    ((4,), 2)
+    """
+
+    __slots__ = ()
+
+    @property
+    def h(self) -> Any:
+        return self[-1].h
+
+    @property
+    def c(self) -> Any:
+        return self[-1].c
+
+    @property
+    def layers(self) -> tuple[LSTMState, ...]:
+        """The states of all layers, the lowest first."""
+        return self
 
 
 class _LSTMLayer(Module):
@@ -48,10 +74,12 @@ class _LSTMLayer(Module):
         self.bias = bias((hidden_dim, 0.0), (hidden_dim, 1.0), (2 * hidden_dim, 0.0))
 
 
-def _step(layer: _LSTMLayer, x: Any, h: Any, c: Any) -> list[Any]:
-    """Hidden vector and cell of one layer after a step: two nodes, and two views."""
-    both = _cell(_affine(layer.bias, layer.weight_x, x, layer.weight_h, h), c)
-    return _equal_parts(both, 2) or F.split(both, 2)
+@cell
+def _step(bias: Any, weight_x: Any, weight_h: Any, x: Any, state: Any) -> LSTMState:
+    """One layer's step: two nodes, and two views of the second."""
+    h, c = state
+    both = F.lstm_cell(F.affine(bias, weight_x, x, weight_h, h), c)
+    return LSTMState(*F.split(both, 2))
 
 
 class LSTM(Recurrent):
@@ -84,7 +112,7 @@ class LSTM(Recurrent):
     def _first(self) -> Any:
         return (super()._first(), Parameter(self.hidden_dim, init=Zeros()))
 
-    def start(self, h: Any = None, c: Any = None) -> LSTMState:
+    def start(self, h: Any = None, c: Any = None) -> LSTMState | LSTMStack:
         """The state before the first step.
 
         Args:
@@ -97,31 +125,37 @@ class LSTM(Recurrent):
         if self.first is not None:
             h = [first[0] for first in self.first] if h is None else h
             c = [first[1] for first in self.first] if c is None else c
-        layers = tuple(zip(self._starts(h, "h"), self._starts(c, "c")))
-        return LSTMState(*layers[-1], layers)
+        pairs = zip(self._starts(h, "h"), self._starts(c, "c"))
+        states = LSTMStack(LSTMState(*pair) for pair in pairs)
+        return states if len(states) > 1 else states[0]
 
-    def step(self, x: Any, state: LSTMState | None = None) -> LSTMState:
-        """The state after reading `x`, a vector of `input_dim`; default state: the start."""
+    def step(self, x: Any, state: LSTMState | LSTMStack | None = None) -> LSTMState | LSTMStack:
+        """The state after reading `x`, a vector of `input_dim`; default state: the start.
+
+        A state of one layer is a pair ``(h, c)``; of several layers, a tuple of pairs. Either
+        has the top layer's as `h` and `c`.
+        """
         if state is None:
             state = self.start()
-        if len(self.layers) == 1:
-            (layer,) = self.layers
-            h, c = _step(layer, x, state[0], state[1])
-            return _new_tuple(LSTMState, (h, c, ((h, c),)))
+        layers = self.layers
+        if len(layers) == 1:
+            layer = layers[0]
+            return _step(layer.bias, layer.weight_x, layer.weight_h, x, state)
         after: list[Any] = []
-        for layer, (h, c) in zip(self.layers, state.layers):
+        for layer, before in zip(layers, state):
             if after:
                 x = self._between(x)
-            x, c = _step(layer, x, h, c)
-            after.append((x, c))
-        return LSTMState(x, c, tuple(after))
+            after.append(_step(layer.bias, layer.weight_x, layer.weight_h, x, before))
+            x = after[-1].h
+        return LSTMStack(after)
 
-    def _outputs(self, xs: Any, state: LSTMState) -> list[Any]:
+    def _outputs(self, xs: Any, state: LSTMState | LSTMStack) -> list[Any]:
         # Layer by layer, without a state object for every step: the same nodes as `step` makes.
-        for number, (layer, (h, c)) in enumerate(zip(self.layers, state.layers)):
+        for number, (layer, before) in enumerate(zip(self.layers, state.layers)):
+            weights = layer.bias, layer.weight_x, layer.weight_h
             outputs = []
             for x in xs:
-                h, c = _step(layer, self._between(x) if number else x, h, c)
-                outputs.append(h)
+                before = _step(*weights, self._between(x) if number else x, before)
+                outputs.append(before[0])
             xs = outputs
         return outputs

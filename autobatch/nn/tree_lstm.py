@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .. import functions as F
 from ..errors import OperandError
 from ..module import Module
+from ..recording import cell
 from .weights import bias, stacked, whole
 
 if TYPE_CHECKING:
@@ -128,30 +129,64 @@ class TreeLSTM(_Tree):
         Raises:
             OperandError: there are too many children, or neither children nor an input.
         """
-        forgets = self.arity * self.hidden_dim
         if not children:
             if x is None:
                 raise self._nothing()
-            i, o, u = F.split(F.affine(self.bias[forgets:], self.weight_x, x), 3)
-            c = F.sigmoid(i) * F.tanh(u)
-            return TreeState(F.sigmoid(o) * F.tanh(c), c)
+            return _leaf(self.bias, self.weight_x, x)
         if len(children) > self.arity:
             raise OperandError(
                 f"TreeLSTM: expected at most {self.arity} children, got {len(children)}; "
                 f"make it with arity={len(children)}"
             )
-        pairs = [part for w, child in zip(self.weight_h, children) for part in (w, child.h)]
-        gates = F.affine(self.bias, *pairs)
+        # As many products as children: those of the places that have one.
+        weights = self.weight_h[: len(children)]
         if x is None:
-            *f, i, o, u = F.split(gates, self.arity + 3)
-        else:
-            i, o, u = F.split(F.affine(gates[forgets:], self.weight_x, x), 3)
-            of_x = F.affine(None, self.forget_x, x)
-            f = [part + of_x for part in F.split(gates[:forgets], self.arity)]
-        terms = [F.sigmoid(i) * F.tanh(u)]
-        terms += [F.sigmoid(gate) * child.c for gate, child in zip(f, children)]
-        c = F.sum(terms)
-        return TreeState(F.sigmoid(o) * F.tanh(c), c)
+            return _inner(self.bias, weights, list(children))
+        return _inner_with_input(
+            self.bias, weights, list(children), self.weight_x, self.forget_x, x
+        )
+
+
+def _state(i: Any, o: Any, u: Any, forgotten: list[Any]) -> TreeState:
+    terms = [F.sigmoid(i) * F.tanh(u), *forgotten]
+    c = F.sum(terms) if forgotten else terms[0]
+    return TreeState(F.sigmoid(o) * F.tanh(c), c)
+
+
+def _gates(bias: Any, weights: Sequence[Any], children: Sequence[TreeState]) -> Any:
+    pairs = [part for w, child in zip(weights, children) for part in (w, child.h)]
+    return F.affine(bias, *pairs)
+
+
+@cell
+def _leaf(bias: Any, weight_x: Any, x: Any) -> TreeState:
+    forgets = bias.shape[0] - weight_x.shape[0]
+    return _state(*F.split(F.affine(bias[forgets:], weight_x, x), 3), [])
+
+
+@cell
+def _inner(bias: Any, weights: Sequence[Any], children: Sequence[TreeState]) -> TreeState:
+    parts = bias.shape[0] // children[0].h.shape[0]
+    *f, i, o, u = F.split(_gates(bias, weights, children), parts)
+    return _state(i, o, u, [F.sigmoid(g) * child.c for g, child in zip(f, children)])
+
+
+@cell
+def _inner_with_input(
+    bias: Any,
+    weights: Sequence[Any],
+    children: Sequence[TreeState],
+    weight_x: Any,
+    forget_x: Any,
+    x: Any,
+) -> TreeState:
+    gates = _gates(bias, weights, children)
+    dim = children[0].h.shape[0]
+    forgets = bias.shape[0] - 3 * dim
+    i, o, u = F.split(F.affine(gates[forgets:], weight_x, x), 3)
+    of_x = F.affine(None, forget_x, x)
+    f = [part + of_x for part in F.split(gates[:forgets], forgets // dim)]
+    return _state(i, o, u, [F.sigmoid(g) * child.c for g, child in zip(f, children)])
 
 
 class ChildSumTreeLSTM(_Tree):

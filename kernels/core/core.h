@@ -43,6 +43,7 @@ typedef struct GraphObject {
     PyTypeObject *type;           /* of its expressions, a subtype; NULL: the plain one */
     PyObject *state;              /* what the engine keeps for this graph */
     int entered;                  /* it is the graph of a with-block */
+    int apart;                    /* a cell's trace: nothing is run in it */
     int backend;                  /* that has begun to run it; -1: none */
     unsigned long thread;
 } GraphObject;
@@ -66,6 +67,18 @@ typedef struct HolderObject { /* an object that stands for a parameter */
     PyObject_HEAD
     PyObject *stored;
 } HolderObject;
+
+#ifndef Py_LIMITED_API
+struct ab_trace;
+
+typedef struct CellObject {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *function;
+    PyObject *dict; /* __name__, __doc__ ... */
+    struct ab_trace *traces;
+} CellObject;
+#endif
 
 enum { RECENT = 8 };
 
@@ -98,7 +111,8 @@ typedef struct OpObject {
 
 typedef struct {
     ab_registry registry;
-    PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type;
+    PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type;
+    PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
     PyObject *on_operand;  /* (op, object) -> Expression, for what is no operand yet */
@@ -109,7 +123,7 @@ typedef struct {
     PyObject *forms;       /* list: what on_rule said of each form, for Python */
     PyObject *shapes;      /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
-    OpObject *input, *parameter, *lookup, *slice, *pick;
+    OpObject *input, *parameter, *lookup, *slice, *pick, *placeholder;
     /* run.c: the engine, and the functions of Python that serve what is unusual. */
     const ab_engine_functions *engine;
     PyObject *running; /* the tuple of what follows, for the collector */
@@ -117,14 +131,14 @@ typedef struct {
     PyObject *on_resume;          /* (graph, code): finishes a backward pass */
     PyObject *acquire, *release;  /* of a lock: gradients are one pass's or update's at a time */
     PyObject *ndarray, *dtype[2]; /* numpy's */
-    int32_t placeholder;          /* the op's number */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
     int nfree;
 } Core;
 
 extern Core core;
-extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec;
+extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec,
+    ab_cell_spec;
 
 enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 
@@ -158,6 +172,9 @@ extern _Thread_local GraphObject *ab_current_graph;
 GraphObject *ab_graph_current_slow(void);
 int ab_graph_first_node(GraphObject *g); /* called before the first node is recorded */
 PyObject *ab_new_graph(PyObject *module, PyObject *none);
+GraphObject *ab_graph_apart(const GraphObject *like); /* without sharing, not the current one */
+GraphObject *ab_graph_swap(GraphObject *g);           /* makes it current; answers what was */
+void ab_graph_discard(GraphObject *g);
 PyObject *ab_get_graph(PyObject *module, PyObject *none);
 
 static inline GraphObject *
@@ -177,6 +194,22 @@ ab_is_expression(PyObject *object)
            || Py_TYPE(object)->tp_base == core.expression_type;
 #endif
 }
+/* Parameters are objects of classes made in Python, of which there are few: the last two are
+ * known at once. */
+static inline int
+ab_is_param(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (type == core.param_seen[0] || type == core.param_seen[1])
+        return 1;
+    if (!PyObject_TypeCheck(object, core.param_type))
+        return 0;
+    Py_INCREF(type);
+    Py_XDECREF(core.param_seen[1]);
+    core.param_seen[1] = core.param_seen[0];
+    core.param_seen[0] = type;
+    return 1;
+}
 PyObject *ab_expression_new(GraphObject *g, int32_t node);
 PyObject *ab_expression_variant(PyObject *module, PyObject *none);
 PyObject *ab_type_shape(int32_t type); /* borrowed */
@@ -185,6 +218,12 @@ PyObject *ab_slot_negative(PyObject *a);
 PyObject *ab_slot_power(PyObject *a, PyObject *b, PyObject *modulo);
 
 /* record.c */
+GraphObject *ab_recording(void); /* the current graph, ready for a node */
+/* The node of an expression, a parameter or a number. */
+int32_t ab_record_operand(GraphObject *g, PyObject *op, PyObject *object);
+int32_t ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
+                     int32_t nattrs, const int64_t *words);
+PyObject *ab_record_failed(int error, PyObject *op);
 PyObject *ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record(PyObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record_lookup(ParamObject *table, PyObject *index);

@@ -37,7 +37,7 @@ graph_new(void)
     g->outer = g->replaced = NULL;
     g->state = NULL;
     g->type = NULL;
-    g->entered = 0;
+    g->entered = g->apart = 0;
     g->backend = -1;
     g->thread = (unsigned long)PyThread_get_thread_ident();
     g->parameters = PyList_New(0);
@@ -89,6 +89,35 @@ ab_graph_first_node(GraphObject *g)
         return -1;
     ab_graph_reset(g->graph, s->itemsize, s->sharing, s->limit);
     return 0;
+}
+
+GraphObject *
+ab_graph_apart(const GraphObject *like)
+{
+    GraphObject *g = graph_new();
+    if (!g)
+        return NULL;
+    g->type = like->type;
+    Py_XINCREF(g->type);
+    g->apart = 1;
+    ab_graph_reset(g->graph, like->graph->itemsize, 0, like->graph->limit);
+    return g;
+}
+
+GraphObject *
+ab_graph_swap(GraphObject *g)
+{
+    GraphObject *before = ab_current_graph;
+    Py_XINCREF(before);
+    set_current(g);
+    return before;
+}
+
+void
+ab_graph_discard(GraphObject *g)
+{
+    ab_graph_free(finish(g));
+    Py_DECREF(g);
 }
 
 PyObject *
@@ -264,6 +293,13 @@ graph_alive(PyObject *self, void *closure)
 }
 
 static PyObject *
+graph_apart(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((GraphObject *)self)->apart);
+}
+
+static PyObject *
 graph_own_thread(PyObject *self, void *closure)
 {
     (void)closure;
@@ -320,6 +356,7 @@ static PyGetSetDef graph_getset[] = {
     {"_address", graph_address, NULL, NULL, NULL},
     {"parameters", graph_parameters, NULL, "Parameters that were recorded.", NULL},
     {"state", graph_get_state, graph_set_state, NULL, NULL},
+    {"_apart", graph_apart, NULL, NULL, NULL},
     {"_backend", graph_get_backend, graph_set_backend, NULL, NULL},
     {"expression_type", graph_get_type, graph_set_type, "The type of its expressions.", NULL},
     {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},

@@ -33,13 +33,14 @@ static PyObject *
 set_ops(PyObject *module, PyObject *args)
 {
     (void)module;
-    OpObject *ops[SLOTS + 5];
-    if (PyTuple_Size(args) != SLOTS + 5) {
+    OpObject *ops[SLOTS + 6];
+    if (PyTuple_Size(args) != SLOTS + 6) {
         PyErr_SetString(PyExc_TypeError,
-                        "set_ops: the operators' ops, input, parameter, lookup, slice, pick");
+                        "set_ops: the operators' ops, input, parameter, lookup, slice, pick, "
+                        "placeholder");
         return NULL;
     }
-    for (int i = 0; i < SLOTS + 5; i++) {
+    for (int i = 0; i < SLOTS + 6; i++) {
         PyObject *op = PyTuple_GetItem(args, i);
         if (!PyObject_TypeCheck(op, core.op_type)) {
             PyErr_SetString(PyExc_TypeError, "set_ops: expected ops");
@@ -54,6 +55,7 @@ set_ops(PyObject *module, PyObject *args)
     core.lookup = ops[SLOTS + 2];
     core.slice = ops[SLOTS + 3];
     core.pick = ops[SLOTS + 4];
+    core.placeholder = ops[SLOTS + 5];
     Py_RETURN_NONE;
 }
 
@@ -144,6 +146,9 @@ module_exec(PyObject *module)
         || add_type(module, "Param", &ab_param_spec, &core.param_type) < 0
         || add_type(module, "Holder", &ab_holder_spec, &core.holder_type) < 0
         || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
+#ifndef Py_LIMITED_API
+        || add_type(module, "Cell", &ab_cell_spec, &core.cell_type) < 0
+#endif
         || PyModule_AddObject(module, "forms", core.forms) < 0)
         return -1;
     /* NumPy arrays leave operators with expressions to us. */

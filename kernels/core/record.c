@@ -18,29 +18,35 @@ ab_error(const char *kind, PyObject *op, PyObject *detail)
     return NULL;
 }
 
+PyObject *
+ab_record_failed(int error, PyObject *op)
+{
+    const char *kind = error == AB_LIMIT ? "limit" : error == AB_TOO_MANY ? "too many" : "memory";
+    return ab_error(kind, op, NULL);
+}
+
 static PyObject *
 failed(int error, OpObject *op)
 {
-    const char *kind = error == AB_LIMIT ? "limit" : error == AB_TOO_MANY ? "too many" : "memory";
-    return ab_error(kind, (PyObject *)op, NULL);
+    return ab_record_failed(error, (PyObject *)op);
 }
 
 /* The node of an operand in the current graph, or -1 with an exception set. */
 static int32_t
-operand_slow(OpObject *op, GraphObject *g, PyObject *object)
+operand_slow(PyObject *op, GraphObject *g, PyObject *object)
 {
     if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
         object = ((HolderObject *)object)->stored;
-    if (PyObject_TypeCheck(object, core.param_type))
+    if (ab_is_param(object))
         return ab_record_parameter(g, (ParamObject *)object);
     if (ab_is_expression(object)) {
         GraphObject *other = ((ExpressionObject *)object)->graph;
         if (other == g)
             return ((ExpressionObject *)object)->node;
         if (!other->graph || g->replaced == other)
-            ab_error("stale", (PyObject *)op, NULL);
+            ab_error("stale", op, NULL);
         else
-            ab_error("foreign", (PyObject *)op, PyBool_FromLong(other->thread == g->thread));
+            ab_error("foreign", op, PyBool_FromLong(other->thread == g->thread));
         return -1;
     }
     if (PyFloat_CheckExact(object) || PyLong_CheckExact(object)) {
@@ -59,12 +65,15 @@ operand_slow(OpObject *op, GraphObject *g, PyObject *object)
             PyObject *scalar = PyObject_CallFunction(core.on_operand, "OO", op, object);
             if (!scalar)
                 return -1;
-            form = g->graph->nodes[((ExpressionObject *)scalar)->node].form;
+            int32_t first = ((ExpressionObject *)scalar)->node;
+            form = g->graph->nodes[first].form;
+            g->graph->nodes[first].flags |= AB_NODE_CONSTANT;
             Py_DECREF(scalar);
+            return first;
         }
         int32_t id = ab_graph_add(g->graph, form, 0, NULL, 1, &word, true);
         if (id < 0)
-            failed(id, op);
+            ab_record_failed(id, op);
         else
             g->graph->nodes[id].flags |= AB_NODE_CONSTANT;
         return id;
@@ -82,13 +91,19 @@ operand_slow(OpObject *op, GraphObject *g, PyObject *object)
 }
 
 static inline int32_t
-operand(OpObject *op, GraphObject *g, PyObject *object)
+operand(PyObject *op, GraphObject *g, PyObject *object)
 {
     if (ab_is_expression(object) && ((ExpressionObject *)object)->graph == g)
         return ((ExpressionObject *)object)->node;
-    if (PyObject_TypeCheck(object, core.param_type) && ((ParamObject *)object)->serial == g->serial)
+    if (ab_is_param(object) && ((ParamObject *)object)->serial == g->serial)
         return ((ParamObject *)object)->node;
     return operand_slow(op, g, object);
+}
+
+int32_t
+ab_record_operand(GraphObject *g, PyObject *op, PyObject *object)
+{
+    return operand(op, g, object);
 }
 
 /* Asks the declaration, once per form. */
@@ -229,6 +244,13 @@ find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
     return form;
 }
 
+int32_t
+ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, int32_t nattrs,
+             const int64_t *words)
+{
+    return find_form_words(op, g, nin, operands, nattrs, words, NULL);
+}
+
 /* attrs: a tuple of numbers or NULL. */
 static int32_t
 find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs)
@@ -266,6 +288,12 @@ recording(void)
     return g;
 }
 
+GraphObject *
+ab_recording(void)
+{
+    return recording();
+}
+
 static inline PyObject *
 add(OpObject *op, GraphObject *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
     const int64_t *data)
@@ -293,7 +321,7 @@ ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n)
         return PyErr_NoMemory();
     PyObject *made = NULL;
     for (Py_ssize_t i = 0; i < n; i++)
-        if ((ids[i] = operand(op, g, args[i])) < 0)
+        if ((ids[i] = operand((PyObject *)op, g, args[i])) < 0)
             goto done;
     ab_graph_expect(g->graph, op->id, (int32_t)n, ids, 0, NULL);
     int32_t form = find_form_words(op, g->graph, (int32_t)n, ids, 0, NULL, NULL);
@@ -338,7 +366,7 @@ ab_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
         goto done;
     }
     for (Py_ssize_t i = 0; i < nin; i++)
-        if ((ids[i] = operand(op, g, AB_TUPLE_ITEM(operands, i))) < 0)
+        if ((ids[i] = operand((PyObject *)op, g, AB_TUPLE_ITEM(operands, i))) < 0)
             goto done;
     if (content) {
         if (ndata)
@@ -446,7 +474,7 @@ node_of(GraphObject *g, PyObject *object)
 {
     if (ab_is_expression(object) && ((ExpressionObject *)object)->graph == g)
         return ((ExpressionObject *)object)->node;
-    if (PyObject_TypeCheck(object, core.param_type) && ((ParamObject *)object)->serial == g->serial)
+    if (ab_is_param(object) && ((ParamObject *)object)->serial == g->serial)
         return ((ParamObject *)object)->node;
     return -1;
 }
@@ -582,8 +610,7 @@ static int
 is_operand(PyObject *object)
 {
     if (ab_is_expression(object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object)
-        || PyObject_TypeCheck(object, core.param_type)
-        || PyObject_TypeCheck(object, core.holder_type))
+        || ab_is_param(object) || PyObject_TypeCheck(object, core.holder_type))
         return 1;
     /* Arrays and NumPy scalars have a shape; anything else may know what to do with us. */
     return PyObject_HasAttrString(object, "__array__") || PyList_Check(object)

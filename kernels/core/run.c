@@ -102,16 +102,15 @@ ab_in_inference(PyObject *module, PyObject *none)
 }
 
 /* set_engine(address of ab_engine_functions, value, item, backward, resume, acquire, release,
- * ndarray, float32, float64, the number of the op placeholder) */
+ * ndarray, float32, float64) */
 PyObject *
 ab_set_engine(PyObject *module, PyObject *args)
 {
     (void)module;
     unsigned long long address;
     PyObject *value, *item, *backward, *resume, *acquire, *release, *ndarray, *f4, *f8;
-    int placeholder;
-    if (!PyArg_ParseTuple(args, "KOOOOOOOOOi", &address, &value, &item, &backward, &resume,
-                          &acquire, &release, &ndarray, &f4, &f8, &placeholder))
+    if (!PyArg_ParseTuple(args, "KOOOOOOOOO", &address, &value, &item, &backward, &resume, &acquire,
+                          &release, &ndarray, &f4, &f8))
         return NULL;
     PyObject *kept =
         PyTuple_Pack(9, value, item, backward, resume, acquire, release, ndarray, f4, f8);
@@ -128,7 +127,6 @@ ab_set_engine(PyObject *module, PyObject *args)
     core.ndarray = ndarray;
     core.dtype[0] = f4;
     core.dtype[1] = f8;
-    core.placeholder = placeholder;
     core.engine = (const ab_engine_functions *)(uintptr_t)address;
     generation++;
     Py_RETURN_NONE;
@@ -140,7 +138,7 @@ evaluate(ExpressionObject *e, const ab_settings **now)
 {
     GraphObject *g = e->graph;
     ab_graph *m = g->graph;
-    if (!core.engine || !m || g->thread != PyThread_get_thread_ident()
+    if (!core.engine || !m || g->apart || g->thread != PyThread_get_thread_ident()
         || (ab_current_graph && ab_current_graph->replaced == g))
         return NULL;
     const ab_settings *s = *now = ab_settings_now();
@@ -325,7 +323,7 @@ ab_expression_write(PyObject *self, PyObject *numbers)
     ExpressionObject *e = (ExpressionObject *)self;
     ab_graph *m = e->graph->graph;
     if (!m || e->graph->thread != PyThread_get_thread_ident() || e->graph->backend > AB_BACKEND_CPU
-        || form_of(e)->op != core.placeholder)
+        || form_of(e)->op != core.placeholder->id)
         Py_RETURN_FALSE;
     const ab_form *f = form_of(e);
     Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);

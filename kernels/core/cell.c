@@ -1,0 +1,463 @@
+/* Cells: functions that are traced once, then recorded without running Python.
+ *
+ * The first call with operands of given types runs the function in a graph of its own, without
+ * sharing, on stand-ins for the operands; the nodes it records there are the trace. A later
+ * call adds the same nodes to the present graph, one after the other: no function is called,
+ * no form is looked up and no handle is made for what stays inside. */
+#include "core.h"
+
+#ifndef Py_LIMITED_API /* without it cells are their functions, see recording.py */
+
+#include "structmember.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 64 }; /* operands of a cell */
+
+/* One node of a trace. Operands and the node itself are numbered: the cell's operands first. */
+typedef struct step {
+    int32_t form;
+    int32_t nin;
+    int32_t ndata;
+    uint32_t constant; /* the flag of a constant, if it is one */
+    const int32_t *operands;
+    const int64_t *data;
+} step;
+
+typedef struct ab_trace {
+    struct ab_trace *next;
+    int32_t nargs, itemsize;
+    int64_t *key; /* of each operand twice its type, and 1 if it is a weight */
+    int plain;    /* it cannot be traced: the function is called */
+    int32_t nsteps, nouts, most;
+    step *steps;
+    int32_t *operands;
+    int64_t *data;
+    int32_t *outs;
+    PyTypeObject *result; /* a tuple's or list's type; NULL: one expression */
+} trace;
+
+static void
+trace_free(trace *t)
+{
+    if (!t)
+        return;
+    free(t->key);
+    free(t->steps);
+    free(t->operands);
+    free(t->data);
+    free(t->outs);
+    Py_XDECREF(t->result);
+    free(t);
+}
+
+/* The nodes of the arguments: expressions, parameters, and tuples and lists of these. Returns
+ * how many there are so far; -1: there is what is no operand of a cell; -2: an exception. */
+static int
+flatten(PyObject *cell, GraphObject *g, PyObject *const *args, Py_ssize_t n, int32_t *ids, int have)
+{
+    for (Py_ssize_t i = 0; i < n && have >= 0; i++) {
+        PyObject *item = args[i];
+        if (ab_is_expression(item) || ab_is_param(item)
+            || PyObject_TypeCheck(item, core.holder_type)) {
+            if (have == MOST)
+                return -1;
+            if ((ids[have++] = ab_record_operand(g, cell, item)) < 0)
+                return -2;
+        } else if (PyTuple_Check(item)) {
+            have = flatten(cell, g, ((PyTupleObject *)item)->ob_item, Py_SIZE(item), ids, have);
+        } else if (PyList_Check(item)) {
+            have = flatten(cell, g, ((PyListObject *)item)->ob_item, Py_SIZE(item), ids, have);
+        } else {
+            return -1;
+        }
+    }
+    return have;
+}
+
+/* The arguments again, with stand-ins in place of the operands. */
+static PyObject *
+rebuilt(PyObject *const *args, Py_ssize_t n, PyObject *const *standins, int *next)
+{
+    PyObject *all = PyTuple_New(n);
+    for (Py_ssize_t i = 0; all && i < n; i++) {
+        PyObject *item = args[i], *made;
+        if (PyTuple_Check(item) || PyList_Check(item)) {
+            PyObject *const *items = PyTuple_Check(item) ? ((PyTupleObject *)item)->ob_item
+                                                         : ((PyListObject *)item)->ob_item;
+            PyObject *parts = rebuilt(items, Py_SIZE(item), standins, next);
+            if (!parts)
+                made = NULL;
+            else if (PyTuple_CheckExact(item))
+                made = parts;
+            else { /* a named tuple, a list: of the same type */
+                PyTypeObject *type = Py_TYPE(item);
+                if (PyTuple_Check(item)) {
+                    made = type->tp_alloc(type, Py_SIZE(item));
+                    for (Py_ssize_t j = 0; made && j < Py_SIZE(item); j++)
+                        PyTuple_SET_ITEM(made, j, Py_NewRef(PyTuple_GET_ITEM(parts, j)));
+                } else {
+                    made = PySequence_List(parts);
+                }
+                Py_DECREF(parts);
+            }
+        } else {
+            made = Py_NewRef(standins[(*next)++]);
+        }
+        if (!made)
+            Py_CLEAR(all);
+        else
+            PyTuple_SET_ITEM(all, i, made);
+    }
+    return all;
+}
+
+static int32_t
+standin_form(ab_graph *m, const ab_type *type)
+{
+    int64_t words[1 + 16];
+    if (type->ndim > 16) {
+        PyErr_SetString(PyExc_ValueError, "a cell's operands have at most 16 axes");
+        return -1;
+    }
+    words[0] = type->batch;
+    memcpy(words + 1, type->dims, (size_t)type->ndim * sizeof *words);
+    return ab_find_form(core.placeholder, m, 0, NULL, 1 + type->ndim, words);
+}
+
+/* Copies the nodes of a trace's graph. */
+static int
+read_steps(trace *t, const ab_graph *m, PyObject *cell)
+{
+    int64_t words = 0;
+    for (int32_t i = t->nargs; i < m->n; i++) {
+        const ab_node *d = &m->nodes[i];
+        const ab_form *f = ab_form_get(&core.registry, d->form);
+        if (f->flags & AB_FORM_PARAMETER) {
+            ab_error("cell parameter", cell, NULL);
+            return -1;
+        }
+        t->plain |= (f->flags & AB_FORM_RANDOM) != 0;
+        words += d->ndata;
+        t->most = d->nin > t->most ? d->nin : t->most;
+    }
+    t->nsteps = m->n - t->nargs;
+    t->steps = calloc((size_t)t->nsteps + 1, sizeof *t->steps);
+    t->operands = malloc(((size_t)m->noperands + 1) * sizeof *t->operands);
+    t->data = malloc(((size_t)words + 1) * sizeof *t->data);
+    if (!t->steps || !t->operands || !t->data) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(t->operands, m->operands, (size_t)m->noperands * sizeof *t->operands);
+    words = 0;
+    for (int32_t i = 0; i < t->nsteps; i++) {
+        const ab_node *d = &m->nodes[t->nargs + i];
+        int source = ab_form_get(&core.registry, d->form)->flags & AB_FORM_SOURCE;
+        if (d->ndata)
+            memcpy(t->data + words, d->data, (size_t)d->ndata * sizeof *t->data);
+        t->steps[i] = (step){.form = d->form,
+                             .nin = d->nin,
+                             .ndata = d->ndata,
+                             .constant = source ? d->flags & AB_NODE_CONSTANT : 0,
+                             .operands = t->operands + d->first,
+                             .data = t->data + words};
+        words += d->ndata;
+    }
+    return 0;
+}
+
+static int
+read_result(trace *t, const GraphObject *g, PyObject *result, PyObject *cell)
+{
+    PyObject *const *items = &result;
+    Py_ssize_t n = 1;
+    if (PyTuple_Check(result) || PyList_CheckExact(result)) {
+        t->result = Py_TYPE(result);
+        Py_INCREF(t->result);
+        n = Py_SIZE(result);
+        items = PyTuple_Check(result) ? ((PyTupleObject *)result)->ob_item
+                                      : ((PyListObject *)result)->ob_item;
+        /* A tuple of another layout than tuple's (none is known) could not be made here. */
+        t->plain |= t->result->tp_basicsize != PyTuple_Type.tp_basicsize && !PyList_Check(result);
+    }
+    t->nouts = (int32_t)n;
+    if (!(t->outs = malloc(((size_t)n + 1) * sizeof *t->outs))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!ab_is_expression(items[i]) || ((ExpressionObject *)items[i])->graph != g) {
+            ab_error("cell result", cell, Py_NewRef((PyObject *)Py_TYPE(items[i])));
+            return -1;
+        }
+        t->outs[i] = ((ExpressionObject *)items[i])->node;
+    }
+    return 0;
+}
+
+/* Runs the function on stand-ins of the operands' types. */
+static trace *
+trace_new(CellObject *cell, const GraphObject *like, const int32_t *ids, int32_t nargs,
+          PyObject *const *args, Py_ssize_t n)
+{
+    trace *t = calloc(1, sizeof *t);
+    GraphObject *g = t ? ab_graph_apart(like) : NULL;
+    PyObject *standins[MOST] = {0}, *again = NULL, *result = NULL;
+    int ok = 0, next = 0;
+    if (!t) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    if (!g)
+        goto done;
+    t->nargs = nargs;
+    t->itemsize = like->graph->itemsize;
+    if (!(t->key = malloc(((size_t)nargs + 1) * sizeof *t->key))) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (int32_t i = 0; i < nargs; i++) {
+        const ab_node *d = &like->graph->nodes[ids[i]];
+        int32_t form = standin_form(g->graph, ab_type_get(&core.registry, d->type));
+        if (form < 0)
+            goto done;
+        int32_t id = ab_graph_add(g->graph, form, 0, NULL, 0, NULL, false);
+        if (id < 0 || !(standins[i] = ab_expression_new(g, id))) {
+            if (!PyErr_Occurred())
+                PyErr_NoMemory();
+            goto done;
+        }
+        g->graph->nodes[id].flags |= d->flags & AB_NODE_WEIGHT;
+        t->key[i] = 2 * (int64_t)d->type + (d->flags & AB_NODE_WEIGHT);
+    }
+    if (!(again = rebuilt(args, n, standins, &next)))
+        goto done;
+    GraphObject *before = ab_graph_swap(g);
+    result = PyObject_Call(cell->function, again, NULL);
+    int swapped = ab_graph_swap(before) != g;
+    Py_XDECREF(before);
+    if (result && swapped)
+        ab_error("cell graph", (PyObject *)cell, NULL);
+    else if (result)
+        ok = read_steps(t, g->graph, (PyObject *)cell) == 0
+             && read_result(t, g, result, (PyObject *)cell) == 0;
+done:
+    Py_XDECREF(result);
+    Py_XDECREF(again);
+    for (int32_t i = 0; i < nargs; i++)
+        Py_XDECREF(standins[i]);
+    if (g)
+        ab_graph_discard(g);
+    if (!ok) {
+        trace_free(t);
+        return NULL;
+    }
+    t->next = cell->traces;
+    cell->traces = t;
+    return t;
+}
+
+static trace *
+trace_find(CellObject *cell, const ab_graph *m, const int32_t *ids, int32_t nargs)
+{
+    for (trace **at = &cell->traces, *t; (t = *at); at = &t->next) {
+        if (t->nargs != nargs || t->itemsize != m->itemsize)
+            continue;
+        int32_t i = 0;
+        for (; i < nargs; i++) {
+            const ab_node *d = &m->nodes[ids[i]];
+            if (t->key[i] != 2 * (int64_t)d->type + (d->flags & AB_NODE_WEIGHT))
+                break;
+        }
+        if (i < nargs)
+            continue;
+        *at = t->next; /* to the front: most calls repeat the last */
+        t->next = cell->traces;
+        cell->traces = t;
+        return t;
+    }
+    return NULL;
+}
+
+static PyObject *
+replay(CellObject *cell, GraphObject *g, const trace *t, const int32_t *ids)
+{
+    enum { LOCALS = 256, OPERANDS = 32 };
+    ab_graph *m = g->graph;
+    int32_t local_stack[LOCALS], operand_stack[OPERANDS];
+    int32_t *local = local_stack, *operands = operand_stack;
+    PyObject *result = NULL;
+    if (t->nargs + t->nsteps > LOCALS)
+        local = malloc((size_t)(t->nargs + t->nsteps) * sizeof *local);
+    if (t->most > OPERANDS)
+        operands = malloc((size_t)t->most * sizeof *operands);
+    if (!local || !operands) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    memcpy(local, ids, (size_t)t->nargs * sizeof *local);
+    int32_t *next = local + t->nargs;
+    for (const step *s = t->steps, *end = s + t->nsteps; s < end; s++, next++) {
+        for (int32_t j = 0; j < s->nin; j++)
+            operands[j] = local[s->operands[j]];
+        *next = ab_graph_add(m, s->form, s->nin, operands, s->ndata, s->data, true);
+        if (*next < 0) {
+            ab_record_failed(*next, (PyObject *)cell);
+            goto done;
+        }
+        if (s->constant)
+            m->nodes[*next].flags |= s->constant;
+    }
+    if (!t->result) {
+        result = ab_expression_new(g, local[t->outs[0]]);
+        goto done;
+    }
+    int list = t->result == &PyList_Type;
+    result = list ? PyList_New(t->nouts) : t->result->tp_alloc(t->result, t->nouts);
+    for (int32_t i = 0; result && i < t->nouts; i++) {
+        PyObject *out = ab_expression_new(g, local[t->outs[i]]);
+        if (!out)
+            Py_CLEAR(result);
+        else if (list)
+            PyList_SET_ITEM(result, i, out);
+        else
+            PyTuple_SET_ITEM(result, i, out);
+    }
+done:
+    if (local != local_stack)
+        free(local);
+    if (operands != operand_stack)
+        free(operands);
+    return result;
+}
+
+static PyObject *
+cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    CellObject *cell = (CellObject *)self;
+    Py_ssize_t n = PyVectorcall_NARGS(nargsf);
+    if (!cell->function) {
+        PyErr_SetString(PyExc_RuntimeError, "this cell was never initialised");
+        return NULL;
+    }
+    int32_t ids[MOST];
+    GraphObject *g = ab_recording();
+    if (!g)
+        return NULL;
+    int named = names && PyTuple_GET_SIZE(names);
+    int nargs = named ? -1 : flatten(self, g, args, n, ids, 0);
+    if (nargs < 0)
+        return nargs == -1 ? ab_error("cell operand", self, NULL) : NULL;
+    trace *t = trace_find(cell, g->graph, ids, nargs);
+    if (!t && !(t = trace_new(cell, g, ids, nargs, args, n)))
+        return NULL;
+    if (t->plain)
+        return PyObject_Vectorcall(cell->function, args, nargsf, NULL);
+    return replay(cell, g, t, ids);
+}
+
+static int
+cell_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"function", NULL};
+    CellObject *cell = (CellObject *)self;
+    PyObject *function;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", names, &function))
+        return -1;
+    if (cell->function) {
+        PyErr_SetString(PyExc_RuntimeError, "a cell is initialised only once");
+        return -1;
+    }
+    if (!PyCallable_Check(function)) {
+        PyErr_SetString(PyExc_TypeError, "cell: expected a function");
+        return -1;
+    }
+    cell->function = Py_NewRef(function);
+    cell->vectorcall = cell_vectorcall;
+    return 0;
+}
+
+static int
+cell_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    CellObject *cell = (CellObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(cell->function);
+    Py_VISIT(cell->dict);
+    return 0;
+}
+
+static int
+cell_clear(PyObject *self)
+{
+    CellObject *cell = (CellObject *)self;
+    Py_CLEAR(cell->function);
+    Py_CLEAR(cell->dict);
+    return 0;
+}
+
+static void
+cell_dealloc(PyObject *self)
+{
+    CellObject *cell = (CellObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    cell_clear(self);
+    for (trace *t = cell->traces, *next; t; t = next) {
+        next = t->next;
+        trace_free(t);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* As a method: bound to its object, which then has to be an operand itself. */
+static PyObject *
+cell_get(PyObject *self, PyObject *object, PyObject *type)
+{
+    (void)type;
+    return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
+}
+
+static PyObject *
+cell_traces(PyObject *self, void *closure)
+{
+    (void)closure;
+    long count = 0;
+    for (const trace *t = ((CellObject *)self)->traces; t; t = t->next)
+        count += !t->plain;
+    return PyLong_FromLong(count);
+}
+
+static PyMemberDef cell_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(CellObject, vectorcall), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(CellObject, dict), READONLY, NULL},
+    {0},
+};
+
+static PyGetSetDef cell_getset[] = {
+    {"traces", cell_traces, NULL, "How many traces there are: one for each types of operands.",
+     NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {0},
+};
+
+static PyType_Slot cell_slots[] = {
+    {Py_tp_new, PyType_GenericNew}, {Py_tp_init, cell_init},
+    {Py_tp_dealloc, cell_dealloc},  {Py_tp_traverse, cell_traverse},
+    {Py_tp_clear, cell_clear},      {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_descr_get, cell_get},    {Py_tp_members, cell_members},
+    {Py_tp_getset, cell_getset},    {0, NULL},
+};
+
+PyType_Spec ab_cell_spec = {
+    .name = "autobatch._core.Cell",
+    .basicsize = sizeof(CellObject),
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_BASETYPE,
+    .slots = cell_slots,
+};
+
+#endif
