@@ -156,9 +156,22 @@ def cell(function: F) -> F:
     >>> h.shape, step.traces
     ((2,), 1)
     """
+    return _traced(function, False)
+
+
+def _traced(function: F, lenient: bool) -> F:
     if not hasattr(_core, "Cell"):  # the limited API has none
         return function
-    return cast(F, functools.update_wrapper(_core.Cell(function), function))
+    return cast(F, functools.update_wrapper(_core.Cell(function, lenient), function))
+
+
+def traced(function: F) -> F:
+    """A `cell` that also takes numbers and None, each combination of which is traced for itself.
+
+    Calls that cannot be traced (other arguments, too many combinations, keywords, another
+    result) are the function's. It must do nothing but record, and ask for no value.
+    """
+    return _traced(function, True)
 
 
 # What the C types ask.

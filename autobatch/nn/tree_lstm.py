@@ -167,7 +167,8 @@ def _leaf(bias: Any, weight_x: Any, x: Any) -> TreeState:
 @cell
 def _inner(bias: Any, weights: Sequence[Any], children: Sequence[TreeState]) -> TreeState:
     parts = bias.shape[0] // children[0].h.shape[0]
-    *f, i, o, u = F.split(_gates(bias, weights, children), parts)
+    f = list(F.split(_gates(bias, weights, children), parts))
+    i, o, u = f[-3:]
     return _state(i, o, u, [F.sigmoid(g) * child.c for g, child in zip(f, children)])
 
 

@@ -3,7 +3,10 @@
  * The first call with operands of given types runs the function in a graph of its own, without
  * sharing, on stand-ins for the operands; the nodes it records there are the trace. A later
  * call adds the same nodes to the present graph, one after the other: no function is called,
- * no form is looked up and no handle is made for what stays inside. */
+ * no form is looked up and no handle is made for what stays inside.
+ *
+ * Lenient cells are for functions that take numbers, too: these are part of what a trace is
+ * found by. Whatever else cannot be traced is left to the function. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it cells are their functions, see recording.py */
@@ -13,7 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 64 }; /* operands of a cell */
+enum {
+    MOST = 64,   /* operands of a cell, and numbers */
+    TRACES = 64, /* of a lenient cell: numbers that always differ are not worth a trace */
+};
 
 /* One node of a trace. Operands and the node itself are numbered: the cell's operands first. */
 typedef struct step {
@@ -27,8 +33,8 @@ typedef struct step {
 
 typedef struct ab_trace {
     struct ab_trace *next;
-    int32_t nargs, itemsize;
-    int64_t *key; /* of each operand twice its type, and 1 if it is a weight */
+    int32_t nargs, nkey, itemsize;
+    int64_t *key; /* see arguments */
     int plain;    /* it cannot be traced: the function is called */
     int32_t nsteps, nouts, most;
     step *steps;
@@ -52,28 +58,73 @@ trace_free(trace *t)
     free(t);
 }
 
-/* The nodes of the arguments: expressions, parameters, and tuples and lists of these. Returns
- * how many there are so far; -1: there is what is no operand of a cell; -2: an exception. */
-static int
-flatten(PyObject *cell, GraphObject *g, PyObject *const *args, Py_ssize_t n, int32_t *ids, int have)
+/* What a call was given: the nodes of expressions and parameters, in tuples and lists, too; and
+ * the words that its trace is found by. */
+typedef struct arguments {
+    int nargs, nkey;
+    int32_t ids[MOST];
+    int64_t key[2 * MOST];
+} arguments;
+
+enum { NO_OPERAND = -1, FAILED = -2 };
+enum { TYPE = 0, TUPLE, LIST, NONE, INT, FLOAT, KINDS };
+
+static inline int
+word(arguments *a, int kind, int64_t what)
 {
-    for (Py_ssize_t i = 0; i < n && have >= 0; i++) {
+    if (a->nkey == 2 * MOST)
+        return NO_OPERAND;
+    a->key[a->nkey++] = (int64_t)((uint64_t)what * KINDS + (uint64_t)kind);
+    return 0;
+}
+
+static int
+number(arguments *a, PyObject *item)
+{
+    int overflow = 0, error;
+    if (item == Py_None)
+        return word(a, NONE, 0);
+    if (PyLong_CheckExact(item) || PyBool_Check(item)) {
+        int64_t value = PyLong_AsLongLongAndOverflow(item, &overflow);
+        error = overflow ? NO_OPERAND : word(a, INT, PyBool_Check(item));
+        return error || a->nkey == 2 * MOST ? NO_OPERAND : (a->key[a->nkey++] = value, 0);
+    }
+    if (!PyFloat_CheckExact(item) || word(a, FLOAT, 0) || a->nkey == 2 * MOST)
+        return NO_OPERAND;
+    double value = PyFloat_AsDouble(item);
+    memcpy(&a->key[a->nkey++], &value, sizeof value);
+    return 0;
+}
+
+static int
+flatten(CellObject *cell, GraphObject *g, PyObject *const *args, Py_ssize_t n, arguments *a)
+{
+    int error = 0;
+    for (Py_ssize_t i = 0; i < n && !error; i++) {
         PyObject *item = args[i];
         if (ab_is_expression(item) || ab_is_param(item)
             || PyObject_TypeCheck(item, core.holder_type)) {
-            if (have == MOST)
-                return -1;
-            if ((ids[have++] = ab_record_operand(g, cell, item)) < 0)
-                return -2;
+            if (a->nargs == MOST)
+                return NO_OPERAND;
+            int32_t id = ab_record_operand(g, (PyObject *)cell, item);
+            if (id < 0)
+                return FAILED;
+            a->ids[a->nargs++] = id;
+            const ab_node *d = &g->graph->nodes[id];
+            error = word(a, TYPE, 2 * (int64_t)d->type + (d->flags & AB_NODE_WEIGHT));
         } else if (PyTuple_Check(item)) {
-            have = flatten(cell, g, ((PyTupleObject *)item)->ob_item, Py_SIZE(item), ids, have);
+            error = word(a, TUPLE, Py_SIZE(item));
+            if (!error)
+                error = flatten(cell, g, ((PyTupleObject *)item)->ob_item, Py_SIZE(item), a);
         } else if (PyList_Check(item)) {
-            have = flatten(cell, g, ((PyListObject *)item)->ob_item, Py_SIZE(item), ids, have);
+            error = word(a, LIST, Py_SIZE(item));
+            if (!error)
+                error = flatten(cell, g, ((PyListObject *)item)->ob_item, Py_SIZE(item), a);
         } else {
-            return -1;
+            error = cell->lenient ? number(a, item) : NO_OPERAND;
         }
     }
-    return have;
+    return error;
 }
 
 /* The arguments again, with stand-ins in place of the operands. */
@@ -87,12 +138,10 @@ rebuilt(PyObject *const *args, Py_ssize_t n, PyObject *const *standins, int *nex
             PyObject *const *items = PyTuple_Check(item) ? ((PyTupleObject *)item)->ob_item
                                                          : ((PyListObject *)item)->ob_item;
             PyObject *parts = rebuilt(items, Py_SIZE(item), standins, next);
-            if (!parts)
-                made = NULL;
-            else if (PyTuple_CheckExact(item))
+            PyTypeObject *type = Py_TYPE(item);
+            if (!parts || PyTuple_CheckExact(item)) {
                 made = parts;
-            else { /* a named tuple, a list: of the same type */
-                PyTypeObject *type = Py_TYPE(item);
+            } else { /* a named tuple, or a list */
                 if (PyTuple_Check(item)) {
                     made = type->tp_alloc(type, Py_SIZE(item));
                     for (Py_ssize_t j = 0; made && j < Py_SIZE(item); j++)
@@ -102,8 +151,11 @@ rebuilt(PyObject *const *args, Py_ssize_t n, PyObject *const *standins, int *nex
                 }
                 Py_DECREF(parts);
             }
-        } else {
+        } else if (ab_is_expression(item) || ab_is_param(item)
+                   || PyObject_TypeCheck(item, core.holder_type)) {
             made = Py_NewRef(standins[(*next)++]);
+        } else {
+            made = Py_NewRef(item);
         }
         if (!made)
             Py_CLEAR(all);
@@ -134,11 +186,11 @@ read_steps(trace *t, const ab_graph *m, PyObject *cell)
     for (int32_t i = t->nargs; i < m->n; i++) {
         const ab_node *d = &m->nodes[i];
         const ab_form *f = ab_form_get(&core.registry, d->form);
-        if (f->flags & AB_FORM_PARAMETER) {
+        if (f->flags & AB_FORM_PARAMETER && !((CellObject *)cell)->lenient) {
             ab_error("cell parameter", cell, NULL);
             return -1;
         }
-        t->plain |= (f->flags & AB_FORM_RANDOM) != 0;
+        t->plain |= (f->flags & (AB_FORM_RANDOM | AB_FORM_PARAMETER)) != 0;
         words += d->ndata;
         t->most = d->nin > t->most ? d->nin : t->most;
     }
@@ -189,6 +241,9 @@ read_result(trace *t, const GraphObject *g, PyObject *result, PyObject *cell)
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         if (!ab_is_expression(items[i]) || ((ExpressionObject *)items[i])->graph != g) {
+            t->plain = 1;
+            if (((CellObject *)cell)->lenient)
+                return 0;
             ab_error("cell result", cell, Py_NewRef((PyObject *)Py_TYPE(items[i])));
             return -1;
         }
@@ -199,9 +254,10 @@ read_result(trace *t, const GraphObject *g, PyObject *result, PyObject *cell)
 
 /* Runs the function on stand-ins of the operands' types. */
 static trace *
-trace_new(CellObject *cell, const GraphObject *like, const int32_t *ids, int32_t nargs,
-          PyObject *const *args, Py_ssize_t n)
+trace_new(CellObject *cell, const GraphObject *like, const arguments *a, PyObject *const *args,
+          Py_ssize_t n)
 {
+    const int nargs = a->nargs;
     trace *t = calloc(1, sizeof *t);
     GraphObject *g = t ? ab_graph_apart(like) : NULL;
     PyObject *standins[MOST] = {0}, *again = NULL, *result = NULL;
@@ -213,13 +269,15 @@ trace_new(CellObject *cell, const GraphObject *like, const int32_t *ids, int32_t
     if (!g)
         goto done;
     t->nargs = nargs;
+    t->nkey = a->nkey;
     t->itemsize = like->graph->itemsize;
-    if (!(t->key = malloc(((size_t)nargs + 1) * sizeof *t->key))) {
+    if (!(t->key = malloc(((size_t)a->nkey + 1) * sizeof *t->key))) {
         PyErr_NoMemory();
         goto done;
     }
+    memcpy(t->key, a->key, (size_t)a->nkey * sizeof *t->key);
     for (int32_t i = 0; i < nargs; i++) {
-        const ab_node *d = &like->graph->nodes[ids[i]];
+        const ab_node *d = &like->graph->nodes[a->ids[i]];
         int32_t form = standin_form(g->graph, ab_type_get(&core.registry, d->type));
         if (form < 0)
             goto done;
@@ -230,7 +288,6 @@ trace_new(CellObject *cell, const GraphObject *like, const int32_t *ids, int32_t
             goto done;
         }
         g->graph->nodes[id].flags |= d->flags & AB_NODE_WEIGHT;
-        t->key[i] = 2 * (int64_t)d->type + (d->flags & AB_NODE_WEIGHT);
     }
     if (!(again = rebuilt(args, n, standins, &next)))
         goto done;
@@ -256,22 +313,16 @@ done:
     }
     t->next = cell->traces;
     cell->traces = t;
+    cell->count++;
     return t;
 }
 
 static trace *
-trace_find(CellObject *cell, const ab_graph *m, const int32_t *ids, int32_t nargs)
+trace_find(CellObject *cell, const ab_graph *m, const arguments *a)
 {
     for (trace **at = &cell->traces, *t; (t = *at); at = &t->next) {
-        if (t->nargs != nargs || t->itemsize != m->itemsize)
-            continue;
-        int32_t i = 0;
-        for (; i < nargs; i++) {
-            const ab_node *d = &m->nodes[ids[i]];
-            if (t->key[i] != 2 * (int64_t)d->type + (d->flags & AB_NODE_WEIGHT))
-                break;
-        }
-        if (i < nargs)
+        if (t->nkey != a->nkey || t->itemsize != m->itemsize
+            || memcmp(t->key, a->key, (size_t)a->nkey * sizeof *a->key))
             continue;
         *at = t->next; /* to the front: most calls repeat the last */
         t->next = cell->traces;
@@ -342,29 +393,35 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
         PyErr_SetString(PyExc_RuntimeError, "this cell was never initialised");
         return NULL;
     }
-    int32_t ids[MOST];
+    arguments a;
+    a.nargs = a.nkey = 0;
     GraphObject *g = ab_recording();
     if (!g)
         return NULL;
-    int named = names && PyTuple_GET_SIZE(names);
-    int nargs = named ? -1 : flatten(self, g, args, n, ids, 0);
-    if (nargs < 0)
-        return nargs == -1 ? ab_error("cell operand", self, NULL) : NULL;
-    trace *t = trace_find(cell, g->graph, ids, nargs);
-    if (!t && !(t = trace_new(cell, g, ids, nargs, args, n)))
+    int error = names && PyTuple_GET_SIZE(names) ? NO_OPERAND : flatten(cell, g, args, n, &a);
+    if (error == FAILED)
+        return NULL;
+    if (error)
+        return cell->lenient ? PyObject_Vectorcall(cell->function, args, nargsf, names)
+                             : ab_error("cell operand", self, NULL);
+    trace *t = trace_find(cell, g->graph, &a);
+    if (!t && cell->lenient && cell->count >= TRACES)
+        return PyObject_Vectorcall(cell->function, args, nargsf, names);
+    if (!t && !(t = trace_new(cell, g, &a, args, n)))
         return NULL;
     if (t->plain)
         return PyObject_Vectorcall(cell->function, args, nargsf, NULL);
-    return replay(cell, g, t, ids);
+    return replay(cell, g, t, a.ids);
 }
 
 static int
 cell_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"function", NULL};
+    static char *names[] = {"function", "lenient", NULL};
     CellObject *cell = (CellObject *)self;
     PyObject *function;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", names, &function))
+    int lenient = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p", names, &function, &lenient))
         return -1;
     if (cell->function) {
         PyErr_SetString(PyExc_RuntimeError, "a cell is initialised only once");
@@ -376,6 +433,7 @@ cell_init(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     cell->function = Py_NewRef(function);
     cell->vectorcall = cell_vectorcall;
+    cell->lenient = lenient;
     return 0;
 }
 

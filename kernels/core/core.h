@@ -76,6 +76,8 @@ typedef struct CellObject {
     vectorcallfunc vectorcall;
     PyObject *function;
     PyObject *dict; /* __name__, __doc__ ... */
+    int lenient;    /* what cannot be traced is no error: the function is called */
+    int count;      /* of traces */
     struct ab_trace *traces;
 } CellObject;
 #endif
