@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import functions as F
 from ..errors import OperandError, ShapeError, StaleExpressionError
+from ..recording import traced
 from . import random
 from .expressions import Expression, as_expression, inputVector
 from .graph import _CG
@@ -70,18 +71,12 @@ class RNNState:
     Made by a builder's ``initial_state()`` and by :meth:`add_input`.
     """
 
-    __slots__ = ("_builder", "_c", "_h", "_output", "_prev", "_version")
+    __slots__ = ("_builder", "_output", "_prev", "_s", "_version")
 
     def __init__(
-        self,
-        builder: _RNNBuilder,
-        prev: RNNState | None = None,
-        c: tuple[Any, ...] = (),
-        h: tuple[Any, ...] = (),
-        output: Any = None,
+        self, builder: _RNNBuilder, prev: RNNState | None, s: tuple[Any, ...], output: Any
     ) -> None:
-        self._builder, self._prev, self._c, self._h = builder, prev, c, h
-        self._output = output
+        self._builder, self._prev, self._s, self._output = builder, prev, s, output
         self._version = _CG._version
 
     def _fresh(self) -> _RNNBuilder:
@@ -94,9 +89,11 @@ class RNNState:
 
     def add_input(self, x: Expression) -> RNNState:
         """The state after one more input."""
-        builder = self._fresh()
-        c, h, output = builder._step(_vector(x), self._c, self._h)
-        return RNNState(builder, self, c, h, output)
+        builder = self._builder if self._version == _CG._version else self._fresh()
+        if builder._drops:
+            return RNNState(builder, self, *builder._general_step(x, self._s))
+        s = builder._cell(builder._operands, x, self._s)
+        return RNNState(builder, self, s, s[-1])
 
     def add_inputs(self, xs: Iterable[Expression]) -> list[RNNState]:
         """The states after each of several inputs, one after the other."""
@@ -108,11 +105,16 @@ class RNNState:
 
     def transduce(self, xs: Iterable[Expression]) -> list[Any]:
         """The outputs after each of several inputs."""
-        builder, c, h, outputs = self._fresh(), self._c, self._h, []
-        step = builder._step
+        builder, s, outputs = self._fresh(), self._s, []
+        if builder._drops:
+            for x in xs:
+                s, output = builder._general_step(x, s)
+                outputs.append(output)
+            return outputs
+        step, operands = builder._cell, builder._operands
         for x in xs:
-            c, h, output = step(_vector(x), c, h)
-            outputs.append(output)
+            s = step(operands, x, s)
+            outputs.append(s[-1])
         return outputs
 
     def output(self) -> Any:
@@ -121,11 +123,11 @@ class RNNState:
 
     def h(self) -> tuple[Any, ...]:
         """The outputs of all layers; empty before the first input."""
-        return self._h
+        return self._builder._parts(self._s)[1]
 
     def s(self) -> tuple[Any, ...]:
         """The state's vectors: memories of all layers, if any, then outputs of all layers."""
-        return (*self._c, *self._h)
+        return self._s
 
     def prev(self) -> RNNState | None:
         """The state before."""
@@ -143,10 +145,10 @@ class RNNState:
         """
         builder = self._fresh()
         h = builder._given(es, (builder._layers,))
-        c = self._c
+        c, _ = builder._parts(self._s)
         if builder._has_memory and not c:
             c = builder._zeros()
-        return RNNState(builder, self, c, h, h[-1] if h else None)
+        return RNNState(builder, self, (*c, *h), h[-1] if h else None)
 
     def set_s(self, es: Sequence[Expression] | None = None) -> RNNState:
         """A state whose vectors are given.
@@ -207,7 +209,15 @@ class _RNNBuilder:
 
     _prefix: ClassVar[str]
     _has_memory: ClassVar[bool] = False
-    # Further arguments of the constructor that `spec` lists, with their defaults.
+    _cell: ClassVar[Any]  # a step without dropout: (operands, input, state) -> state
+
+    def __init_subclass__(cls) -> None:
+        def step(operands: Any, x: Any, s: tuple[Any, ...]) -> tuple[Any, ...]:
+            c, h = cls._split(s, len(operands))
+            c, h = cls._step(operands, _vector(x), c, h, None)
+            return (*c, *h)
+
+        cls._cell = staticmethod(traced(step))
 
     def __init__(
         self, layers: int, input_dim: int, hidden_dim: int, model: ParameterCollection
@@ -273,9 +283,35 @@ class _RNNBuilder:
         """What `_step` needs of a layer's expressions."""
         return layer
 
-    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
-        """Memories, outputs and the output after an input; before the first, `h` is empty."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _step")
+    @classmethod
+    def _step(cls, operands: Any, x: Any, c: Any, h: Any, masks: Any) -> tuple[Any, Any]:
+        """Memories and outputs of all layers after an input; before the first they are empty.
+
+        Args:
+            operands: what `_prepare` made of each layer.
+            masks: of dropout, for each layer; None: there is none.
+        """
+        raise NotImplementedError(f"{cls.__name__} does not define _step")
+
+    @classmethod
+    def _split(cls, s: tuple[Any, ...], layers: int) -> tuple[Any, Any]:
+        return (s[:layers], s[layers:]) if cls._has_memory else ((), s)
+
+    def _parts(self, s: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Memories and outputs of a state's vectors."""
+        return self._split(s, self._layers)
+
+    @property
+    def _drops(self) -> bool:
+        """Whether a step draws random numbers."""
+        return bool(self._rate or self._rate_h)
+
+    def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        """The state's vectors and the output after an input."""
+        x = _vector(x)
+        masks = self._current_masks(x.batch_size)
+        c, h = self._step(self._operands, x, *self._parts(s), masks)
+        return (*c, *h), h[-1]
 
     # ------------------------------------------------------------------ states
 
@@ -293,7 +329,7 @@ class _RNNBuilder:
         if self._version != _CG._version or self._start is None:
             self._version = _CG._version
             self._begin(update)
-            self._start = RNNState(self)
+            self._start = RNNState(self, None, (), None)
         return self._with(self._start, vecs) if vecs else self._start
 
     def initial_state_from_raw_vectors(
@@ -328,12 +364,12 @@ class _RNNBuilder:
         n = self._layers
         if not self._has_memory:
             vectors = self._given(vecs, (n,))
-            return RNNState(self, state, (), vectors, vectors[-1] if vectors else None)
+            return RNNState(self, state, vectors, vectors[-1] if vectors else None)
         vectors = self._given(vecs, (n, 2 * n))
         if not vectors:
-            return RNNState(self, state, (), (), None)
-        h = vectors[n:] or state._h or self._zeros()
-        return RNNState(self, state, vectors[:n], h, h[-1])
+            return RNNState(self, state, (), None)
+        h = vectors[n:] or self._parts(state._s)[1] or self._zeros()
+        return RNNState(self, state, (*vectors[:n], *h), h[-1])
 
     # ------------------------------------------------------------------ dropout
 
@@ -360,9 +396,8 @@ class _RNNBuilder:
         masks = []
         for i in range(self._layers):
             inputs = self._hidden if i else self._input
-            masks.append(
-                (_mask(inputs, self._rate, batch), _mask(self._hidden, self._rate_h, batch))
-            )
+            pair = (_mask(inputs, self._rate, batch), _mask(self._hidden, self._rate_h, batch))
+            masks.append(pair)
         self._masks = masks
         return masks
 
@@ -376,6 +411,10 @@ class _RNNBuilder:
         raise TypeError(f"a {type(self).__name__} cannot be pickled; use dynet.save(...)")
 
 
+def _masked(x: Any, mask: Any) -> Any:
+    return x if mask is None or x is None else F.multiply(x, mask)
+
+
 class _Masked:
     """Builders whose masks can be drawn anew (Gal and Ghahramani 2016)."""
 
@@ -387,6 +426,14 @@ class _Masked:
             d_r: on outputs handed to the next step.
         """
         self._set_rates(d, d_r)  # type: ignore[attr-defined]
+
+    def _current_masks(self, batch: int) -> list[tuple[Any, ...]] | None:
+        # Both masks are drawn, but one whose rate is 0 is not used.
+        masks = super()._current_masks(batch)  # type: ignore[misc]
+        if masks is None:
+            return None
+        rates = self._rate, self._rate_h  # type: ignore[attr-defined]
+        return [tuple(m if r else None for m, r in zip(pair, rates)) for pair in masks]
 
     def set_dropout_masks(self, batch_size: int = 1) -> None:
         """Draws new masks: those drawn at a graph's first input serve all sequences of it.
@@ -419,38 +466,51 @@ class _GatedLSTM(_Masked, _RNNBuilder):
         wx, wh, b = layer[:3]
         return wx, wh, b if self._forget_bias is None else F.add(b, self._forget_bias)
 
-    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
-        masks = self._current_masks(x.batch_size) if self._rate or self._rate_h else None
-        before = h or None
-        if not c:
-            c = self._zeros()
+    @property
+    def _drops(self) -> bool:
+        return bool(self._rate or self._rate_h or self._noise)
+
+    def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        if not self._noise:
+            return super()._general_step(x, s)
+        operands = self._operands
+        x = _vector(x)
+        self._current_masks(x.batch_size)  # they are drawn before the noise is
+        self._operands = [tuple(noise(w, self._noise) for w in layer) for layer in operands]
+        try:
+            return super()._general_step(x, s)
+        finally:
+            self._operands = operands
+
+    @classmethod
+    def _step(cls, operands: Any, x: Any, c: Any, h: Any, masks: Any) -> tuple[Any, Any]:
         new_c, new_h = [], []
-        for i, (wx, wh, b) in enumerate(self._operands):
-            last = before[i] if before else None
-            if masks is not None:
-                if self._rate:
-                    x = F.multiply(x, masks[i][0])
-                if last is not None and self._rate_h:
-                    last = F.multiply(last, masks[i][1])
-            if self._noise:
-                wx, wh, b = (noise(w, self._noise) for w in (wx, wh, b))
-            if self._ln:
-                x, memory = self._normalised(i, wx, x, wh, last, b, c[i])
+        for i, (wx, wh, b, *gains) in enumerate(operands):
+            mask_x, mask_h = masks[i] if masks else (None, None)
+            x = _masked(x, mask_x)
+            last = _masked(h[i] if h else None, mask_h)
+            before = c[i] if c else F.zeros(b.shape[0] // 4)
+            if gains:
+                x, memory = _normalised(gains, wx, x, wh, last, b, before)
             else:
-                if last is None:
-                    gates = F.affine_transposed(b, wx, x)
-                else:
-                    gates = F.affine_transposed(b, wx, x, wh, last)
-                x, memory = F.split(F.lstm_cell(gates, c[i]), 2)
+                pairs = (wx, x) if last is None else (wx, x, wh, last)
+                x, memory = F.split(F.lstm_cell(F.affine_transposed(b, *pairs), before), 2)
             new_c.append(memory)
             new_h.append(x)
-        return tuple(new_c), tuple(new_h), x
+        return new_c, new_h
 
-    def _normalised(
-        self, i: int, wx: Any, x: Any, wh: Any, last: Any, b: Any, c: Any
-    ) -> tuple[Any, Any]:
-        """One layer's output and memory under layer normalisation."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _normalised")
+
+def _normalised(
+    gains: list[Any], wx: Any, x: Any, wh: Any, last: Any, b: Any, c: Any
+) -> tuple[Any, Any]:
+    """One layer's output and memory under layer normalisation."""
+    gh, bh, gx, bx, gc, bc = gains
+    gates = F.add(b, layer_norm(F.affine_transposed(None, wx, x), gx, bx))
+    if last is not None:
+        gates = F.add(gates, layer_norm(F.affine_transposed(None, wh, last), gh, bh))
+    _, memory = F.split(F.lstm_cell(gates, c), 2)
+    o = F.sigmoid(F.split(gates, 4)[2])
+    return F.multiply(o, F.tanh(layer_norm(memory, gc, bc))), memory
 
 
 class VanillaLSTMBuilder(_GatedLSTM):
@@ -516,22 +576,15 @@ class VanillaLSTMBuilder(_GatedLSTM):
         return []
 
     def _begin(self, update: bool) -> None:
-        super()._begin(update)
         self._gains = [
             [as_expression(p) if update else const_parameter(p) for p in norm]
             for norm in self._norms
         ]
+        super()._begin(update)
 
-    def _normalised(
-        self, i: int, wx: Any, x: Any, wh: Any, last: Any, b: Any, c: Any
-    ) -> tuple[Any, Any]:
-        gh, bh, gx, bx, gc, bc = self._gains[i]
-        gates = F.add(b, layer_norm(F.affine_transposed(None, wx, x), gx, bx))
-        if last is not None:
-            gates = F.add(gates, layer_norm(F.affine_transposed(None, wh, last), gh, bh))
-        _, memory = F.split(F.lstm_cell(gates, c), 2)
-        o = F.sigmoid(F.split(gates, 4)[2])
-        return F.multiply(o, F.tanh(layer_norm(memory, gc, bc))), memory
+    def _prepare(self, layer: list[Any], i: int) -> Any:
+        prepared = super()._prepare(layer, i)
+        return (*prepared, *self._gains[i]) if self._ln else prepared
 
 
 LSTMBuilder = VanillaLSTMBuilder
@@ -622,33 +675,31 @@ class _Peephole(_RNNBuilder):
     def _peephole(self, hidden: int) -> Dims:
         raise NotImplementedError(f"{type(self).__name__} does not define _peephole")
 
-    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
+    @staticmethod
+    def _gate(b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
         """A gate before its nonlinearity; without what is None. `mask` is the peephole's."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _gate")
+        raise NotImplementedError("a builder with peepholes defines _gate")
 
-    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
-        masks = self._current_masks(x.batch_size)
+    @classmethod
+    def _step(cls, operands: Any, x: Any, c: Any, h: Any, masks: Any) -> tuple[Any, Any]:
         new_c, new_h = [], []
-        for i, (xi, hi, ci, bi, xo, ho, co, bo, xc, hc, bc) in enumerate(self._operands):
-            last = h[i] if h else None
+        for i, (xi, hi, ci, bi, xo, ho, co, bo, xc, hc, bc) in enumerate(operands):
+            mask_x, mask_h, mask_c = masks[i] if masks else (None, None, None)
+            x = _masked(x, mask_x)
+            last = _masked(h[i] if h else None, mask_h)
             memory: Any = c[i] if c else None
-            if masks is not None:
-                x = F.multiply(x, masks[i][0])
-                if last is not None:
-                    last = F.multiply(last, masks[i][1])
-            mask = None if masks is None else masks[i][2]
-            gate = F.sigmoid(self._gate(bi, xi, x, hi, last, ci, memory, mask))
+            gate = F.sigmoid(cls._gate(bi, xi, x, hi, last, ci, memory, mask_c))
             if last is None:
                 memory = F.multiply(gate, F.tanh(F.affine_transposed(bc, xc, x)))
             else:
                 fresh = F.tanh(F.affine_transposed(bc, xc, x, hc, last))
                 kept = F.multiply(F.subtract(1.0, gate), memory)
                 memory = F.add(kept, F.multiply(gate, fresh))
-            opened = F.sigmoid(self._gate(bo, xo, x, ho, last, co, memory, mask))
+            opened = F.sigmoid(cls._gate(bo, xo, x, ho, last, co, memory, mask_c))
             x = F.multiply(opened, F.tanh(memory))
             new_c.append(memory)
             new_h.append(x)
-        return tuple(new_c), tuple(new_h), x
+        return new_c, new_h
 
 
 class CoupledLSTMBuilder(_Peephole):
@@ -664,10 +715,11 @@ class CoupledLSTMBuilder(_Peephole):
     def _peephole(self, hidden: int) -> Dims:
         return hidden, hidden
 
-    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
+    @staticmethod
+    def _gate(b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
         pairs = (wx, x) if h is None else (wx, x, wh, h)
         if c is not None:
-            pairs += (wc, c if mask is None else F.multiply(c, mask))
+            pairs += (wc, _masked(c, mask))
         return F.affine_transposed(b, *pairs)
 
     def _draw_masks(self, batch: int) -> list[tuple[Any, ...]]:
@@ -697,7 +749,8 @@ class FastLSTMBuilder(_Peephole):
     def _peephole(self, hidden: int) -> Dims:
         return hidden, 1
 
-    def _gate(self, b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
+    @staticmethod
+    def _gate(b: Any, wx: Any, x: Any, wh: Any, h: Any, wc: Any, c: Any, mask: Any) -> Any:
         return F.affine_transposed(b, *((wx, x) if h is None else (wx, x, wh, h)))
 
     def set_dropout(self, f: float) -> None:
@@ -728,14 +781,20 @@ class GRUBuilder(_RNNBuilder):
         self._rate = float(f)
 
     def _dropped(self, x: Any) -> Any:
-        if not self._rate:
-            return x
         return F.multiply(x, _mask(math.prod(x.shape), self._rate, x.batch_size))
 
-    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
+    def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        # Masks are drawn at every use, in the order of the layers.
+        x, new_h = _vector(x), []
+        for i, layer in enumerate(self._operands):
+            _, (x,) = self._step([layer], self._dropped(x), (), s[i : i + 1], None)
+            new_h.append(x)
+        return tuple(new_h), self._dropped(x)
+
+    @classmethod
+    def _step(cls, operands: Any, x: Any, c: Any, h: Any, masks: Any) -> tuple[Any, Any]:
         new_h = []
-        for i, (xz, hz, bz, xr, hr, br, xh, hh, bh) in enumerate(self._operands):
-            x = self._dropped(x)
+        for i, (xz, hz, bz, xr, hr, br, xh, hh, bh) in enumerate(operands):
             if not h:
                 z = F.sigmoid(F.affine_transposed(bz, xz, x))
                 x = F.multiply(z, F.tanh(F.affine_transposed(bh, xh, x)))
@@ -746,7 +805,7 @@ class GRUBuilder(_RNNBuilder):
                 fresh = F.tanh(F.affine_transposed(bh, xh, x, hh, F.multiply(r, last)))
                 x = F.add(F.multiply(F.subtract(1.0, z), last), F.multiply(z, fresh))
             new_h.append(x)
-        return (), tuple(new_h), self._dropped(x)
+        return (), new_h
 
 
 class SimpleRNNBuilder(_Masked, _RNNBuilder):
@@ -763,20 +822,17 @@ class SimpleRNNBuilder(_Masked, _RNNBuilder):
         add = self._collection.add_parameters
         return [add((hidden, inputs)), add((hidden, hidden)), add(hidden, init=0)]
 
-    def _step(self, x: Any, c: tuple[Any, ...], h: tuple[Any, ...]) -> Any:
-        masks = self._current_masks(x.batch_size)
+    @classmethod
+    def _step(cls, operands: Any, x: Any, c: Any, h: Any, masks: Any) -> tuple[Any, Any]:
         new_h = []
-        for i, (wx, wh, b) in enumerate(self._operands):
-            last = h[i] if h else None
-            if masks is not None:
-                if self._rate:
-                    x = F.multiply(x, masks[i][0])
-                if last is not None and self._rate_h:
-                    last = F.multiply(last, masks[i][1])
+        for i, (wx, wh, b) in enumerate(operands):
+            mask_x, mask_h = masks[i] if masks else (None, None)
+            x = _masked(x, mask_x)
+            last = _masked(h[i] if h else None, mask_h)
             pairs = (wx, x) if last is None else (wx, x, wh, last)
             x = F.tanh(F.affine_transposed(b, *pairs))
             new_h.append(x)
-        return (), tuple(new_h), x
+        return (), new_h
 
     def set_dropouts(self, d: float, d_h: float) -> None:
         """Sets the rates of dropout.

@@ -257,35 +257,7 @@ class Expression(_Base, metaclass=_Kind):
 
     # ------------------------------------------------------------------ operators
 
-    def __add__(self, other: Any) -> Any:
-        return F.add(self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return F.add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return F.subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return F.subtract(other, self)
-
-    def __neg__(self) -> Any:
-        return F.negative(self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return F.divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return F.divide(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return product(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return product(other, self)
-
-    __matmul__ = __mul__
-    __rmatmul__ = __rmul__
+    # + - * / @ and unary minus are slots of the C types, and so is [] of expressions.
 
     def __pow__(self, other: Any) -> Any:
         return F.power(_operand(self), _operand(other))
@@ -316,11 +288,9 @@ class Expression(_Base, metaclass=_Kind):
 
 
 def _give() -> None:
-    """Gives the C type the methods; addition, division and negation it has already."""
-    in_c = {"add", "radd", "sub", "rsub", "neg", "truediv", "rtruediv"}
+    """Gives the C type the methods; operators and indexing it has already."""
     for name, thing in vars(Expression).items():
-        plain = name.strip("_")
-        if (callable(thing) or isinstance(thing, property)) and plain not in in_c:
+        if (callable(thing) or isinstance(thing, property)) and name != "__getitem__":
             setattr(Node, name, thing)
     Node.__name__ = Node.__qualname__ = "Expression"
     Node.__module__ = "autobatch.dynet"
@@ -415,8 +385,6 @@ def product(a: Any, b: Any) -> Any:
     Raises:
         ShapeError: the inner dimensions differ.
     """
-    if type(b) in _NUMBERS or type(a) in _NUMBERS:
-        return F.multiply(a, b)
     left = a.shape if type(a) is Node else _shape(a)
     if len(left) == 2:
         try:
@@ -441,25 +409,11 @@ def product(a: Any, b: Any) -> Any:
     )
 
 
-_NUMBERS = frozenset((int, float))
-
-
 _item = _core.Expression.__getitem__  # NumPy's, in C
 
 
 def _getitem(x: Any, key: Any) -> Any:
-    if type(x) is Node:
-        shape = x.shape
-        if len(shape) == 1:
-            if type(key) is int:
-                return _item(x, key)
-            if type(key) is slice and key.step is None:
-                stop = shape[0] if key.stop is None else key.stop
-                if 0 <= (key.start or 0) < stop <= shape[0]:
-                    return _item(x, key)
-    else:
-        shape = _shape(x)
-        x = _operand(x)
+    shape, x = _shape(x), _operand(x)
     if hasattr(key, "__index__"):
         length = shape[-1] if shape else 1
         index = int(key)
@@ -502,6 +456,9 @@ def _getitem(x: Any, key: Any) -> Any:
         return x
     whole = (slice(None),) * (len(shape) - len(ranges))
     return F._getitem(x, (*whole, *reversed(ranges)))
+
+
+_core.set_columns(product, _getitem)
 
 
 # ---------------------------------------------------------------------- inputs

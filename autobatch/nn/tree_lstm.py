@@ -161,7 +161,8 @@ def _gates(bias: Any, weights: Sequence[Any], children: Sequence[TreeState]) -> 
 @cell
 def _leaf(bias: Any, weight_x: Any, x: Any) -> TreeState:
     forgets = bias.shape[0] - weight_x.shape[0]
-    return _state(*F.split(F.affine(bias[forgets:], weight_x, x), 3), [])
+    i, o, u = F.split(F.affine(bias[forgets:], weight_x, x), 3)
+    return _state(i, o, u, [])
 
 
 @cell

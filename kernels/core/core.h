@@ -121,9 +121,11 @@ typedef struct {
     PyObject *on_error;    /* (kind, op, ...): raises */
     PyObject *on_settings; /* () -> what ab_settings holds */
     PyObject *on_getitem;  /* (expression, key) -> Expression */
-    PyObject *on_lookup;   /* the op of `table[i]` */
-    PyObject *forms;       /* list: what on_rule said of each form, for Python */
-    PyObject *shapes;      /* list: by type, the shape as a tuple */
+    PyObject *columns;     /* the tuple of the next two, for the collector */
+    PyObject *on_product, *on_column_item; /* see ab_slot_product */
+    PyObject *on_lookup;                   /* the op of `table[i]` */
+    PyObject *forms;                       /* list: what on_rule said of each form, for Python */
+    PyObject *shapes;                      /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
     OpObject *input, *parameter, *lookup, *slice, *pick, *placeholder;
     /* run.c: the engine, and the functions of Python that serve what is unusual. */
@@ -217,6 +219,8 @@ PyObject *ab_expression_variant(PyObject *module, PyObject *none);
 PyObject *ab_type_shape(int32_t type); /* borrowed */
 PyObject *ab_slot_binary(int slot, PyObject *a, PyObject *b);
 PyObject *ab_slot_negative(PyObject *a);
+PyObject *ab_slot_product(PyObject *a, PyObject *b);
+PyObject *ab_column_item(PyObject *x, PyObject *key);
 PyObject *ab_slot_power(PyObject *a, PyObject *b, PyObject *modulo);
 
 /* record.c */

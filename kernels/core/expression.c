@@ -245,14 +245,32 @@ static PyType_Slot expression_slots[] = {
     {0, NULL},
 };
 
-/* Classes made in Python are collected as garbage, which costs each object a header and the
- * collector a look; this one is not, and Python gives it its methods. */
+/* Makes expressions iterable, as a class with `__getitem__` is. */
+static PyObject *
+variant_item(PyObject *self, Py_ssize_t index)
+{
+    PyObject *number = PyLong_FromSsize_t(index);
+    PyObject *made = number ? ab_column_item(self, number) : NULL;
+    Py_XDECREF(number);
+    return made;
+}
+
+/* A type of expressions whose matrices are columns, see record.c. Classes made in Python are
+ * collected as garbage, which costs each object a header and the collector a look; this one is
+ * not, and Python gives it its methods. */
 PyObject *
 ab_expression_variant(PyObject *module, PyObject *none)
 {
     (void)module;
     (void)none;
-    static PyType_Slot slots[] = {{Py_tp_dealloc, expression_dealloc}, {0, NULL}};
+    static PyType_Slot slots[] = {
+        {Py_tp_dealloc, expression_dealloc},
+        {Py_nb_multiply, ab_slot_product},
+        {Py_nb_matrix_multiply, ab_slot_product},
+        {Py_mp_subscript, ab_column_item},
+        {Py_sq_item, variant_item},
+        {0, NULL},
+    };
     static PyType_Spec spec = {
         .name = "autobatch.ExpressionVariant",
         .basicsize = sizeof(ExpressionObject),

@@ -60,6 +60,21 @@ set_ops(PyObject *module, PyObject *args)
 }
 
 static PyObject *
+set_columns(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *product, *item;
+    if (!PyArg_ParseTuple(args, "OO", &product, &item))
+        return NULL;
+    Py_INCREF(args);
+    Py_XDECREF(core.columns);
+    core.columns = args;
+    core.on_product = product;
+    core.on_column_item = item;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 set_hash_mask(PyObject *module, PyObject *mask)
 {
     (void)module;
@@ -94,6 +109,8 @@ static const char current_graph_doc[] =
 
 static PyMethodDef functions[] = {
     {"set_hooks", (PyCFunction)(void (*)(void))set_hooks, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"set_columns", set_columns, METH_VARARGS,
+     "What serves products and items of columns where the short way does not."},
     {"set_ops", set_ops, METH_VARARGS, NULL},
     {"_set_hash_mask", set_hash_mask, METH_O,
      "Narrows every hash to the bits of a mask. For tests: collisions must change nothing."},

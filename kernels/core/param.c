@@ -329,6 +329,12 @@ static PyType_Slot holder_slots[] = {
     {Py_tp_traverse, holder_traverse},
     {Py_tp_clear, holder_clear},
     {Py_tp_members, holder_members},
+    {Py_nb_add, slot_add},
+    {Py_nb_subtract, slot_subtract},
+    {Py_nb_true_divide, slot_divide},
+    {Py_nb_negative, ab_slot_negative},
+    {Py_nb_multiply, ab_slot_product},
+    {Py_nb_matrix_multiply, ab_slot_product},
     {0, NULL},
 };
 

@@ -640,3 +640,64 @@ ab_slot_negative(PyObject *a)
 {
     return ab_record_operands(core.slots[SLOT_NEGATIVE], &a, 1);
 }
+
+/* Matrices as columns: their memory is that of row-major ones of the reversed shape, and the
+ * product of a and b is ours of b and a. */
+
+static const ab_type *
+type_of(GraphObject *g, PyObject *object)
+{
+    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+        object = ((HolderObject *)object)->stored;
+    int32_t id = node_of(g, object);
+    if (id < 0 && ab_is_param(object))
+        id = ab_record_parameter(g, (ParamObject *)object);
+    return id < 0 ? NULL : ab_type_get(&core.registry, g->graph->nodes[id].type);
+}
+
+static int
+is_number(PyObject *object)
+{
+    return PyFloat_CheckExact(object) || PyLong_CheckExact(object);
+}
+
+PyObject *
+ab_slot_product(PyObject *a, PyObject *b)
+{
+    if (is_number(a) || is_number(b))
+        return ab_slot_binary(SLOT_MULTIPLY, a, b);
+    GraphObject *g = recording();
+    const ab_type *left = g ? type_of(g, a) : NULL;
+    const ab_type *right = left && left->ndim == 2 ? type_of(g, b) : NULL;
+    if (right && (right->ndim == 1 || right->ndim == 2)
+        && right->dims[right->ndim - 1] == left->dims[0]
+        && (left->batch == 1 || right->batch == 1 || left->batch == right->batch)) {
+        PyObject *args[] = {b, a};
+        return ab_record_operands(core.slots[SLOT_MATMUL], args, 2);
+    }
+    if (PyErr_Occurred())
+        return NULL;
+    return PyObject_CallFunctionObjArgs(core.on_product, a, b, NULL);
+}
+
+/* x[i] and x[a:b] of vectors, where nothing is out of range; the rest is Python's. */
+PyObject *
+ab_column_item(PyObject *x, PyObject *key)
+{
+    GraphObject *g = recording();
+    const ab_type *t = g ? type_of(g, x) : NULL;
+    int vector = t && t->ndim == 1;
+    if (vector && PySlice_Check(key)) {
+        Py_ssize_t start, stop, step;
+        if (PySlice_Unpack(key, &start, &stop, &step) < 0)
+            return NULL;
+        stop = stop == PY_SSIZE_T_MAX ? (Py_ssize_t)t->dims[0] : stop;
+        vector = step == 1 && start >= 0 && start < stop && stop <= t->dims[0];
+    } else if (vector) {
+        vector = PyLong_CheckExact(key);
+    }
+    PyObject *made = vector ? ab_record_item(x, key) : NULL;
+    if (made || PyErr_Occurred())
+        return made;
+    return PyObject_CallFunctionObjArgs(core.on_column_item, x, key, NULL);
+}
