@@ -18,7 +18,7 @@ import numpy as np
 from .. import algebra, convolution, elementary, gradients, losses, selection, statistics
 from .. import functions as F
 from ..errors import IndexRangeError, OperandError, ShapeError
-from ..recording import _DECLARATIONS, _make, recorder
+from ..recording import _DECLARATIONS, _make, recorder, traced
 from . import random
 from .expressions import (
     NotSupportedError,
@@ -356,6 +356,7 @@ colwise_add = _plain(
 )
 
 
+@traced
 def pow(x: Any, y: Any) -> Any:
     """x to the power y, a scalar, elementwise.
 
@@ -366,6 +367,7 @@ def pow(x: Any, y: Any) -> Any:
     return F.power(_operand(x), _operand(y))
 
 
+@traced
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where positive, ``alpha * (exp(x) - 1)`` elsewhere.
 
@@ -376,6 +378,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return F.elu(_operand(x), alpha)
 
 
+@traced
 def silu(x: Any, beta: float = 1.0) -> Any:
     """``x * logistic(beta * x)``, elementwise.
 
@@ -455,6 +458,7 @@ def argmax(x: Any, gradient_mode: str) -> Any:
     )
 
 
+@traced
 def nobackprop(x: Any) -> Any:
     """x, with no gradient passed back.
 
@@ -465,6 +469,7 @@ def nobackprop(x: Any) -> Any:
     return F.stop_gradient(x)
 
 
+@traced
 def scale_gradient(x: Any, lambd: float = 1.0) -> Any:
     """x, with its gradient multiplied by `lambd`.
 
@@ -475,6 +480,7 @@ def scale_gradient(x: Any, lambd: float = 1.0) -> Any:
     return gradients.scale_gradient(_operand(x), float(lambd))
 
 
+@traced
 def flip_gradient(x: Any) -> Any:
     """x, with its gradient negated.
 
@@ -502,6 +508,7 @@ def to_device(e: Any, device_str: str) -> Any:
 # ---------------------------------------------------------------------- products
 
 
+@traced
 def affine_transform(exprs: list[Any]) -> Any:
     """``b + W1 * x1 + W2 * x2 + ...`` in one kernel.
 
@@ -551,6 +558,7 @@ def _vectors(op: str, x: Any, y: Any) -> tuple[Any, Any]:
     return x, F.reshape(y, left)
 
 
+@traced
 def dot_product(x: Any, y: Any) -> Any:
     """The sum of the elementwise product.
 
@@ -564,6 +572,7 @@ def dot_product(x: Any, y: Any) -> Any:
         return F.dot(*_vectors("dot_product", x, y))
 
 
+@traced
 def trace_of_product(x: Any, y: Any) -> Any:
     """The trace of ``x * transpose(y)``: the sum of the elementwise product.
 
@@ -577,6 +586,7 @@ def trace_of_product(x: Any, y: Any) -> Any:
         return F.dot(*_vectors("trace_of_product", x, y))
 
 
+@traced
 def inverse(x: Any) -> Any:
     """The inverse of a square matrix.
 
@@ -588,6 +598,7 @@ def inverse(x: Any) -> Any:
     return algebra.inverse(_operand(x))
 
 
+@traced
 def logdet(x: Any) -> Any:
     """The logarithm of the determinant of a square matrix.
 
@@ -598,6 +609,7 @@ def logdet(x: Any) -> Any:
     return algebra.logdet(_operand(x))
 
 
+@traced
 def circ_conv(u: Any, v: Any) -> Any:
     """The circular convolution of two vectors.
 
@@ -608,6 +620,7 @@ def circ_conv(u: Any, v: Any) -> Any:
     return algebra.circular_convolution(_operand(u), _operand(v))
 
 
+@traced
 def circ_corr(u: Any, v: Any) -> Any:
     """The circular correlation of two vectors.
 
@@ -618,6 +631,7 @@ def circ_corr(u: Any, v: Any) -> Any:
     return algebra.circular_correlation(_operand(u), _operand(v))
 
 
+@traced
 def contract3d_1d(x: Any, y: Any) -> Any:
     """The sum over k of ``x[i, j, k] * y[k]``: a matrix.
 
@@ -638,11 +652,13 @@ def contract3d_1d(x: Any, y: Any) -> Any:
     return algebra.tensordot(_operand(y), _operand(x))
 
 
+@traced
 def contract3d_1d_bias(x: Any, y: Any, b: Any) -> Any:
     """`contract3d_1d` plus a bias of dimensions (m, n)."""
     return F.add(contract3d_1d(x, y), b)
 
 
+@traced
 def contract3d_1d_1d(x: Any, y: Any, z: Any) -> Any:
     """The sum over j and k of ``x[i, j, k] * y[k] * z[j]``: a vector.
 
@@ -660,6 +676,7 @@ def contract3d_1d_1d(x: Any, y: Any, z: Any) -> Any:
     return product(contract3d_1d(x, y), z)
 
 
+@traced
 def contract3d_1d_1d_bias(x: Any, y: Any, z: Any, b: Any) -> Any:
     """`contract3d_1d_1d` plus a bias of dimensions (m,)."""
     return F.add(contract3d_1d_1d(x, y, z), b)
@@ -685,6 +702,7 @@ _mean = recorder("nary_mean")
 _max = recorder("nary_max")
 
 
+@traced
 def esum(xs: list[Any]) -> Any:
     """The sum of a list of expressions of the same dimensions.
 
@@ -695,6 +713,7 @@ def esum(xs: list[Any]) -> Any:
     return _nary("esum", _sum, xs)
 
 
+@traced
 def average(xs: list[Any]) -> Any:
     """The mean of a list of expressions of the same dimensions.
 
@@ -705,6 +724,7 @@ def average(xs: list[Any]) -> Any:
     return _nary("average", _mean, xs)
 
 
+@traced
 def emax(xs: list[Any]) -> Any:
     """The elementwise maximum of a list of expressions of the same dimensions.
 
@@ -715,6 +735,7 @@ def emax(xs: list[Any]) -> Any:
     return _nary("emax", _max, xs)
 
 
+@traced
 def logsumexp(xs: list[Any]) -> Any:
     """The logarithm of the sum of exponentials of a list of expressions, elementwise.
 
@@ -725,6 +746,7 @@ def logsumexp(xs: list[Any]) -> Any:
     return F.logsumexp(_alike(_listed("logsumexp", xs)))
 
 
+@traced
 def sum_elems(x: Any) -> Any:
     """The sum of all elements.
 
@@ -735,6 +757,7 @@ def sum_elems(x: Any) -> Any:
     return F.sum(_operand(x))
 
 
+@traced
 def mean_elems(x: Any) -> Any:
     """The mean of all elements.
 
@@ -745,6 +768,7 @@ def mean_elems(x: Any) -> Any:
     return F.mean(_operand(x))
 
 
+@traced
 def moment_elems(x: Any, r: int) -> Any:
     """The mean of the r-th powers of all elements.
 
@@ -755,6 +779,7 @@ def moment_elems(x: Any, r: int) -> Any:
     return statistics.moment(_operand(x), int(r))
 
 
+@traced
 def std_elems(x: Any) -> Any:
     """The standard deviation of all elements, their number in the denominator.
 
@@ -765,6 +790,7 @@ def std_elems(x: Any) -> Any:
     return statistics.std(_operand(x))
 
 
+@traced
 def sum_batches(x: Any) -> Any:
     """The sum over the minibatch.
 
@@ -776,6 +802,7 @@ def sum_batches(x: Any) -> Any:
     return F.sum_batch(x)
 
 
+@traced
 def mean_batches(x: Any) -> Any:
     """The mean over the minibatch.
 
@@ -787,6 +814,7 @@ def mean_batches(x: Any) -> Any:
     return F.mean_batch(x)
 
 
+@traced
 def moment_batches(x: Any, r: int) -> Any:
     """The mean of the r-th powers over the minibatch.
 
@@ -798,6 +826,7 @@ def moment_batches(x: Any, r: int) -> Any:
     return statistics.moment_batch(_operand(x), int(r))
 
 
+@traced
 def std_batches(x: Any) -> Any:
     """The standard deviation over the minibatch.
 
@@ -827,6 +856,7 @@ def _named_axes(axes: tuple[int, ...], x: Any) -> tuple[int, ...]:
     return tuple(axis % count for axis in axes)
 
 
+@traced
 def sum_dim(x: Any, d: list[int], b: bool = False) -> Any:
     """The sum over dimensions, which are dropped.
 
@@ -845,6 +875,7 @@ def sum_dim(x: Any, d: list[int], b: bool = False) -> Any:
     return F.sum(x, axis=_named_axes(axes, x)) if axes else x
 
 
+@traced
 def mean_dim(x: Any, d: list[int], b: bool, n: int = 0) -> Any:
     """The mean over dimensions, which are dropped.
 
@@ -861,6 +892,7 @@ def mean_dim(x: Any, d: list[int], b: bool, n: int = 0) -> Any:
     return moment_dim(x, d, 1, b, n)
 
 
+@traced
 def moment_dim(x: Any, d: list[int], r: int, b: bool, n: int = 0) -> Any:
     """The mean of the r-th powers over dimensions; arguments as in `mean_dim`.
 
@@ -875,6 +907,7 @@ def moment_dim(x: Any, d: list[int], r: int, b: bool, n: int = 0) -> Any:
     return F.multiply(y, count / n) if n > 0 else y
 
 
+@traced
 def std_dim(x: Any, d: list[int], b: bool, n: int = 0) -> Any:
     """The standard deviation over dimensions; arguments as in `mean_dim`.
 
@@ -892,6 +925,7 @@ def std_dim(x: Any, d: list[int], b: bool, n: int = 0) -> Any:
     return F.sqrt(F.multiply(F.sum(F.square(F.subtract(x, mean)), axis=named), 1.0 / n))
 
 
+@traced
 def max_dim(x: Any, d: int = 0) -> Any:
     """The maximum over a dimension, which is dropped.
 
@@ -903,6 +937,7 @@ def max_dim(x: Any, d: int = 0) -> Any:
     return F.max(_spread(x), axis=axis)
 
 
+@traced
 def min_dim(x: Any, d: int = 0) -> Any:
     """The minimum over a dimension, which is dropped.
 
@@ -914,6 +949,7 @@ def min_dim(x: Any, d: int = 0) -> Any:
     return F.min(_spread(x), axis=axis)
 
 
+@traced
 def logsumexp_dim(x: Any, d: int = 0) -> Any:
     """The logarithm of the sum of exponentials over a dimension, which is dropped.
 
@@ -925,6 +961,7 @@ def logsumexp_dim(x: Any, d: int = 0) -> Any:
     return F.logsumexp(_spread(x), axis=axis)
 
 
+@traced
 def cumsum(x: Any, d: int = 0) -> Any:
     """The cumulative sum along a dimension.
 
@@ -944,6 +981,7 @@ def _two_at_most(op: str, x: Any) -> None:
         raise ShapeError(f"{op}: expected at most 2 dimensions, got {_dims(x)}")
 
 
+@traced
 def softmax(x: Any, d: int = 0) -> Any:
     """``exp(x) / sum(exp(x))`` along a dimension.
 
@@ -958,6 +996,7 @@ def softmax(x: Any, d: int = 0) -> Any:
     return F.softmax(_spread(x), axis)
 
 
+@traced
 def log_softmax(x: Any, restrict: list[int] | None = None) -> Any:
     """The logarithm of `softmax`, by column.
 
@@ -979,6 +1018,7 @@ def log_softmax(x: Any, restrict: list[int] | None = None) -> Any:
     return F.log_softmax(_spread(x), restrict=restrict)
 
 
+@traced
 def sparsemax(x: Any) -> Any:
     """The Euclidean projection onto the probability simplex (Martins and Astudillo 2016).
 
@@ -989,6 +1029,7 @@ def sparsemax(x: Any) -> Any:
     return losses.sparsemax(_flat("sparsemax", x))
 
 
+@traced
 def constrained_softmax(x: Any, y: Any) -> Any:
     """`softmax` with an upper bound for every probability (Martins and Kreutzer 2017).
 
@@ -1067,6 +1108,7 @@ def _labels(op: str, vs: Any, x: Any) -> list[int]:
     return labels
 
 
+@traced
 def hinge(x: Any, v: int, m: float = 1.0) -> Any:
     """The sum over the wrong classes j of ``max(0, m - x[v] + x[j])``.
 
@@ -1077,6 +1119,7 @@ def hinge(x: Any, v: int, m: float = 1.0) -> Any:
     return F.hinge(_flat("hinge", x), int(v), float(m))
 
 
+@traced
 def hinge_batch(x: Any, vs: Sequence[int], m: float = 1.0) -> Any:
     """`hinge` with a class for every element of the minibatch.
 
@@ -1088,6 +1131,7 @@ def hinge_batch(x: Any, vs: Sequence[int], m: float = 1.0) -> Any:
     return F.hinge(_flat("hinge_batch", x), _labels("hinge_batch", vs, x), float(m))
 
 
+@traced
 def hinge_dim(x: Any, v: Sequence[int], d: int = 0, m: float = 1.0) -> Any:
     """`hinge` along a dimension of a matrix.
 
@@ -1112,6 +1156,7 @@ def hinge_dim(x: Any, v: Sequence[int], d: int = 0, m: float = 1.0) -> Any:
     return F.hinge(x, [int(label) for label in v], float(m))
 
 
+@traced
 def binary_log_loss(x: Any, y: Any) -> Any:
     """The sum of ``-y * log(x) - (1 - y) * log(1 - x)``.
 
@@ -1122,6 +1167,7 @@ def binary_log_loss(x: Any, y: Any) -> Any:
     return F.binary_cross_entropy(*_vectors("binary_log_loss", x, y))
 
 
+@traced
 def squared_distance(x: Any, y: Any) -> Any:
     """The sum of the squared differences.
 
@@ -1135,6 +1181,7 @@ def squared_distance(x: Any, y: Any) -> Any:
         return F.squared_error(*_vectors("squared_distance", x, y))
 
 
+@traced
 def l1_distance(x: Any, y: Any) -> Any:
     """The sum of the absolute differences.
 
@@ -1148,6 +1195,7 @@ def l1_distance(x: Any, y: Any) -> Any:
         return losses.absolute_error(*_vectors("l1_distance", x, y))
 
 
+@traced
 def huber_distance(x: Any, y: Any, c: float = 1.345) -> Any:
     """The sum of d^2 / 2 of differences d up to c, and of ``c * (abs(d) - c / 2)`` beyond.
 
@@ -1162,6 +1210,7 @@ def huber_distance(x: Any, y: Any, c: float = 1.345) -> Any:
     return losses.huber(*_vectors("huber_distance", x, y), float(c))
 
 
+@traced
 def l2_norm(x: Any) -> Any:
     """The square root of the sum of squares.
 
@@ -1172,6 +1221,7 @@ def l2_norm(x: Any) -> Any:
     return F.norm(_operand(x))
 
 
+@traced
 def squared_norm(x: Any) -> Any:
     """The sum of squares.
 
@@ -1182,6 +1232,7 @@ def squared_norm(x: Any) -> Any:
     return F.dot(x, x)
 
 
+@traced
 def pairwise_rank_loss(x: Any, y: Any, m: float = 1.0) -> Any:
     """``max(0, m - x + y)``, elementwise.
 
@@ -1192,6 +1243,7 @@ def pairwise_rank_loss(x: Any, y: Any, m: float = 1.0) -> Any:
     return losses.margin_ranking(_operand(x), _operand(y), float(m))
 
 
+@traced
 def poisson_loss(log_lambda: Any, x: int) -> Any:
     """Minus the logarithm of the Poisson probability of x.
 
@@ -1211,6 +1263,7 @@ def poisson_loss(log_lambda: Any, x: int) -> Any:
 # ---------------------------------------------------------------------- shape
 
 
+@traced
 def reshape(x: Any, d: tuple[int, ...], batch_size: int = 1) -> Any:
     """The same elements, in column-major order, in other dimensions.
 
@@ -1253,6 +1306,7 @@ _reshape = recorder("reshape").record
 _transpose = recorder("transpose").record
 
 
+@traced
 def transpose(x: Any, dims: Sequence[int] = (1, 0)) -> Any:
     """Permutes the dimensions.
 
@@ -1278,6 +1332,7 @@ def transpose(x: Any, dims: Sequence[int] = (1, 0)) -> Any:
     return F.transpose(x, [count - 1 - dims[count - 1 - axis] for axis in range(count)])
 
 
+@traced
 def concatenate(xs: list[Any], d: int = 0) -> Any:
     """Joins expressions along a dimension.
 
@@ -1315,6 +1370,7 @@ _lookup_again = recorder("lookup_again").record
 _pick_again = recorder("pick_again").record
 
 
+@traced
 def concatenate_cols(xs: list[Any]) -> Any:
     """Joins columns, or matrices, side by side.
 
@@ -1330,6 +1386,7 @@ def concatenate_cols(xs: list[Any]) -> Any:
     return concatenate(xs, 1)
 
 
+@traced
 def concatenate_to_batch(xs: list[Any]) -> Any:
     """Joins the minibatches of expressions of the same dimensions.
 
@@ -1396,6 +1453,7 @@ def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     return _pick_again(_leading("pick_batch", e, dim), (0,), tuple(places))
 
 
+@traced
 def pick_range(e: Any, s: int, v: int, d: int = 0) -> Any:
     """The entries s, ..., v - 1 along a dimension.
 
@@ -1421,6 +1479,7 @@ def pickrange(e: Any, s: int, v: int) -> Any:
     return pick_range(e, s, v)
 
 
+@traced
 def pick_batch_elem(e: Any, v: int) -> Any:
     """One element of the minibatch.
 
@@ -1433,6 +1492,7 @@ def pick_batch_elem(e: Any, v: int) -> Any:
     return F.pick_batch_element(_operand(e), _index("pick_batch_elem", v, _batch(e)))
 
 
+@traced
 def pick_batch_elems(e: Any, vs: Sequence[int]) -> Any:
     """Several elements of the minibatch, in any order.
 
@@ -1447,6 +1507,7 @@ def pick_batch_elems(e: Any, vs: Sequence[int]) -> Any:
     return selection.pick_batch_elements(_operand(e), places)
 
 
+@traced
 def select_rows(e: Any, rs: Sequence[int]) -> Any:
     """Rows in any order: entries of dimension 0.
 
@@ -1462,6 +1523,7 @@ def select_rows(e: Any, rs: Sequence[int]) -> Any:
     )
 
 
+@traced
 def select_cols(e: Any, cs: Sequence[int]) -> Any:
     """Columns of a matrix in any order.
 
@@ -1476,6 +1538,7 @@ def select_cols(e: Any, cs: Sequence[int]) -> Any:
     return F.select_rows(_operand(e), [_index("select_cols", c, shape[0]) for c in cs])
 
 
+@traced
 def strided_select(
     x: Any, strides: Sequence[int], range_from: Sequence[int], range_to: Sequence[int]
 ) -> Any:
@@ -1506,6 +1569,7 @@ def strided_select(
 # ---------------------------------------------------------------------- constants, tables
 
 
+@traced
 def constant(dim: Any, val: float, batch_size: int = 1) -> Any:
     """A tensor of one number.
 
@@ -1524,6 +1588,7 @@ def constant(dim: Any, val: float, batch_size: int = 1) -> Any:
     return F.input(np.full((int(batch_size), *shape), float(val)), batched=True)
 
 
+@traced
 def zeros(dim: Any, batch_size: int = 1) -> Any:
     """A tensor of zeros; arguments as in `constant`.
 
@@ -1537,6 +1602,7 @@ def zeros(dim: Any, batch_size: int = 1) -> Any:
 zeroes = zeros
 
 
+@traced
 def ones(dim: Any, batch_size: int = 1) -> Any:
     """A tensor of ones; arguments as in `constant`.
 
@@ -1547,6 +1613,7 @@ def ones(dim: Any, batch_size: int = 1) -> Any:
     return constant(dim, 1.0, batch_size)
 
 
+@traced
 def one_hot(d: int, idx: int | Sequence[int], device: str = "") -> Any:
     """A vector of zeros with a 1.
 
@@ -1732,6 +1799,7 @@ def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int 
 # ---------------------------------------------------------------------- normalisation, filters
 
 
+@traced
 def layer_norm(x: Any, g: Any, b: Any) -> Any:
     """``g * (x - mean) / std + b`` over the elements of x (Ba, Kiros, Hinton 2016).
 
@@ -1746,6 +1814,7 @@ def layer_norm(x: Any, g: Any, b: Any) -> Any:
     )
 
 
+@traced
 def weight_norm(w: Any, g: Any) -> Any:
     """``g * w / norm(w)`` (Salimans and Kingma 2016).
 
@@ -1760,6 +1829,7 @@ def weight_norm(w: Any, g: Any) -> Any:
     return statistics.weight_norm(_operand(w), _operand(g))
 
 
+@traced
 def conv2d(x: Any, f: Any, stride: Sequence[int], is_valid: bool = True) -> Any:
     """Convolution (correlation) of an image with filters.
 
@@ -1779,6 +1849,7 @@ def conv2d(x: Any, f: Any, stride: Sequence[int], is_valid: bool = True) -> Any:
     return _convolve(x, f, None, stride, is_valid)
 
 
+@traced
 def conv2d_bias(x: Any, f: Any, b: Any, stride: Sequence[int], is_valid: bool = True) -> Any:
     """`conv2d` plus a number for every filter.
 
@@ -1820,6 +1891,7 @@ def _convolve(x: Any, f: Any, b: Any, stride: Any, is_valid: bool) -> Any:
     return convolution.conv2d(image, _operand(f), bias=_operand(b), stride=step, padding=padding)
 
 
+@traced
 def maxpooling2d(x: Any, ksize: Sequence[int], stride: Sequence[int], is_valid: bool = True) -> Any:
     """The maximum of each window of an image.
 
@@ -1841,6 +1913,7 @@ def maxpooling2d(x: Any, ksize: Sequence[int], stride: Sequence[int], is_valid: 
     return F.reshape(pooled, pooled.shape[1:]) if len(_shape(x)) == 2 else pooled
 
 
+@traced
 def filter1d_narrow(x: Any, y: Any) -> Any:
     """Convolution along the columns, without padding.
 
@@ -1862,6 +1935,7 @@ def filter1d_narrow(x: Any, y: Any) -> Any:
     return convolution.filter1d(_operand(x), _operand(y))
 
 
+@traced
 def kmax_pooling(x: Any, k: int, d: int = 1) -> Any:
     """The k largest entries along a dimension, in their order.
 
@@ -1873,6 +1947,7 @@ def kmax_pooling(x: Any, k: int, d: int = 1) -> Any:
     return statistics.kmax(_operand(x), int(k), axis=axis)
 
 
+@traced
 def kmh_ngram(x: Any, n: int) -> Any:
     """Sums of n neighbouring columns.
 
@@ -1885,6 +1960,7 @@ def kmh_ngram(x: Any, n: int) -> Any:
     return convolution.sliding_sum(_operand(x), int(n), axis=0)
 
 
+@traced
 def fold_rows(x: Any, nrows: int = 2) -> Any:
     """Sums of `nrows` neighbouring rows.
 
@@ -1970,12 +2046,14 @@ def vanilla_lstm_gates(
     return vanilla_lstm_gates_concat([x_t], h_tm1, Wx, Wh, b, weightnoise_std)
 
 
+@traced
 def vanilla_lstm_c(c_tm1: Any, gates_t: Any) -> Any:
     """The cell of an LSTM step, ``i * g + f * c``, from the cell before and the gates."""
     i, f, _, g = F.split(_operand(gates_t), 4, axis=-1)
     return F.add(F.multiply(i, g), F.multiply(f, c_tm1))
 
 
+@traced
 def vanilla_lstm_h(c_t: Any, gates_t: Any) -> Any:
     """The output of an LSTM step, ``o * tanh(c)``, from its cell and gates."""
     o = F.split(_operand(gates_t), 4, axis=-1)[2]
