@@ -238,6 +238,7 @@ class _RNNBuilder:
         self._shown: list[list[Any]] = []
         self._masks: list[tuple[Any, ...]] | None = None
         self._rate = self._rate_h = 0.0
+        self._drops = False  # whether a step draws random numbers
 
     @property
     def spec(self) -> tuple[Any, ...]:
@@ -300,11 +301,6 @@ class _RNNBuilder:
     def _parts(self, s: tuple[Any, ...]) -> tuple[Any, Any]:
         """Memories and outputs of a state's vectors."""
         return self._split(s, self._layers)
-
-    @property
-    def _drops(self) -> bool:
-        """Whether a step draws random numbers."""
-        return bool(self._rate or self._rate_h)
 
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
         """The state's vectors and the output after an input."""
@@ -386,10 +382,15 @@ class _RNNBuilder:
             if not 0 <= rate <= 1:
                 raise ValueError("dropout rate must be a probability (>=0 and <=1)")
         self._rate, self._rate_h = float(d), float(d_h)
+        self._drops = self._draws()
+
+    def _draws(self) -> bool:
+        return bool(self._rate or self._rate_h)
 
     def disable_dropout(self) -> None:
         """Ends dropout."""
         self._rate = self._rate_h = 0.0
+        self._drops = self._draws()
 
     def _draw_masks(self, batch: int) -> list[tuple[Any, ...]]:
         """Masks of all layers, for inputs and for outputs of the step before."""
@@ -466,9 +467,8 @@ class _GatedLSTM(_Masked, _RNNBuilder):
         wx, wh, b = layer[:3]
         return wx, wh, b if self._forget_bias is None else F.add(b, self._forget_bias)
 
-    @property
-    def _drops(self) -> bool:
-        return bool(self._rate or self._rate_h or self._noise)
+    def _draws(self) -> bool:
+        return super()._draws() or bool(self._noise)
 
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
         if not self._noise:
@@ -612,6 +612,7 @@ class CompactVanillaLSTMBuilder(_GatedLSTM):
         if std < 0:
             raise ValueError(f"set_weightnoise: expected a number of at least 0, got {std}")
         self._noise = float(std)
+        self._drops = self._draws()
 
 
 class SparseLSTMBuilder(VanillaLSTMBuilder):
@@ -779,6 +780,7 @@ class GRUBuilder(_RNNBuilder):
     def set_dropout(self, f: float) -> None:
         """Sets the rate of dropout, on the inputs of all layers and on the output."""
         self._rate = float(f)
+        self._drops = self._draws()
 
     def _dropped(self, x: Any) -> Any:
         return F.multiply(x, _mask(math.prod(x.shape), self._rate, x.batch_size))

@@ -62,6 +62,7 @@ _PLACEHOLDER = recorder("placeholder").record
 # Expression's own methods in C, which the drop-in's of the same name begin with.
 _value = _core.Expression.value
 _numbers = _core.Expression._numbers
+_core_plain = _core.Expression._plain
 _differentiate = _core.Expression._differentiate
 _write = _core.Expression._write
 
@@ -145,11 +146,11 @@ class Expression(_Base, metaclass=_Kind):
         >>> dy.scalarInput(2).value(), dy.inputVector([1, 2]).value()
         (2.0, [1.0, 2.0])
         """
+        if _CG.plain and not recalculate and type(self) is Node:
+            plain = _core_plain(self)
+            if plain is not None:
+                return plain
         node = _node(self)
-        if _CG.plain and not recalculate:
-            numbers = _numbers(node) if len(node.shape) < 2 else None
-            if numbers is not None:
-                return numbers[0] if len(numbers) == 1 else numbers
         return _plain(node, _CG.values([node], recalculate)[0])
 
     def vec_value(self, recalculate: bool = False) -> list[float]:

@@ -181,10 +181,7 @@ class ComputationGraph:
         if not self._graph.alive:
             return
         self.keeps -= 1
-        numbers = cpu.node_table(self._graph)["form"]
-        sources = [form for form in np.unique(numbers) if forms[form].op.name == "parameter"]
-        nodes = np.flatnonzero(np.isin(numbers, sources))
-        used = {int(cpu.data_of(self._graph, int(node))[0]) for node in nodes}
+        used = {parameter._address for parameter in self._graph.parameters}
         for stored in [held._stored for held in (*parameters, *tables)]:
             if stored._address not in used:
                 continue
@@ -196,7 +193,8 @@ class ComputationGraph:
             rows = np.arange(len(stored._data))
             if not every_row and stored._grad is None:
                 rows = stored._sparse.row_of_slot[: stored._sparse.count]
-            rows = np.setdiff1d(rows, np.concatenate([np.zeros(0, np.int64), *known]))
+            for earlier in known:
+                rows = np.array(sorted(set(rows.tolist()).difference(earlier.tolist())), np.int64)
             self._read.append((stored, rows, stored._data[rows]))
 
     @contextmanager

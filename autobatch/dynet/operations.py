@@ -233,6 +233,20 @@ def _of_dim(op: str, dim: Any) -> tuple[int, ...]:
     return tuple(operator.index(d) for d in reversed(dim))
 
 
+def _indexed(ours: str, attrs: tuple[int, ...]) -> Callable[[Any], Any]:
+    """A decorator: calls with a vector and an int stay in C, as does an op's name."""
+
+    def decorate(function: Any) -> Any:
+        number = next(i for i, op in enumerate(_DECLARATIONS) if op.name == ours)
+        op = _make(number, _DECLARATIONS[number])
+        try:
+            return op.short_calls(function, None, True, attrs, True)
+        except AttributeError:  # the limited API has none
+            return function
+
+    return decorate
+
+
 def _plain(name: str, ours: str, doc: str) -> Any:
     """A name for an op without attributes, which stays in C."""
     number = next(i for i, op in enumerate(_DECLARATIONS) if op.name == ours)
@@ -1062,6 +1076,7 @@ _softmax = recorder("softmax").record
 _log_softmax = recorder("log_softmax").record
 
 
+@_indexed("cross_entropy", (0,))
 def pickneglogsoftmax(x: Any, v: Any) -> Any:
     """``-log(softmax(x)[v])``.
 
@@ -1412,11 +1427,12 @@ def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
     >>> dy.pick(dy.inputTensor([[1, 2], [3, 4]]), 1).value()
     [3.0, 4.0]
     """
-    if _CG.movable and hasattr(index, "__index__"):
+    if not _CG.movable:
+        if type(e) is Node and type(index) is int and index >= 0 and len(e.shape) == dim + 1:
+            return _item(e, index)  # along our first axis: a view, in C
+    elif hasattr(index, "__index__"):
         place = _index("pick", index, _full_shape(e)[_axis("pick", e, dim)])
         return _pick_again(_leading("pick", e, dim), (0,), (place,) * _batch(e))
-    if type(e) is Node and type(index) is int and index >= 0 and len(e.shape) == dim + 1:
-        return _item(e, index)  # along our first axis: a view, in C
     shape = _full_shape(e)
     if not isinstance(index, int):
         if index is None:

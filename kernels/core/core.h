@@ -101,6 +101,7 @@ typedef struct OpObject {
      * with `unless`. With `indexed`, op(x, 3) records x with the data word 3. */
     PyObject *fallback, *unless;
     int indexed;
+    int vectors;    /* ... if x is a vector */
     int32_t nattrs; /* attributes of that short call */
     int64_t attrs[2];
     /* Forms found last, by operand types: most calls repeat one of them. */
@@ -167,6 +168,7 @@ PyObject *ab_set_engine(PyObject *module, PyObject *args);
 PyObject *ab_expression_value(PyObject *self, PyObject *none);
 PyObject *ab_expression_item(PyObject *self, PyObject *none);
 PyObject *ab_expression_numbers(PyObject *self, PyObject *none);
+PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);

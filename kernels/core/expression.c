@@ -197,6 +197,7 @@ static PyMethodDef expression_methods[] = {
      ">>> ab.sum(ab.input([1.0, 2.0])).item()\n"
      "3.0\n"},
     {"_numbers", ab_expression_numbers, METH_NOARGS, NULL},
+    {"_plain", ab_expression_plain, METH_NOARGS, NULL},
     {"_differentiate", ab_expression_differentiate, METH_NOARGS, NULL},
     {"_write", ab_expression_write, METH_O, NULL},
     {"backward", (PyCFunction)(void (*)(void))ab_expression_backward, METH_VARARGS | METH_KEYWORDS,

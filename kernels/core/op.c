@@ -130,14 +130,15 @@ op_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* short_calls(function, unless, indexed, attrs): see OpObject. */
+/* short_calls(function, unless, indexed, attrs, vectors): see OpObject. */
 static PyObject *
 op_short_calls(PyObject *self, PyObject *args)
 {
     OpObject *op = (OpObject *)self;
     PyObject *function, *unless, *attrs;
-    int indexed;
-    if (!PyArg_ParseTuple(args, "OOpO!", &function, &unless, &indexed, &PyTuple_Type, &attrs))
+    int indexed, vectors = 0;
+    if (!PyArg_ParseTuple(args, "OOpO!|p", &function, &unless, &indexed, &PyTuple_Type, &attrs,
+                          &vectors))
         return NULL;
     if (PyTuple_Size(attrs) > 2) {
         PyErr_SetString(PyExc_ValueError, "at most two attributes");
@@ -149,6 +150,7 @@ op_short_calls(PyObject *self, PyObject *args)
         return NULL;
     op->nattrs = (int32_t)PyTuple_Size(attrs);
     op->indexed = indexed;
+    op->vectors = vectors;
     Py_INCREF(function);
     Py_XDECREF(op->fallback);
     op->fallback = function;

@@ -512,7 +512,8 @@ ab_record_indexed(OpObject *op, PyObject *x, PyObject *index)
     int32_t id = node_of(g, x);
     int overflow;
     int64_t word = PyLong_AsLongLongAndOverflow(index, &overflow);
-    if (overflow || !takes_word(g, id))
+    if (overflow || !takes_word(g, id)
+        || (op->vectors && ab_type_get(&core.registry, g->graph->nodes[id].type)->ndim != 1))
         return NULL;
     return record_word(op, g, id, op->nattrs, op->attrs, word);
 }

@@ -208,11 +208,9 @@ ab_expression_value(PyObject *self, PyObject *none)
     return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(core.on_value, self, NULL);
 }
 
-/* The numbers of a value in memory order, as a list of floats; None: not the straight way. */
-PyObject *
-ab_expression_numbers(PyObject *self, PyObject *none)
+static PyObject *
+numbers_of(PyObject *self, int plain)
 {
-    (void)none;
     ExpressionObject *e = (ExpressionObject *)self;
     const ab_settings *s;
     const char *at = evaluate(e, &s);
@@ -227,6 +225,10 @@ ab_expression_numbers(PyObject *self, PyObject *none)
         Py_RETURN_NONE;
     int wide = e->graph->graph->itemsize == 8;
     Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);
+    if (plain && ab_type_get(&core.registry, f->type)->ndim > 1)
+        Py_RETURN_NONE;
+    if (plain && n == 1)
+        return PyFloat_FromDouble(wide ? *(const double *)at : *(const float *)at);
     PyObject *list = PyList_New(n);
     for (Py_ssize_t i = 0; list && i < n; i++) {
         double number = wide ? ((const double *)at)[i] : ((const float *)at)[i];
@@ -235,6 +237,22 @@ ab_expression_numbers(PyObject *self, PyObject *none)
             Py_CLEAR(list);
     }
     return list;
+}
+
+/* The numbers of a value in memory order, as a list of floats; None: not the straight way. */
+PyObject *
+ab_expression_numbers(PyObject *self, PyObject *none)
+{
+    (void)none;
+    return numbers_of(self, 0);
+}
+
+/* As that, but a single number by itself, and None for more than one axis. */
+PyObject *
+ab_expression_plain(PyObject *self, PyObject *none)
+{
+    (void)none;
+    return numbers_of(self, 1);
 }
 
 static int
