@@ -21,6 +21,7 @@ from .expressions import Expression, as_expression, inputVector
 from .graph import _CG
 from .operations import concatenate_to_batch, layer_norm, noise, pick_batch_elem
 from .parameters import Dims, ParameterCollection, Parameters, const_parameter
+from .random import Draw
 
 __all__ = [
     "BiRNNBuilder",
@@ -47,13 +48,8 @@ class StaleBuilderError(StaleExpressionError, ValueError):
 def _mask(size: int, rate: float, batch: int) -> Any:
     """Zeros with probability `rate`, else ``1 / (1 - rate)``; drawn when its value is needed."""
     kept = 1.0 - float(np.float32(rate))
-
-    def draw() -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            scale = np.float32(1.0) / np.float32(kept)
-        return random.bernoulli(size * batch, kept) * scale
-
-    return _CG.delayed((size,), batch, draw)
+    scale = float(np.float32(1.0) / np.float32(kept)) if kept else math.inf
+    return _CG.delayed((size,), batch, Draw.bernoulli(kept, scale))
 
 
 def _vector(x: Any) -> Any:

@@ -7,7 +7,7 @@ are drawn then, too, in the order in which their nodes were made, as DyNet draws
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..errors import AutobatchError, GradientError
 from ..parameters import Lookup
 from ..recording import current_graph, forms, recorder
 from ..recording import new_graph as _new_graph
+from .random import Draw
 
 __all__ = [
     "ComputationGraph",
@@ -72,7 +73,7 @@ class ComputationGraph:
         self._itemsize = _core.itemsize()
         self._check = False
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
-        self._random: list[tuple[int, Any, Callable[[], np.ndarray]]] = []
+        self._random: list[tuple[int, Draw]] = []
         self._drawn = 0
         self.plain = self.movable = True
         self.moved = False  # a row or an entry was set
@@ -128,24 +129,24 @@ class ComputationGraph:
 
     # ------------------------------------------------------------------ running
 
-    def delayed(self, shape: tuple[int, ...], batch: int, draw: Callable[[], np.ndarray]) -> Any:
+    def delayed(self, shape: tuple[int, ...], batch: int, draw: Draw) -> Any:
         """An input whose numbers are drawn when its value is first needed.
 
         Args:
             shape: ours, row-major.
             batch: size of the minibatch.
-            draw: answers the numbers in memory order, a minibatch's elements in turn.
+            draw: what is drawn, in memory order, a minibatch's elements in turn.
         """
         node = _PLACEHOLDER((), (batch, *shape), bytes(self._itemsize * batch * math.prod(shape)))
-        self._random.append((node.node, node, draw))
+        self._random.append((node.node, draw))
         self.plain = False
         return node
 
     def _draw(self, last: int) -> None:
-        waiting = self._random
+        waiting, graph = self._random, cpu.pointer(self._graph)
         while self._drawn < len(waiting) and waiting[self._drawn][0] <= last:
-            _, node, draw = waiting[self._drawn]
-            engine.write(node, draw())
+            node, draw = waiting[self._drawn]
+            draw.fill(graph, node)
             self._drawn += 1
         self.plain = self._drawn == len(waiting) and not (self._check or self.updated)
 
@@ -193,8 +194,9 @@ class ComputationGraph:
             rows = np.arange(len(stored._data))
             if not every_row and stored._grad is None:
                 rows = stored._sparse.row_of_slot[: stored._sparse.count]
-            for earlier in known:
-                rows = np.array(sorted(set(rows.tolist()).difference(earlier.tolist())), np.int64)
+            before = {row for earlier in known if earlier is not None for row in earlier.tolist()}
+            if before:
+                rows = np.array(sorted(set(rows.tolist()) - before), np.int64)
             self._read.append((stored, rows, stored._data[rows]))
 
     @contextmanager

@@ -19,7 +19,6 @@ from .. import algebra, convolution, elementary, gradients, losses, selection, s
 from .. import functions as F
 from ..errors import IndexRangeError, OperandError, ShapeError
 from ..recording import _DECLARATIONS, _make, recorder, traced
-from . import random
 from .expressions import (
     NotSupportedError,
     _dims,
@@ -31,6 +30,7 @@ from .expressions import (
     product,
 )
 from .graph import _CG, Node
+from .random import Draw
 
 __all__ = [
     "abs",
@@ -1694,10 +1694,9 @@ def _probability(op: str, p: Any) -> float:
 def _mask(op: str, x: Any, p: Any, shape: tuple[int, ...], batch: int) -> Any:
     """x times a mask of zeros, with probability p, and ``1 / (1 - p)``."""
     p = _probability(op, p)
-    keep, size = 1.0 - p, math.prod(shape) * batch
-    scale = np.float32(1.0 / keep) if keep else np.float32(0.0)
-    mask = _CG.delayed(shape, batch, lambda: random.bernoulli(size, keep) * scale)
-    return F.multiply(x, mask)
+    keep = 1.0 - p
+    scale = 1.0 / keep if keep else 0.0
+    return F.multiply(x, _CG.delayed(shape, batch, Draw.bernoulli(keep, scale)))
 
 
 def dropout(x: Any, p: float) -> Any:
@@ -1753,14 +1752,11 @@ def noise(x: Any, stddev: float) -> Any:
     [1.0, 1.0]
     """
     shape, batch, stddev = _shape(x), _batch(x), float(stddev)
-    size = math.prod(shape) * batch
-    return F.add(x, _CG.delayed(shape, batch, lambda: random.normal(size, 0.0, stddev)))
+    return F.add(x, _CG.delayed(shape, batch, Draw.normal(0.0, stddev)))
 
 
-def _drawn(op: str, dim: Any, batch_size: int, draw: Callable[[int], np.ndarray]) -> Any:
-    shape, batch = _of_dim(op, dim), int(batch_size)
-    size = math.prod(shape) * batch
-    return _CG.delayed(shape, batch, lambda: draw(size))
+def _drawn(op: str, dim: Any, batch_size: int, draw: Draw) -> Any:
+    return _CG.delayed(_of_dim(op, dim), int(batch_size), draw)
 
 
 def random_normal(dim: Any, mean: float = 0.0, stddev: float = 1.0, batch_size: int = 1) -> Any:
@@ -1775,8 +1771,7 @@ def random_normal(dim: Any, mean: float = 0.0, stddev: float = 1.0, batch_size: 
     >>> dy.random_normal((2, 3)).dim()
     ((2, 3), 1)
     """
-    mean, stddev = float(mean), float(stddev)
-    return _drawn("random_normal", dim, batch_size, lambda n: random.normal(n, mean, stddev))
+    return _drawn("random_normal", dim, batch_size, Draw.normal(float(mean), float(stddev)))
 
 
 def random_uniform(dim: Any, left: float, right: float, batch_size: int = 1) -> Any:
@@ -1786,8 +1781,7 @@ def random_uniform(dim: Any, left: float, right: float, batch_size: int = 1) -> 
     >>> 1 <= dy.random_uniform(1, 1, 2).value() < 2
     True
     """
-    low, high = float(left), float(right)
-    return _drawn("random_uniform", dim, batch_size, lambda n: random.uniform(n, low, high))
+    return _drawn("random_uniform", dim, batch_size, Draw.uniform(float(left), float(right)))
 
 
 def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1) -> Any:
@@ -1797,8 +1791,8 @@ def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1
     >>> sorted(set(dy.random_bernoulli(100, 0.5, 2.0).value()))
     [0.0, 2.0]
     """
-    p, factor = _probability("random_bernoulli", p), np.float32(scale)
-    return _drawn("random_bernoulli", dim, batch_size, lambda n: random.bernoulli(n, p) * factor)
+    draw = Draw.bernoulli(_probability("random_bernoulli", p), float(scale))
+    return _drawn("random_bernoulli", dim, batch_size, draw)
 
 
 def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int = 1) -> Any:
@@ -1808,8 +1802,7 @@ def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int 
     >>> dy.random_gumbel(3).dim()
     ((3,), 1)
     """
-    location, scale = np.float32(mu), np.float32(beta)
-    return _drawn("random_gumbel", dim, batch_size, lambda n: random.gumbel(n) * scale + location)
+    return _drawn("random_gumbel", dim, batch_size, Draw.gumbel(float(mu), float(beta)))
 
 
 # ---------------------------------------------------------------------- normalisation, filters

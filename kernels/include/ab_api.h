@@ -91,6 +91,24 @@ double ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int6
                      double factor, int threads);
 double ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads);
 
+/* A stream of random numbers, see twister.c. */
+typedef struct ab_twister ab_twister;
+enum {
+    AB_DRAW_UNIFORM = 0,   /* in [a, b) */
+    AB_DRAW_BERNOULLI = 1, /* 1 with probability a, else 0 */
+    AB_DRAW_NORMAL = 2,    /* of mean a and standard deviation b */
+    AB_DRAW_GUMBEL = 3,    /* of location 0 and scale 1 */
+};
+ab_twister *ab_twister_new(uint32_t seed); /* NULL: no memory */
+void ab_twister_free(ab_twister *t);
+int ab_twister_untouched(const ab_twister *t); /* nothing was drawn yet */
+/* Writes n numbers, each multiplied by `factor`, plus `term`. */
+void ab_twister_draw(ab_twister *t, int kind, double a, double b, double factor, double term,
+                     int64_t n, void *out, int itemsize);
+/* Writes the content of a placeholder. */
+void ab_twister_fill(ab_twister *t, int kind, double a, double b, double factor, double term,
+                     ab_graph *g, int32_t node);
+
 /* What the recorder calls without a detour over Python. */
 typedef struct ab_engine_functions {
     const ab_kernel_table *(*table_select)(const char *isa, int itemsize);

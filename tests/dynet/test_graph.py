@@ -470,15 +470,6 @@ def test_dropout_of_everything_is_zero() -> None:
         dy.dropout(dy.ones(3), 1.5)
 
 
-def test_multiply_add_rounds_once() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.random(20000, np.float32)
-    for factor, term in ((0.1, 0.3), (6.0, -3.0), (1e-3, 1.0), (0.7, -1e-8)):
-        a, b = np.float32(factor), np.float32(term)
-        exact = x.astype(np.longdouble) * np.longdouble(a) + np.longdouble(b)
-        np.testing.assert_array_equal(random._multiply_add(x, a, b), exact.astype(np.float32))
-
-
 # ------------------------------------------------------------------------------- flags, programs
 
 
