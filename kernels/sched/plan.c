@@ -423,9 +423,9 @@ drop_unneeded(reading *r, int32_t ntargets, const int32_t *targets)
     enum { TARGET = 1 << 30 }; /* as if read that often */
     bool ordered = true;
     for (int32_t t = 0; t < ntargets; t++) {
-        const int32_t i = task_of(r, r->g->nodes[targets[t]].root);
-        if (i >= 0)
-            r->reader_end[i] |= TARGET;
+        const int32_t root = r->g->nodes[targets[t]].root;
+        if (!r->g->value[root]) /* or it may lie behind all that was read */
+            r->reader_end[task_of(r, root)] |= TARGET;
     }
     for (int32_t i = r->n - 1; i >= 0; i--) {
         if (r->reader_end[i])
@@ -441,9 +441,9 @@ drop_unneeded(reading *r, int32_t ntargets, const int32_t *targets)
             r->reader_end[r->operand[e]]--;
     }
     for (int32_t t = 0; t < ntargets; t++) {
-        const int32_t i = task_of(r, r->g->nodes[targets[t]].root);
-        if (i >= 0)
-            r->reader_end[i] &= ~TARGET;
+        const int32_t root = r->g->nodes[targets[t]].root;
+        if (!r->g->value[root]) /* or it may lie behind all that was read */
+            r->reader_end[task_of(r, root)] &= ~TARGET;
     }
     return ordered;
 }
