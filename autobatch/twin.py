@@ -6,7 +6,8 @@ program through both and compare; nothing else uses this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -215,16 +216,19 @@ class TwinGraph:
         ]
 
 
-def needed(graph: TwinGraph, wanted: Iterable[int]) -> list[int]:
-    """The computed nodes that the wanted ones need, in the order of recording."""
-    found: set[int] = set()
+def needed(
+    graph: TwinGraph, wanted: Iterable[int], done: Collection[int] = frozenset()
+) -> list[int]:
+    """The computed nodes that the wanted ones need, in the order of recording; not those that
+    have run (``done``)."""
+    found: set[int] = set(done)
     stack = [graph._root[v] for v in wanted if graph.profile[graph._root[v]] >= 0]
     while stack:
         node = stack.pop()
         if node not in found:
             found.add(node)
             stack.extend(graph.dependencies(node))
-    return sorted(found)
+    return sorted(found - set(done))
 
 
 def depths(graph: TwinGraph, nodes: Sequence[int]) -> dict[int, int]:
@@ -235,36 +239,61 @@ def depths(graph: TwinGraph, nodes: Sequence[int]) -> dict[int, int]:
     return depth
 
 
-def schedule(graph: TwinGraph, wanted: Iterable[int], strategy: str) -> list[list[int]]:
-    """Batches of node numbers, in the order in which they run.
+def chains(graph: TwinGraph, nodes: Sequence[int]) -> dict[int, int]:
+    """The nodes of each node's own profile on the path to it that holds most of them, itself
+    left out."""
+    chain: dict[int, int] = {}
+    for profile in {graph.profile[node] for node in nodes}:
+        counted: dict[int, int] = {}
+        for node in nodes:
+            before = max((counted.get(x, 0) for x in graph.dependencies(node)), default=0)
+            counted[node] = before + (graph.profile[node] == profile)
+            if graph.profile[node] == profile:
+                chain[node] = before
+    return chain
 
-    ``none``: a batch for every node. ``depth``: nodes of one depth and profile. ``agenda``:
-    of the profiles that have a ready node, the one whose remaining nodes have the lowest
-    average depth (ties: the lowest profile number) runs all its ready nodes.
+
+def schedule(
+    graph: TwinGraph, wanted: Iterable[int], strategy: str, done: Collection[int] = frozenset()
+) -> list[list[int]]:
+    """Batches of node numbers, in the order in which they run; ``done``: have run already.
+
+    ``none``: a batch for every node. ``depth``: nodes of one depth and profile. ``agenda`` and
+    ``frontier``: of the profiles that have a ready node, one runs all its ready nodes. With
+    ``agenda`` it is the one whose remaining nodes have the lowest average depth; with
+    ``frontier`` the one of whose frontier, its remaining nodes of the lowest chain, the largest
+    share is ready, and of several such ones that of the lowest average depth. Ties go to the
+    lowest profile number; profiles are numbered in the order of their first needed nodes.
     """
-    nodes = needed(graph, wanted)
+    nodes = needed(graph, wanted, done)
     if strategy == "none":
         return [[node] for node in nodes]
     depth = depths(graph, nodes)
-    numbers: dict[int, int] = {}  # of profiles: in the order of their first needed nodes
+    numbers: dict[int, int] = {}
     profile = {node: numbers.setdefault(graph.profile[node], len(numbers)) for node in nodes}
     if strategy == "depth":
         levels: dict[tuple[int, int], list[int]] = {}
         for node in nodes:
             levels.setdefault((depth[node], profile[node]), []).append(node)
         return [levels[key] for key in sorted(levels)]
-    assert strategy == "agenda", strategy
+    assert strategy in ("agenda", "frontier"), strategy
+    chain = chains(graph, nodes)
     remaining, batches = set(nodes), []
     while remaining:
+        left: dict[int, list[int]] = {}
         ready: dict[int, list[int]] = {}
         for node in sorted(remaining):
+            left.setdefault(profile[node], []).append(node)
             if graph.dependencies(node).isdisjoint(remaining):
                 ready.setdefault(profile[node], []).append(node)
-        average: dict[int, float] = {}
-        for number in ready:
-            of = [depth[node] for node in remaining if profile[node] == number]
-            average[number] = sum(of) / len(of)
-        first = min(ready, key=lambda number: (average[number], number))
+        late: dict[int, tuple[Fraction, Fraction, int]] = {}
+        for number, of in left.items():
+            lowest = min(chain[node] for node in of)
+            frontier = {node for node in of if chain[node] == lowest}
+            share = Fraction(len(frontier & set(ready.get(number, ()))), len(frontier))
+            average = Fraction(sum(depth[node] for node in of), len(of))
+            late[number] = (-share if strategy == "frontier" else Fraction(0)), average, number
+        first = min(ready, key=late.__getitem__)
         batches.append(ready[first])
         remaining -= set(ready[first])
     return batches
@@ -272,12 +301,8 @@ def schedule(graph: TwinGraph, wanted: Iterable[int], strategy: str) -> list[lis
 
 def lower_bound(graph: TwinGraph, wanted: Iterable[int]) -> int:
     """No schedule has fewer batches: the longest chain of each profile, summed."""
-    nodes = needed(graph, wanted)
-    total = 0
-    for profile in {graph.profile[node] for node in nodes}:
-        chain: dict[int, int] = {}
-        for node in nodes:
-            before = max((chain.get(x, 0) for x in graph.dependencies(node)), default=0)
-            chain[node] = before + (graph.profile[node] == profile)
-        total += max(chain.values())
-    return total
+    longest: dict[int, int] = {}
+    for node, before in chains(graph, needed(graph, wanted)).items():
+        profile = graph.profile[node]
+        longest[profile] = max(longest.get(profile, 0), before + 1)
+    return sum(longest.values())

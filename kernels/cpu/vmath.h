@@ -7,8 +7,9 @@
  *
  * Largest error in units in the last place, over the whole range of finite arguments (sin,
  * cos: up to AB_TRIG_LIMIT, beyond which libm is called): of every third float against libm's
- * double, of tens of millions of doubles against its long double. `tests/native/test_kernels --dense`
- * prints such a table of 8 million arguments each; without --dense it fails above the bound.
+ * double, of tens of millions of doubles against its long double. `test_kernels --dense` in
+ * tests/native prints such a table of 8 million arguments each; without --dense it fails above
+ * the bound.
  *
  *                 float               double
  *            FMA      none       FMA      none      bound
