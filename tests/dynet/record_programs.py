@@ -25,6 +25,7 @@ def losses(program: Path, before: Sequence[str] = (), path: str = "") -> list[fl
         capture_output=True,
         text=True,
         env=os.environ | ({"PYTHONPATH": path} if path else {}),
+        cwd=program.parent,  # where no package's sources lie: they may not be built
         timeout=120,
     )
     if done.returncode:
