@@ -205,12 +205,12 @@ class _RNNBuilder:
 
     _prefix: ClassVar[str]
     _has_memory: ClassVar[bool] = False
-    _cell: ClassVar[Any]  # a step without dropout: (operands, input, state) -> state
+    _cell: ClassVar[Any]  # a step: (operands, input, state, masks) -> state
 
     def __init_subclass__(cls) -> None:
-        def step(operands: Any, x: Any, s: tuple[Any, ...]) -> tuple[Any, ...]:
+        def step(operands: Any, x: Any, s: Any, masks: Any = None) -> tuple[Any, ...]:
             c, h = cls._split(s, len(operands))
-            c, h = cls._step(operands, _vector(x), c, h, None)
+            c, h = cls._step(operands, _vector(x), c, h, masks)
             return (*c, *h)
 
         cls._cell = staticmethod(traced(step))
@@ -300,10 +300,9 @@ class _RNNBuilder:
 
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
         """The state's vectors and the output after an input."""
-        x = _vector(x)
-        masks = self._current_masks(x.batch_size)
-        c, h = self._step(self._operands, x, *self._parts(s), masks)
-        return (*c, *h), h[-1]
+        masks = self._masks or self._current_masks(x.batch_size)
+        s = self._cell(self._operands, x, s, masks)
+        return s, s[-1]
 
     # ------------------------------------------------------------------ states
 
@@ -394,7 +393,8 @@ class _RNNBuilder:
         for i in range(self._layers):
             inputs = self._hidden if i else self._input
             pair = (_mask(inputs, self._rate, batch), _mask(self._hidden, self._rate_h, batch))
-            masks.append(pair)
+            # Both are drawn, but one whose rate is 0 is not used.
+            masks.append((pair[0] if self._rate else None, pair[1] if self._rate_h else None))
         self._masks = masks
         return masks
 
@@ -423,14 +423,6 @@ class _Masked:
             d_r: on outputs handed to the next step.
         """
         self._set_rates(d, d_r)  # type: ignore[attr-defined]
-
-    def _current_masks(self, batch: int) -> list[tuple[Any, ...]] | None:
-        # Both masks are drawn, but one whose rate is 0 is not used.
-        masks = super()._current_masks(batch)  # type: ignore[misc]
-        if masks is None:
-            return None
-        rates = self._rate, self._rate_h  # type: ignore[attr-defined]
-        return [tuple(m if r else None for m, r in zip(pair, rates)) for pair in masks]
 
     def set_dropout_masks(self, batch_size: int = 1) -> None:
         """Draws new masks: those drawn at a graph's first input serve all sequences of it.
@@ -470,7 +462,6 @@ class _GatedLSTM(_Masked, _RNNBuilder):
         if not self._noise:
             return super()._general_step(x, s)
         operands = self._operands
-        x = _vector(x)
         self._current_masks(x.batch_size)  # they are drawn before the noise is
         self._operands = [tuple(noise(w, self._noise) for w in layer) for layer in operands]
         try:

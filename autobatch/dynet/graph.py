@@ -150,6 +150,12 @@ class ComputationGraph:
             self._drawn += 1
         self.plain = self._drawn == len(waiting) and not (self._check or self.updated)
 
+    def ready(self, node: Any) -> bool:
+        """Draws the random numbers that an expression may need; whether all is `plain` then."""
+        if self._drawn < len(self._random) and node.graph is self._graph:
+            self._draw(node.node)
+        return self.plain
+
     def invalidate(self) -> None:
         """Forgets what was computed, random numbers too."""
         if cpu.done(self._graph):

@@ -1072,6 +1072,7 @@ def _flat(op: str, x: Any) -> Any:
 
 
 _cross_entropy = F.cross_entropy
+_cross_entropy_record = recorder("cross_entropy").record
 _softmax = recorder("softmax").record
 _log_softmax = recorder("log_softmax").record
 
@@ -1110,6 +1111,8 @@ def pickneglogsoftmax_batch(x: Any, vs: Sequence[int]) -> Any:
     ['0.6931', '0.6931', '0.6931']
     """
     labels = _labels("pickneglogsoftmax_batch", vs, x)
+    if type(x) is Node and len(x.shape) == 1:
+        return _cross_entropy_record((x,), (0,), tuple(labels))
     return _cross_entropy(_flat("pickneglogsoftmax", x), labels)
 
 
