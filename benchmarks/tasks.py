@@ -161,7 +161,8 @@ TASKS = (
         dim=64,
         size=32,
         contenders=(
-            Contender(OURS, "Parser", main=True),
+            Contender(OURS, "Parser"),
+            Contender(OURS, "Cells", main=True),
             Contender("dynet", "Usual"),
             Contender("dynet", "Autobatching"),
             Contender("torch", "Loop", slow=True),

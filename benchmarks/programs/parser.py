@@ -54,3 +54,30 @@ class Parser(ab.Module):
         for parse in minibatch:
             self.sentence(parse, losses)
         return ab.sum(losses) * (1.0 / len(minibatch))
+
+
+@ab.cell
+def compose(weights, head, dependent, label):
+    bias, C = weights
+    return ab.tanh(ab.affine(bias, C, ab.concat([head, dependent, label])))
+
+
+@ab.cell
+def score(weights, stack, buffer):
+    bh, H, ba, A = weights
+    return ab.affine(ba, A, ab.relu(ab.affine(bh, H, ab.concat([stack, buffer]))))
+
+
+class Cells(Parser):
+    """The same, with composition and scores as cells."""
+
+    def __init__(self, sample, dim):
+        super().__init__(sample, dim)
+        self.of_composition = self.bc, self.C
+        self.of_scores = self.bh, self.H, self.ba, self.A
+
+    def compose(self, head, dependent, action):
+        return compose(self.of_composition, head, dependent, self.labels[action])
+
+    def score(self, stack, buffer):
+        return score(self.of_scores, stack, buffer)

@@ -105,3 +105,54 @@ class Fused(Affine):
         fr = ab.sigmoid(ab.affine(self.bf, self.Ur, hr))
         c = i * u + fl * cl + fr * cr
         return o * ab.tanh(c), c
+
+
+# The parts of a node as cells: all parameters are operands, and Python runs once for each part.
+
+
+def gates(pre, dim):
+    io = ab.sigmoid(pre[: 2 * dim])
+    return io[:dim], io[dim:], ab.tanh(pre[2 * dim :])
+
+
+@ab.cell
+def leaf(weights, x):
+    b, W = weights
+    i, o, u = gates(ab.affine(b, W, x), W.shape[0] // 3)
+    c = i * u
+    return o * ab.tanh(c), c
+
+
+@ab.cell
+def join(weights, left, right):
+    b, U, bf, Ul, Ur = weights
+    (hl, cl), (hr, cr) = left, right
+    i, o, u = gates(ab.affine(b, U, ab.concat([hl, hr])), bf.shape[0])
+    fl = ab.sigmoid(ab.affine(bf, Ul, hl))
+    fr = ab.sigmoid(ab.affine(bf, Ur, hr))
+    c = i * u + fl * cl + fr * cr
+    return o * ab.tanh(c), c
+
+
+@ab.cell
+def score(weights, h):
+    return ab.affine(*weights, h)
+
+
+class Cells(Fused):
+    """`Fused`, written with cells."""
+
+    def __init__(self, sample, dim):
+        super().__init__(sample, dim)
+        self.of_leaf = self.b, self.W
+        self.of_join = self.b, self.U, self.bf, self.Ul, self.Ur
+        self.of_score = self.bv, self.V
+
+    def node(self, tree, losses):
+        if tree.left is None:
+            state = leaf(self.of_leaf, self.embed[tree.word])
+        else:
+            left, right = self.node(tree.left, losses), self.node(tree.right, losses)
+            state = join(self.of_join, left, right)
+        losses.append(ab.cross_entropy(score(self.of_score, state[0]), tree.label))
+        return state
