@@ -53,8 +53,6 @@ class Settings:
         memory_limit: bytes that one graph may take. Default: 0.8 of the machine's memory.
         seed: of parameters, dropout and shuffling; setting it starts the stream anew.
         instruction_set: of the CPU kernels: "baseline", "avx2", "avx512"; None: the best.
-        record_lines: remember the source line of every node, for error messages and
-            `explain`; slow.
         profile: measure the time of each phase, see ``autobatch.engine.timings``.
     """
 
@@ -66,7 +64,6 @@ class Settings:
     memory_limit: int = dataclasses.field(default_factory=lambda: _physical_memory() * 4 // 5)
     seed: int = 0
     instruction_set: str | None = None
-    record_lines: bool = False
     profile: bool = False
 
     def __post_init__(self) -> None:
@@ -90,7 +87,7 @@ class Settings:
             "instruction_set",
             f"None or one of {', '.join(INSTRUCTION_SETS)}",
         )
-        for name in ("sharing", "record_lines", "profile"):
+        for name in ("sharing", "profile"):
             require(isinstance(getattr(self, name), bool), name, "True or False")
 
 

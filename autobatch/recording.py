@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -413,9 +412,3 @@ def next_serial() -> tuple[int, int]:
         state.seed = int(config.rng().integers(-(2**63), 2**63 - 1))
     state.serial += 1
     return state.seed, state.serial - 1
-
-
-def recorded_at(depth: int) -> str:
-    """File and line of a caller, for messages."""
-    frame = sys._getframe(depth)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

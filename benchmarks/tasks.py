@@ -80,7 +80,8 @@ def chain_operations(minibatch: list) -> int:
 TREE_CONTENDERS = (
     Contender(OURS, "Plain"),
     Contender(OURS, "Affine"),
-    Contender(OURS, "Fused", main=True),
+    Contender(OURS, "Fused"),
+    Contender(OURS, "Cells", main=True),
     Contender("dynet", "Plain"),
     Contender("dynet", "Affine"),
     Contender("dynet", "Fused"),
@@ -176,7 +177,11 @@ TASKS = (
         data.trees,
         dim=64,
         size=50,
-        contenders=(Contender(OURS, "Plain", main=True), Contender("dynet", "Plain")),
+        contenders=(
+            Contender(OURS, "Plain", main=True),
+            Contender(OURS, "PlainCells"),
+            Contender("dynet", "Plain"),
+        ),
         rounds_of=10,
         mode="record",
         operations=tree_operations,

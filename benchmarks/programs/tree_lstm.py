@@ -156,3 +156,53 @@ class Cells(Fused):
             state = join(self.of_join, left, right)
         losses.append(ab.cross_entropy(score(self.of_score, state[0]), tree.label))
         return state
+
+
+@ab.cell
+def plain_leaf(weights, x):
+    Wi, bi, Wo, bo, Wu, bu = weights
+    i = ab.sigmoid(Wi @ x + bi)
+    o = ab.sigmoid(Wo @ x + bo)
+    u = ab.tanh(Wu @ x + bu)
+    c = i * u
+    return o * ab.tanh(c), c
+
+
+@ab.cell
+def plain_join(weights, left, right):
+    Ui, bi, Uo, bo, Uu, bu, Ul, Ur, bf = weights
+    (hl, cl), (hr, cr) = left, right
+    h = ab.concat([hl, hr])
+    i = ab.sigmoid(Ui @ h + bi)
+    o = ab.sigmoid(Uo @ h + bo)
+    fl = ab.sigmoid(Ul @ hl + bf)
+    fr = ab.sigmoid(Ur @ hr + bf)
+    u = ab.tanh(Uu @ h + bu)
+    c = i * u + fl * cl + fr * cr
+    return o * ab.tanh(c), c
+
+
+@ab.cell
+def plain_score(weights, h):
+    V, bv = weights
+    return V @ h + bv
+
+
+class PlainCells(Plain):
+    """`Plain`, written with cells: the same operations are recorded."""
+
+    def __init__(self, sample, dim):
+        super().__init__(sample, dim)
+        self.of_leaf = self.Wi, self.bi, self.Wo, self.bo, self.Wu, self.bu
+        self.of_join = self.Ui, self.bi, self.Uo, self.bo, self.Uu, self.bu
+        self.of_join += self.Ul, self.Ur, self.bf
+        self.of_score = self.V, self.bv
+
+    def node(self, tree, losses):
+        if tree.left is None:
+            state = plain_leaf(self.of_leaf, self.embed[tree.word])
+        else:
+            left, right = self.node(tree.left, losses), self.node(tree.right, losses)
+            state = plain_join(self.of_join, left, right)
+        losses.append(ab.cross_entropy(plain_score(self.of_score, state[0]), tree.label))
+        return state
