@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import tracemalloc
 import weakref
 from collections import Counter, namedtuple
 
@@ -216,3 +218,35 @@ def test_cells_are_collected():
     del cell, function
     gc.collect()
     assert gone() is None
+
+
+def test_tracing_leaves_nothing_behind():
+    x = ab.ones(2)
+
+    def trace(times):
+        for _ in range(times):
+            ab.cell(lambda x: x * 2)(x)
+        gc.collect()
+        return sys.getrefcount(ab.current_graph())
+
+    assert trace(20) == trace(1)
+
+
+def test_memory_does_not_grow_with_the_calls_of_a_cell():
+    cell = ab.cell(lambda x, y: (x * y, ab.tanh(x)))
+    x, y = ab.ones(2), ab.zeros(2)
+
+    def calls():
+        for _ in range(1000):
+            cell(x, y)
+
+    calls()
+    tracemalloc.start()
+    try:
+        calls()
+        first = tracemalloc.get_traced_memory()[0]
+        for _ in range(5):
+            calls()
+        assert tracemalloc.get_traced_memory()[0] - first < 10_000
+    finally:
+        tracemalloc.stop()

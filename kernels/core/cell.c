@@ -18,7 +18,8 @@
 
 enum {
     MOST = 64,   /* operands of a cell, and numbers */
-    TRACES = 64, /* of a lenient cell: numbers that always differ are not worth a trace */
+    FEW = 64,    /* traces of a lenient cell: numbers that always differ are not worth one */
+    MANY = 1024, /* traces of others */
 };
 
 /* One node of a trace. Operands and the node itself are numbered: the cell's operands first. */
@@ -293,8 +294,10 @@ trace_new(CellObject *cell, const GraphObject *like, const arguments *a, PyObjec
         goto done;
     GraphObject *before = ab_graph_swap(g);
     result = PyObject_Call(cell->function, again, NULL);
-    int swapped = ab_graph_swap(before) != g;
+    GraphObject *after = ab_graph_swap(before);
+    int swapped = after != g;
     Py_XDECREF(before);
+    Py_XDECREF(after);
     if (result && swapped)
         ab_error("cell graph", (PyObject *)cell, NULL);
     else if (result)
@@ -405,7 +408,7 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
         return cell->lenient ? PyObject_Vectorcall(cell->function, args, nargsf, names)
                              : ab_error("cell operand", self, NULL);
     trace *t = trace_find(cell, g->graph, &a);
-    if (!t && cell->lenient && cell->count >= TRACES)
+    if (!t && cell->count >= (cell->lenient ? FEW : MANY))
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
     if (!t && !(t = trace_new(cell, g, &a, args, n)))
         return NULL;
