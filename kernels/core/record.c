@@ -199,6 +199,26 @@ tuple_of(int32_t n, const int64_t *words)
     return tuple;
 }
 
+/* Where the form of operands of these types may have been kept, and whether it is that one. */
+static inline int
+recent_place(const OpObject *op, const ab_graph *g, int32_t nin, const int32_t *operands,
+             int64_t *types)
+{
+    for (int32_t i = 0; i < nin; i++) {
+        const ab_node *d = &g->nodes[operands[i]];
+        types[i] = 2 * (int64_t)d->type + (op->weights && d->flags & AB_NODE_WEIGHT);
+    }
+    return (int)((types[0] + 3 * types[1] + 5 * types[2]) >> 1 & (RECENT - 1));
+}
+
+static inline int
+is_recent(const OpObject *op, int place, int32_t nin, const int64_t *types)
+{
+    const int64_t *key = op->recent[place].key;
+    return op->recent[place].nin == nin && key[0] == types[0] && key[1] == types[1]
+           && key[2] == types[2] && op->recent[place].form >= 0;
+}
+
 /* The form of whole-number attributes, given as words. `attrs`: the same as a tuple, or NULL. */
 static int32_t
 find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, int32_t nattrs,
@@ -206,6 +226,13 @@ find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
 {
     int32_t nkey = 2 + nattrs + nin, form = -1;
     int64_t stack[STACK], *key = stack;
+    int place = -1;
+    int64_t types[3] = {0};
+    if (!nattrs && nin <= 3) {
+        place = recent_place(op, g, nin, operands, types);
+        if (is_recent(op, place, nin, types))
+            return op->recent[place].form;
+    }
     if (nkey > STACK && !(key = malloc((size_t)nkey * sizeof *key))) {
         PyErr_NoMemory();
         return -1;
@@ -217,15 +244,6 @@ find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
     for (int32_t i = 0; i < nin; i++) {
         const ab_node *d = &g->nodes[operands[i]];
         key[2 + nattrs + i] = 2 * (int64_t)d->type + (op->weights && d->flags & AB_NODE_WEIGHT);
-    }
-    int place = -1;
-    int64_t types[3] = {0};
-    if (!nattrs && nin <= 3) {
-        memcpy(types, key + 2, (size_t)nin * sizeof *types);
-        place = (int)((types[0] + 3 * types[1] + 5 * types[2]) >> 1 & (RECENT - 1));
-        if (op->recent[place].nin == nin && op->recent[place].form >= 0
-            && memcmp(op->recent[place].key, types, sizeof types) == 0)
-            return op->recent[place].form;
     }
     form = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
     if (form < 0) {
@@ -295,6 +313,14 @@ ab_recording(void)
 }
 
 static inline PyObject *
+add_expected(OpObject *op, GraphObject *g, uint32_t expected, int32_t form, int32_t nin,
+             const int32_t *operands, int32_t ndata, const int64_t *data)
+{
+    int32_t id = ab_graph_add_expected(g->graph, expected, form, nin, operands, ndata, data);
+    return id < 0 ? failed(id, op) : ab_expression_new(g, id);
+}
+
+static inline PyObject *
 add(OpObject *op, GraphObject *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
     const int64_t *data)
 {
@@ -323,10 +349,10 @@ ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n)
     for (Py_ssize_t i = 0; i < n; i++)
         if ((ids[i] = operand((PyObject *)op, g, args[i])) < 0)
             goto done;
-    ab_graph_expect(g->graph, op->id, (int32_t)n, ids, 0, NULL);
+    uint32_t expected = ab_graph_expect(g->graph, op->id, (int32_t)n, ids, 0, NULL);
     int32_t form = find_form_words(op, g->graph, (int32_t)n, ids, 0, NULL, NULL);
     if (form >= 0)
-        made = add(op, g, form, (int32_t)n, ids, 0, NULL);
+        made = add_expected(op, g, expected, form, (int32_t)n, ids, 0, NULL);
 done:
     if (ids != stack)
         free(ids);
@@ -459,9 +485,9 @@ ab_record_lookup(ParamObject *table, PyObject *index)
     if (overflow || row < 0 || row >= table->param->rows)
         return ab_error("index", (PyObject *)core.lookup,
                         Py_BuildValue("OL", index, (long long)table->param->rows));
-    ab_graph_expect(g->graph, core.lookup->id, 1, &id, 1, &row);
+    uint32_t expected = ab_graph_expect(g->graph, core.lookup->id, 1, &id, 1, &row);
     int32_t form = find_form_words(core.lookup, g->graph, 1, &id, 0, NULL, NULL);
-    return form < 0 ? NULL : add(core.lookup, g, form, 1, &id, 1, &row);
+    return form < 0 ? NULL : add_expected(core.lookup, g, expected, form, 1, &id, 1, &row);
 }
 
 /* Short paths. */

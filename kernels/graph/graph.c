@@ -202,18 +202,19 @@ node_hash(int32_t op, int32_t nin, const int32_t *operands, int32_t ndata, const
     return (uint32_t)(h >> 32);
 }
 
-void
+uint32_t
 ab_graph_expect(const ab_graph *g, int32_t op, int32_t nin, const int32_t *operands, int32_t ndata,
                 const int64_t *data)
 {
-    if (!g->slots || ndata > SHARED_WORDS)
-        return;
+    if (ndata > SHARED_WORDS)
+        return 0;
     uint32_t hash = node_hash(op, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
-    __builtin_prefetch(&g->table[hash & (g->slots - 1)]);
     if (g->n < g->capacity) {
+        __builtin_prefetch(&g->table[hash & (g->slots - 1)]);
         __builtin_prefetch(&g->nodes[g->n], 1);
         __builtin_prefetch(&g->value[g->n], 1);
     }
+    return hash;
 }
 
 /* Depth, root and flags follow from the operands. */
@@ -258,11 +259,10 @@ derive(ab_graph *g, int32_t id, ab_node *d, const ab_form *f, const int32_t *ope
     }
 }
 
-int32_t
-ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
-             const int64_t *data, bool shareable)
+static int32_t
+add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
+    const int32_t *operands, int32_t ndata, const int64_t *data, bool shareable)
 {
-    const ab_form *f = ab_form_get(g->registry, form);
     if (g->n == g->capacity) {
         int error = grow_nodes(g);
         if (error < 0)
@@ -271,8 +271,6 @@ ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, in
     ab_slot *slot = NULL;
     if (shareable && ndata <= SHARED_WORDS
         && ((g->sharing && !(f->flags & AB_FORM_RANDOM)) || (f->flags & AB_FORM_ALWAYS_SHARE))) {
-        uint32_t hash =
-            node_hash(f->op, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
         int64_t mask = g->slots - 1;
         int64_t at = hash & mask;
         for (; g->table[at].node >= 0; at = (at + 1) & mask) {
@@ -334,4 +332,23 @@ ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, in
     if (slot)
         slot->node = id;
     return id;
+}
+
+int32_t
+ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
+             const int64_t *data, bool shareable)
+{
+    const ab_form *f = ab_form_get(g->registry, form);
+    uint32_t hash = 0;
+    if (shareable && ndata <= SHARED_WORDS)
+        hash = node_hash(f->op, nin, operands, ndata, data) & (uint32_t)g->registry->hash_mask;
+    return add(g, f, hash, form, nin, operands, ndata, data, shareable);
+}
+
+int32_t
+ab_graph_add_expected(ab_graph *g, uint32_t expected, int32_t form, int32_t nin,
+                      const int32_t *operands, int32_t ndata, const int64_t *data)
+{
+    const ab_form *f = ab_form_get(g->registry, form);
+    return add(g, f, expected, form, nin, operands, ndata, data, true);
 }

@@ -232,9 +232,12 @@ void ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit
  * in the graph's pool (`owned`). `shareable`: may be found by its data. */
 int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
                      const int64_t *data, bool shareable);
-/* What will be looked up to add a node of this op: asked for early, it arrives in time. */
-void ab_graph_expect(const ab_graph *g, int32_t op, int32_t nin, const int32_t *operands,
-                     int32_t ndata, const int64_t *data);
+/* As that, in two steps for callers that find the form in between: what will be looked up to
+ * add a node of this op is asked for early, so that it arrives in time. */
+uint32_t ab_graph_expect(const ab_graph *g, int32_t op, int32_t nin, const int32_t *operands,
+                         int32_t ndata, const int64_t *data);
+int32_t ab_graph_add_expected(ab_graph *g, uint32_t expected, int32_t form, int32_t nin,
+                              const int32_t *operands, int32_t ndata, const int64_t *data);
 int64_t *ab_graph_words(ab_graph *g, int64_t n); /* from the data pool; NULL: no memory */
 size_t ab_graph_bytes(const ab_graph *g);
 
