@@ -350,20 +350,23 @@ task_of(reading *r, int32_t node)
     return m.stamp == r->w->stamp ? m.local : -1;
 }
 
-/* Adds a node. */
-static inline int
-task_add(reading *r, int32_t node)
+/* Adds a node. local: as in `reading`; given anew so that each caller gets code of its own. */
+static inline __attribute__((always_inline)) int
+task_add(reading *r, int32_t node, const int32_t *local)
 {
     const ab_node *d = &r->g->nodes[node];
     const int32_t i = r->n++, *o = r->g->operands + d->first, *end = o + d->nin;
+    const int32_t recent = r->recent;
+    int32_t *const operand = r->operand, *const reader_end = r->reader_end;
     int32_t deepest = 0, at = r->noperands;
     r->list[i] = node;
-    r->reader_end[i] = 0;
+    reader_end[i] = 0;
     for (; o < end; o++) { /* without a branch on what is read: it is hard to foresee */
-        const int32_t t = task_of(r, *o), depth = r->task[t].depth;
-        r->operand[at] = t;
+        const int32_t t = local && *o >= recent ? local[*o - recent] : task_of(r, *o);
+        const int32_t depth = r->task[t].depth;
+        operand[at] = t;
         at += t >= 0;
-        r->reader_end[t]++;
+        reader_end[t]++;
         deepest = depth > deepest ? depth : deepest;
     }
     const int32_t k = profile_of(r, d), depth = deepest + 1;
@@ -397,7 +400,7 @@ read_recent(reading *r, ab_graph *g, work *w, int32_t high)
             local[i - recent] = -1;
         } else {
             local[i - recent] = r->n;
-            error = task_add(r, i);
+            error = task_add(r, i, local);
         }
     }
     return error;
@@ -410,7 +413,7 @@ read_list(reading *r, ab_graph *g, work *w, int32_t n, const int32_t *list, size
     int error = reading_init(r, g, w, (size_t)n, operands);
     for (int32_t i = 0; i < n && error == AB_OK; i++) {
         w->marks[list[i]] = (mark){w->stamp, i};
-        error = task_add(r, list[i]);
+        error = task_add(r, list[i], NULL);
     }
     return error;
 }
