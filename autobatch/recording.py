@@ -199,7 +199,7 @@ def _common_batch(op: Declaration, operands: Sequence[Operand]) -> int:
 
 def _rule(number: int, attrs: tuple[Any, ...] | None, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     op = _DECLARATIONS[number]
-    operands = tuple(Operand(shape, batch, bool(weight)) for shape, batch, weight in inputs)
+    operands = tuple([Operand(shape, batch, bool(weight)) for shape, batch, weight in inputs])
     if op.name == "parameter":
         named: dict[str, Any] = {"shape": attrs or ()}
     else:
@@ -217,16 +217,17 @@ def _rule(number: int, attrs: tuple[Any, ...] | None, inputs: tuple[Any, ...]) -
         | _INTEGER * op.integer
         | (_ALWAYS_SHARE | _PARAMETER) * (op.name == "parameter")
     )
-    same = sum(1 << j for j, shared in enumerate(form.same[:64]) if shared)
-    if any(form.same[64:]):
+    same = 0
+    if True in form.same:
+        same = sum(1 << j for j, shared in enumerate(form.same[:64]) if shared)
+    if len(form.same) > 64 and any(form.same[64:]):
         raise ShapeError(f"{op.name}: at most 31 weights in one op, got {len(operands) // 2}")
     size = math.prod(form.shape)
     bound = BoundForm(op, named, operands, form, tuple(form.shape), batch, size)
     offset, scale = form.view or (0, 0)
     kernel = _kernel_numbers.get(form.kernel, -1) if form.kernel else -1
     limit = -1 if form.index_limit is None else form.index_limit
-    params = tuple(int(p) for p in form.params)
-    shape = tuple(int(dim) for dim in form.shape)
+    params, shape = tuple(map(int, form.params)), tuple(map(int, form.shape))
     return shape, batch, kernel, flags, same, offset, scale, limit, form.flops, params, bound
 
 

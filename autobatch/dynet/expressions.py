@@ -134,7 +134,7 @@ class Expression(_Base, metaclass=_Kind):
                [3., 4.]])
         """
         node = _node(self)
-        if not recalculate and (_CG.plain or _CG.ready(node)):
+        if not recalculate and (_CG.plain or _CG.readable(node)):
             return _array(node, _value(node))
         return _array(node, _CG.values([node], recalculate)[0])
 
@@ -146,7 +146,7 @@ class Expression(_Base, metaclass=_Kind):
         >>> dy.scalarInput(2).value(), dy.inputVector([1, 2]).value()
         (2.0, [1.0, 2.0])
         """
-        if not recalculate and type(self) is Node and (_CG.plain or _CG.ready(self)):
+        if not recalculate and type(self) is Node and (_CG.plain or _CG.readable(self)):
             plain = _core_plain(self)
             if plain is not None:
                 return plain
@@ -156,7 +156,7 @@ class Expression(_Base, metaclass=_Kind):
     def vec_value(self, recalculate: bool = False) -> list[float]:
         """The value as a flat list, in column-major order."""
         node = _node(self)
-        if not recalculate and (_CG.plain or _CG.ready(node)):
+        if not recalculate and (_CG.plain or _CG.readable(node)):
             numbers = _numbers(node)
             if numbers is not None:
                 return numbers
@@ -169,7 +169,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: there is more than one number.
         """
         node = _node(self)
-        if not recalculate and (_CG.plain or _CG.ready(node)):
+        if not recalculate and (_CG.plain or _CG.readable(node)):
             numbers = _numbers(node)
             if numbers is not None and len(numbers) == 1:
                 return numbers[0]

@@ -156,6 +156,13 @@ class ComputationGraph:
             self._draw(node.node)
         return self.plain
 
+    def readable(self, node: Any) -> bool:
+        """Whether a value may be read without going through `values`: all is `ready`, or what
+        was computed before an update is read after it."""
+        return self.ready(node) or (
+            self.updated and not self._check and node.graph is self._graph and node._computed()
+        )
+
     def invalidate(self) -> None:
         """Forgets what was computed, random numbers too."""
         if cpu.done(self._graph):

@@ -22,8 +22,7 @@ def double_bits(value: float) -> int:
     return struct.unpack("<q", struct.pack("<d", float(value)))[0]
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """What a rule may know of an operand: everything but its value.
 
     Attributes:
@@ -45,8 +44,7 @@ class Operand:
         return size
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """A rule's answer: all that is fixed by op, attributes and operand shapes.
 
     Attributes:

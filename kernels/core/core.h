@@ -165,6 +165,7 @@ PyObject *ab_update(PyObject *module, PyObject *args);
 PyObject *ab_set_inference(PyObject *module, PyObject *flag);
 PyObject *ab_in_inference(PyObject *module, PyObject *none);
 PyObject *ab_set_engine(PyObject *module, PyObject *args);
+PyObject *ab_expression_computed(PyObject *self, PyObject *none);
 PyObject *ab_expression_value(PyObject *self, PyObject *none);
 PyObject *ab_expression_item(PyObject *self, PyObject *none);
 PyObject *ab_expression_numbers(PyObject *self, PyObject *none);

@@ -196,6 +196,7 @@ static PyMethodDef expression_methods[] = {
      ">>> import autobatch as ab\n"
      ">>> ab.sum(ab.input([1.0, 2.0])).item()\n"
      "3.0\n"},
+    {"_computed", ab_expression_computed, METH_NOARGS, NULL},
     {"_numbers", ab_expression_numbers, METH_NOARGS, NULL},
     {"_plain", ab_expression_plain, METH_NOARGS, NULL},
     {"_differentiate", ab_expression_differentiate, METH_NOARGS, NULL},

@@ -10,6 +10,8 @@ _Thread_local GraphObject *ab_current_graph;
 /* The thread's own dictionary holds the reference, so that a graph ends with its thread. */
 static const char KEY[] = "autobatch.graph";
 
+enum { SPARE = 1 << 20 }; /* bytes of memory that are worth keeping */
+
 static void
 set_current(GraphObject *g)
 {
@@ -91,12 +93,19 @@ ab_graph_first_node(GraphObject *g)
     return 0;
 }
 
+static ab_graph *spare; /* memory of a graph apart, for the next one */
+
 GraphObject *
 ab_graph_apart(const GraphObject *like)
 {
     GraphObject *g = graph_new();
     if (!g)
         return NULL;
+    if (spare) { /* the last one's, which is large enough for most */
+        ab_graph_free(g->graph);
+        g->graph = spare;
+        spare = NULL;
+    }
     g->type = like->type;
     Py_XINCREF(g->type);
     g->apart = 1;
@@ -116,7 +125,11 @@ ab_graph_swap(GraphObject *g)
 void
 ab_graph_discard(GraphObject *g)
 {
-    ab_graph_free(finish(g));
+    ab_graph *memory = finish(g);
+    if (spare || !memory || ab_graph_bytes(memory) > SPARE)
+        ab_graph_free(memory);
+    else
+        spare = memory;
     Py_DECREF(g);
 }
 

@@ -169,6 +169,19 @@ form_of(const ExpressionObject *e)
     return ab_form_get(&core.registry, e->graph->graph->nodes[e->node].form);
 }
 
+/* Whether its value was computed by a run, and is still the one. */
+PyObject *
+ab_expression_computed(PyObject *self, PyObject *none)
+{
+    (void)none;
+    const ExpressionObject *e = (ExpressionObject *)self;
+    const ab_graph *m = e->graph->graph;
+    if (!m || m->tape_done != m->tape_n || !ab_value_address(m, e->node))
+        Py_RETURN_FALSE;
+    int32_t form = m->nodes[m->nodes[e->node].root].form;
+    return PyBool_FromLong(!(ab_form_get(&core.registry, form)->flags & AB_FORM_SOURCE));
+}
+
 PyObject *
 ab_expression_item(PyObject *self, PyObject *none)
 {

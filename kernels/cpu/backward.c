@@ -21,6 +21,32 @@ reserve(void *array, size_t item, int64_t n)
     return AB_OK;
 }
 
+/* Memory for a pass over all that the graph has memory for: asked for when that has grown. */
+static int
+make_room(ab_graph *g, engine *e, int32_t nseeds, int32_t nviews)
+{
+    int64_t n = (int64_t)g->capacity + 1;
+    if (e->room < n) {
+        if (reserve(&e->marks, 1, n) < 0 || reserve(&e->nodes, sizeof *e->nodes, n) < 0
+            || reserve(&e->batch_first, sizeof *e->batch_first, n) < 0
+            || reserve(&e->flush, sizeof *e->flush, n) < 0
+            || reserve(&g->grad, sizeof *g->grad, n) < 0)
+            return AB_NO_MEMORY;
+        e->room = n;
+    }
+    if (e->seed_room < nseeds) {
+        if (reserve(&e->seeds, sizeof *e->seeds, nseeds) < 0)
+            return AB_NO_MEMORY;
+        e->seed_room = nseeds;
+    }
+    if (e->view_room < nviews) {
+        if (reserve(&e->views, sizeof *e->views, nviews) < 0)
+            return AB_NO_MEMORY;
+        e->view_room = nviews;
+    }
+    return AB_OK;
+}
+
 static const ab_form *
 form_of(const ab_graph *g, int32_t node)
 {
@@ -143,11 +169,7 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     e->ntape = g->tape_done;
     e->at = e->ntape - 1;
     e->nsources = e->nuses = e->nviews = 0;
-    if (reserve(&e->marks, 1, e->n) < 0 || reserve(&e->nodes, sizeof *e->nodes, g->tape_nodes_n) < 0
-        || reserve(&e->batch_first, sizeof *e->batch_first, e->ntape + 1) < 0
-        || reserve(&e->flush, sizeof *e->flush, e->ntape + 1) < 0
-        || reserve(&e->seeds, sizeof *e->seeds, nseeds) < 0
-        || reserve(&e->views, sizeof *e->views, nwrt) < 0)
+    if (make_room(g, e, nseeds, nwrt) < 0)
         return AB_NO_MEMORY;
     memcpy(e->seeds, seeds, (size_t)nseeds * sizeof *seeds);
     e->nseeds = nseeds;
@@ -267,8 +289,6 @@ begin_sources(const ab_graph *g, const engine *e)
 static int
 address(ab_graph *g, engine *e)
 {
-    if (reserve(&g->grad, sizeof *g->grad, e->n) < 0)
-        return AB_NO_MEMORY;
     memset(g->grad, 0, (size_t)e->n * sizeof *g->grad);
     g->grad_n = 0;
     g->gradients.used = 0;
@@ -842,14 +862,14 @@ clear(worker *w)
 }
 
 typedef struct walking {
-    double deadline;
+    double seconds, deadline; /* see ab_late */
     int first;
 } walking;
 
 static void
 walk(worker *w, void *argument)
 {
-    const walking *how = argument;
+    walking *how = argument;
     const ab_graph *g = w->r->g;
     engine *e = w->r->e;
     if (how->first)
@@ -864,7 +884,7 @@ walk(worker *w, void *argument)
         if (form_at(g, b)->kernel < 0)
             return;
         run_batch(w, b);
-        if (b % 16 == 0 && ab_now() > how->deadline) {
+        if (b % 16 == 0 && ab_late(&how->deadline, how->seconds)) {
             if (--e->at >= 0)
                 return;
             break;
@@ -879,7 +899,7 @@ int
 ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
 {
     engine *e = g->engine;
-    walking how = {ab_now() + seconds, !e->started};
+    walking how = {.seconds = seconds, .first = !e->started};
     int64_t work = 0;
     run r = {.g = g, .e = e, .table = table, .threads = 1};
     size_t scratch = 0, sum = 0;

@@ -54,6 +54,7 @@ typedef struct engine {
     int32_t *rows; /* nodes of the batch at hand */
     int64_t rows_n;
     /* backward */
+    int64_t room;   /* nodes that there is memory for, in these four and in the graph's `grad` */
     uint8_t *marks; /* [n], see backward.c */
     int32_t n;
     int32_t *nodes;       /* those of each batch that take part */
@@ -66,8 +67,9 @@ typedef struct engine {
     int64_t *source_rows;
     uint8_t *source_dense;
     int32_t nsources;
-    int32_t nseeds;
+    int32_t nseeds, seed_room;
     int32_t *seeds;
+    int32_t view_room;
     int32_t nviews; /* views with a gradient of their own, in descending order; -1: done */
     int32_t *views;
     int64_t at; /* the batch to run next, downwards */
@@ -153,6 +155,8 @@ int ab_lock(void);
 void ab_unlock(void);
 int ab_threads(int wanted);
 double ab_now(void);
+/* Whether a run has taken so many seconds since it first asked: short runs read no clock. */
+int ab_late(double *deadline, double seconds);
 
 /* The matrix product of a form: which operands, which layout. */
 typedef struct affine {

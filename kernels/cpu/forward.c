@@ -181,7 +181,7 @@ prepare(const run *r, int64_t from, size_t *scratch, int64_t *work)
 }
 
 typedef struct walking {
-    double deadline;
+    double seconds, deadline; /* see ab_late */
     int64_t reached;
 } walking;
 
@@ -195,7 +195,7 @@ walk(worker *w, void *argument)
             break;
         if (form_at(g, how->reached)->size) /* else there is nothing to compute */
             run_batch(w, how->reached);
-        if (how->reached % 16 == 15 && ab_now() > how->deadline) {
+        if (how->reached % 16 == 15 && ab_late(&how->deadline, how->seconds)) {
             how->reached++;
             break;
         }
@@ -205,7 +205,7 @@ walk(worker *w, void *argument)
 int
 ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
 {
-    walking how = {ab_now() + seconds, g->tape_done};
+    walking how = {.seconds = seconds, .reached = g->tape_done};
     int64_t work = 0;
     if (g->tape_done == g->tape_n)
         return AB_RUN_DONE;

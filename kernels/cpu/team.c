@@ -163,9 +163,9 @@ lead(run *r, int helped, void (*body)(worker *, void *), void *argument)
 void
 ab_lead(run *r, int kind, int64_t work, void (*body)(worker *, void *), void *argument)
 {
-    int helped = choose(r, kind, work);
-    double start = ab_now();
+    int helped = choose(r, kind, work), measured = r->threads > 1 && work >= SMALL;
+    double start = measured ? ab_now() : 0;
     lead(r, helped, body, argument);
-    if (r->threads > 1 && work >= SMALL)
+    if (measured)
         note(kind, helped, ab_now() - start, work);
 }

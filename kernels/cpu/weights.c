@@ -66,6 +66,15 @@ ab_now(void)
 }
 
 int
+ab_late(double *deadline, double seconds)
+{
+    double now = ab_now();
+    if (*deadline == 0)
+        *deadline = now + seconds;
+    return now > *deadline;
+}
+
+int
 ab_affine_kernel(void)
 {
     static int place = -2; /* -1 would mean that there is none */
