@@ -444,7 +444,8 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
     const ab_kernel *k = &w->r->table->kernels[f->kernel];
     if (!k->backward)
         return;
-    const uint32_t reads = k->reads ? k->reads[j] : UINT32_MAX;
+    /* Of a product, only the bias comes here, whose gradient reads no operand. */
+    const uint32_t reads = is_affine(f) ? 0 : k->reads ? k->reads[j] : UINT32_MAX;
     frame fr = ab_frame(w, f);
     int64_t rows = n * f->batch;
     for (int64_t first = 0; first < rows; first += fr.chunk) {
