@@ -292,6 +292,8 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         index, limit = detail
         valid = f"0 to {limit - 1}" if limit else "none: there are no elements"
         raise IndexRangeError(f"{name}index {index} is out of range; valid are {valid}")
+    if kind == "too large":
+        raise IndexRangeError(f"{name}{detail} is too large for an index or a size")
     if kind == "lookup":
         raise OperandError(
             f"{name}expected the number of a row, got {type(detail).__name__}; several rows as "

@@ -394,3 +394,17 @@ def test_nothing_warns_on_numbers_that_are_none() -> None:
         warnings.simplefilter("error")
         x = ab.input([np.nan, np.inf, 0.0, 1e30])
         assert np.isnan(ab.log(x - x).value()[0])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda x: ab.cross_entropy(x, 10**30),
+        lambda x: ab.pick(x, -(10**30)),
+        lambda x: ab.reshape(x, (10**30,)),
+        lambda x: ab.zeros(10**30),
+    ],
+)
+def test_numbers_too_large_for_a_word(record):
+    with pytest.raises((ab.IndexRangeError, ab.ShapeError, ab.MemoryLimitError)):
+        record(ab.ones(3))

@@ -269,6 +269,19 @@ ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, in
     return find_form_words(op, g, nin, operands, nattrs, words, NULL);
 }
 
+/* A number as a word; -1 with an exception if it is none or too large for one. */
+static int64_t
+whole_number(OpObject *op, PyObject *number)
+{
+    int64_t word = PyLong_AsLongLong(number);
+    if (word == -1 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear();
+        Py_INCREF(number);
+        ab_error("too large", (PyObject *)op, number);
+    }
+    return word;
+}
+
 /* attrs: a tuple of numbers or NULL. */
 static int32_t
 find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs)
@@ -285,7 +298,7 @@ find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObj
             double value = PyFloat_AsDouble(attr);
             memcpy(&words[i], &value, sizeof value);
         } else {
-            words[i] = PyLong_AsLongLong(attr);
+            words[i] = whole_number(op, attr);
             if (words[i] == -1 && PyErr_Occurred())
                 goto done;
         }
@@ -405,7 +418,7 @@ ab_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
                 double value = PyFloat_AsDouble(word);
                 memcpy(&words[i], &value, sizeof value);
             } else {
-                words[i] = PyLong_AsLongLong(word);
+                words[i] = whole_number(op, word);
                 if (words[i] == -1 && PyErr_Occurred())
                     goto done;
             }
