@@ -484,3 +484,15 @@ def test_gradients_of_lookups(rng, dtype):
 def test_sizes_out_of_range_are_named(make, text):
     with pytest.raises(ConfigurationError, match=text):
         make()
+
+
+def test_a_state_has_as_many_layers_as_the_lstm():
+    one, two = ab.LSTM(3, 4), ab.LSTM(3, 4, layers=2)
+    x, pair = ab.ones(3), (ab.zeros(4), ab.zeros(4))
+    np.testing.assert_array_equal(one.step(x, pair).h.value(), one.step(x).h.value())
+    with pytest.raises(OperandError, match="expected the state of 2 layers"):
+        two.step(x, pair)
+    with pytest.raises(OperandError, match="expected the state of 2 layers"):
+        two.step(x, one.start())
+    with pytest.raises(OperandError, match="expected the state of 1 layers"):
+        one.step(x, two.start())

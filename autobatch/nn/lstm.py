@@ -6,6 +6,7 @@ from collections import namedtuple
 from typing import Any
 
 from .. import functions as F
+from ..errors import OperandError
 from ..initializers import Zeros
 from ..module import Module
 from ..parameters import Parameter
@@ -137,17 +138,27 @@ class LSTM(Recurrent):
         """
         if state is None:
             state = self.start()
-        layers = self.layers
-        if len(layers) == 1:
-            layer = layers[0]
+        if type(state) is not LSTMStack:  # a pair
+            try:
+                (layer,) = self.layers
+            except ValueError:
+                raise self._other_layers(1) from None
             return _step(layer.bias, layer.weight_x, layer.weight_h, x, state)
+        if len(state) != len(self.layers):
+            raise self._other_layers(len(state))
         after: list[Any] = []
-        for layer, before in zip(layers, state):
+        for layer, before in zip(self.layers, state):
             if after:
                 x = self._between(x)
             after.append(_step(layer.bias, layer.weight_x, layer.weight_h, x, before))
             x = after[-1].h
         return LSTMStack(after)
+
+    def _other_layers(self, given: int) -> OperandError:
+        return OperandError(
+            f"LSTM.step: expected the state of {len(self.layers)} layers, as start() or the step "
+            f"before gives it, got that of {given}"
+        )
 
     def _outputs(self, xs: Any, state: LSTMState | LSTMStack) -> list[Any]:
         # Layer by layer, without a state object for every step: the same nodes as `step` makes.
