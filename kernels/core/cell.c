@@ -203,7 +203,8 @@ read_steps(trace *t, const ab_graph *m, PyObject *cell)
         PyErr_NoMemory();
         return -1;
     }
-    memcpy(t->operands, m->operands, (size_t)m->noperands * sizeof *t->operands);
+    if (m->noperands)
+        memcpy(t->operands, m->operands, (size_t)m->noperands * sizeof *t->operands);
     words = 0;
     for (int32_t i = 0; i < t->nsteps; i++) {
         const ab_node *d = &m->nodes[t->nargs + i];
