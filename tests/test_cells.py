@@ -232,9 +232,10 @@ def test_tracing_leaves_nothing_behind():
         for _ in range(times):
             ab.cell(lambda x: x * 2)(x)
         gc.collect()
-        return sys.getrefcount(ab.current_graph())
+        return sys.getallocatedblocks()
 
-    assert trace(20) == trace(1)
+    before = trace(10)
+    assert trace(400) - before < 100  # a graph, or a handle, that stayed would count each time
 
 
 def test_memory_does_not_grow_with_the_calls_of_a_cell():
