@@ -50,8 +50,8 @@ update_run(const ab_kernel_table *table, int rule, const ab_update *whole, const
 }
 
 /* Blocks of fixed size, so that the sum does not depend on the number of threads. */
-double
-ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads)
+static double
+squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads)
 {
     enum { BLOCK = 1 << 14, BLOCKS = 4096 };
     if (count <= BLOCK)
@@ -127,7 +127,7 @@ measure(const ab_kernel_table *const *tables, const ab_updated *all, int64_t n, 
             continue;
         if (clip > 0)
             table->update->clip((void *)(intptr_t)u.g, u.n * u.dim, -clip, clip);
-        total += ab_squared_norm(table, u.g, u.n * u.dim, threads);
+        total += squared_norm(table, u.g, u.n * u.dim, threads);
     }
     return total;
 }

@@ -140,16 +140,6 @@ update_squared_norm(const void *g, int64_t count)
 }
 
 static void
-update_scale(void *g, int64_t count, double factor)
-{
-    real *restrict number = g;
-    const real by = (real)factor;
-
-    for (int64_t i = 0; i < count; i++)
-        number[i] *= by;
-}
-
-static void
 update_clip(void *g, int64_t count, double low, double high)
 {
     real *restrict number = g;
@@ -176,6 +166,5 @@ static const ab_update_kernels AB_NAME(update_kernels) = {
             [AB_ADADELTA] = update_adadelta,
         },
     .squared_norm = update_squared_norm,
-    .scale = update_scale,
     .clip = update_clip,
 };

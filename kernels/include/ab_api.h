@@ -89,7 +89,6 @@ enum {                            /* nothing was changed: */
 double ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
                      const double *numbers, int flags, double clip_value, double clip_norm,
                      double factor, int threads);
-double ab_squared_norm(const ab_kernel_table *table, const void *g, int64_t count, int threads);
 
 /* A stream of random numbers, see twister.c. */
 typedef struct ab_twister ab_twister;

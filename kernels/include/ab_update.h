@@ -79,9 +79,6 @@ typedef struct ab_update_kernels {
      * depends on count alone. Not finite if any of the numbers is not. */
     double (*squared_norm)(const void *g, int64_t count);
 
-    /* g *= factor */
-    void (*scale)(void *g, int64_t count, double factor);
-
     /* g = min(max(g, low), high); NaN stays NaN. */
     void (*clip)(void *g, int64_t count, double low, double high);
 } ab_update_kernels;
