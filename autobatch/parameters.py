@@ -7,6 +7,7 @@ so they can stand wherever an expression can.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import weakref
@@ -46,8 +47,7 @@ def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     room = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -_address(room) % ALIGNMENT
-    return room[start : start + size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, room, -_address(room) % ALIGNMENT)
 
 
 def _checked_shape(owner: str, shape: Any) -> Shape:
@@ -177,19 +177,17 @@ class _Stored(Param):
 
     def __init__(self, shape: Shape, init: Initializer) -> None:
         dtype = np.dtype(config.current().dtype)
-        self._store(init(shape, dtype))
-        self.name = ""
-        self.trainable = True
-
-    def _store(self, values: np.ndarray) -> None:
-        """Takes memory of its own for the numbers and makes it known to the recorder."""
-        shape, dtype = values.shape, values.dtype
-        Param.__init__(self, shape, isinstance(self, Lookup), dtype.itemsize)
-        self._data = aligned_zeros(shape, dtype)
+        values = init(shape, dtype)
+        self._begin(shape, dtype)
         self._data[...] = values
-        # Not touched, and so no memory taken, before a backward pass reaches it.
-        self._room = aligned_zeros(shape, dtype)
-        self._bind(_address(self._data), _address(self._room))
+
+    def _begin(self, shape: Shape, dtype: np.dtype, name: str = "") -> None:
+        """Takes memory; its numbers are whatever it held."""
+        Param.__init__(self, shape, isinstance(self, Lookup), dtype.itemsize)
+        memory, numbers, gradient = self._memory()
+        self._data = np.ndarray(shape, dtype, memory, numbers)
+        self._room = np.ndarray(shape, dtype, memory, gradient)
+        self.name = name
 
     @property
     def dtype(self) -> np.dtype:
@@ -354,9 +352,9 @@ class Lookup(_Stored):
             source = Uniform(math.sqrt(3.0 / math.prod(shape[1:])))
         super().__init__(shape, source)
 
-    def _store(self, values: np.ndarray) -> None:
-        super()._store(values)
-        self._sparse = SparseGradient(self, values.dtype)
+    @functools.cached_property
+    def _sparse(self) -> SparseGradient:
+        return SparseGradient(self, self.dtype)
 
     def batch(self, ids: Sequence[int]) -> Expression:
         """Rows as a manual minibatch: one expression of shape `dim` and batch size ``len(ids)``.
@@ -377,10 +375,10 @@ class Lookup(_Stored):
 
     def gradient(self) -> np.ndarray | None:
         """A dense copy of the gradient, shape ``(rows, *dim)``; None if there is none yet."""
-        sparse = self._sparse
-        if self._grad is None and sparse.count == 0:
+        if self._grad is None and self._slots == 0:
             return None
         dense = np.zeros_like(self._data) if self._grad is None else self._grad.copy()
+        sparse = self._sparse
         dense[sparse.row_of_slot[: sparse.count]] += sparse.values[: sparse.count]
         return dense
 
@@ -396,6 +394,7 @@ class Lookup(_Stored):
 def _rebuild(kind: type[_Stored], data: np.ndarray, name: str, trainable: bool) -> _Stored:
     """Copying and pickling: a parameter of equal numbers, without a gradient."""
     stored = kind.__new__(kind)
-    stored._store(data)
-    stored.name, stored.trainable = name, trainable
+    stored._begin(data.shape, data.dtype, name)
+    stored._data[...] = data
+    stored.trainable = trainable
     return stored

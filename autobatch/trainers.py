@@ -257,7 +257,7 @@ class Trainer:
         for name, parameter in self.parameters.items():
             if not parameter.trainable:
                 continue
-            if isinstance(parameter, Lookup) and parameter._sparse.count:
+            if isinstance(parameter, Lookup) and parameter._slots:
                 sparse = parameter._sparse
                 if self.sparse and parameter._grad is None:
                     values = sparse.values[: sparse.count]

@@ -53,6 +53,24 @@ class PyInitializer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define numbers(dims)")
 
+    def fill(self, memory: np.ndarray, dims: Dims, lookup: bool = False) -> None:
+        """Writes the numbers of a tensor of these dimensions into its memory."""
+        memory[...] = self.numbers(dims, lookup).reshape(memory.shape)
+
+
+class _Drawn(PyInitializer):
+    """The next numbers of the random stream, drawn right into the tensor's memory."""
+
+    def draw(self, dims: Dims) -> random.Draw:
+        """What is drawn for a tensor of these dimensions."""
+        raise NotImplementedError
+
+    def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
+        return self.draw(dims).array(math.prod(dims))
+
+    def fill(self, memory: np.ndarray, dims: Dims, lookup: bool = False) -> None:
+        self.draw(dims).into(memory)
+
 
 class ConstInitializer(PyInitializer):
     """Every number the same.
@@ -70,8 +88,11 @@ class ConstInitializer(PyInitializer):
     def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
         return np.full(math.prod(dims), self.c, np.float32)
 
+    def fill(self, memory: np.ndarray, dims: Dims, lookup: bool = False) -> None:
+        memory.fill(np.float32(self.c))
 
-class UniformInitializer(PyInitializer):
+
+class UniformInitializer(_Drawn):
     """Uniform in ``[-scale, scale)``.
 
     Args:
@@ -81,11 +102,11 @@ class UniformInitializer(PyInitializer):
     def __init__(self, scale: float) -> None:
         self.scale = float(scale)
 
-    def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
-        return random.uniform(math.prod(dims), -self.scale, self.scale)
+    def draw(self, dims: Dims) -> random.Draw:
+        return random.Draw.uniform(-self.scale, self.scale)
 
 
-class NormalInitializer(PyInitializer):
+class NormalInitializer(_Drawn):
     """Normal with a mean and a variance.
 
     Args:
@@ -96,11 +117,11 @@ class NormalInitializer(PyInitializer):
     def __init__(self, mean: float = 0.0, var: float = 1.0) -> None:
         self.mean, self.var = float(mean), float(var)
 
-    def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
-        return random.normal(math.prod(dims), self.mean, math.sqrt(self.var))
+    def draw(self, dims: Dims) -> random.Draw:
+        return random.Draw.normal(self.mean, math.sqrt(self.var))
 
 
-class GlorotInitializer(PyInitializer):
+class GlorotInitializer(_Drawn):
     """Uniform with the width of Glorot and Bengio 2010: ``gain * sqrt(3 k) / sqrt(sum of the
     k dimensions)``; of a filter of four dimensions, ``gain * sqrt(6 / ((d2 + d3) * d0 * d1))``.
 
@@ -113,15 +134,14 @@ class GlorotInitializer(PyInitializer):
     def __init__(self, is_lookup: bool = False, gain: float = 1.0) -> None:
         self.is_lookup, self.gain = bool(is_lookup), float(gain)
 
-    def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
-        size = math.prod(dims)
+    def draw(self, dims: Dims) -> random.Draw:
         counted = dims[:-1] if self.is_lookup else dims
         if len(counted) == 4:
             field = counted[0] * counted[1]
             width = math.sqrt(6.0) / math.sqrt((counted[2] + counted[3]) * field or 1)
         else:
             width = math.sqrt(3.0 * len(counted)) / math.sqrt(sum(counted) or 1)
-        return random.uniform(size, -self.gain * width, self.gain * width)
+        return random.Draw.uniform(-self.gain * width, self.gain * width)
 
 
 class SaxeInitializer(PyInitializer):

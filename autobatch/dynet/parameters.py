@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import config as settings
 from .. import functions
-from ..parameters import Lookup, Parameter, _rebuild
+from ..parameters import Lookup, Parameter
 from ..recording import recorder
 from . import config
 from .expressions import Expression, as_expression
@@ -81,7 +81,7 @@ def _default_update() -> bool:
 
 def _shape(dims: Dims) -> tuple[int, ...]:
     """The shape of the memory. Scalars of no dimension are kept as one number."""
-    return tuple(reversed(dims)) or (1,)
+    return dims[::-1] or (1,)
 
 
 def _turned(array: np.ndarray, dims: Dims) -> np.ndarray:
@@ -124,7 +124,6 @@ class _Held(Expression):
         self = cls.__new__(cls)
         self._collection, self._name, self._dims = collection, name, dims
         self._stored = stored
-        stored.name = name
         return self
 
     def _factor(self) -> float:
@@ -488,21 +487,24 @@ def _checked_dims(dim: Any) -> Dims:
         dim = (dim,)
     if not isinstance(dim, tuple):
         raise TypeError(f"expected dimensions, an int or a tuple of ints, got {dim!r}")
-    dims = tuple(int(d) for d in dim)
-    if any(d < 0 for d in dims) or len(dims) > 7:
+    dims = tuple([int(d) for d in dim])
+    if min(dims, default=0) < 0 or len(dims) > 7:
         raise ValueError(f"expected at most 7 dimensions, none of them negative, got {dims}")
     return dims
 
 
+_GLOROT, _ZEROS = GlorotInitializer(), ConstInitializer(0.0)
+
+
 def _initializer(init: Any, mean: float, std: float, scale: float, he: Dims) -> PyInitializer:
     if init is None:
-        return GlorotInitializer()
+        return _GLOROT
     if isinstance(init, PyInitializer):
         return init
     if isinstance(init, (int, float, np.number)):
         return ConstInitializer(float(init))
     if init == "glorot":
-        return GlorotInitializer()
+        return _GLOROT
     if init == "uniform":
         return UniformInitializer(scale)
     if init == "normal":
@@ -572,13 +574,13 @@ class ParameterCollection:
             collection = collection._parent
         return held
 
-    def _new(self, name: str, dims: Dims, data: np.ndarray, lookup: bool) -> Any:
-        """A parameter of these numbers, given as they lie in memory."""
-        dtype = settings.current().dtype
-        if dtype != "float32":
-            data = data.astype(dtype)
+    def _new(self, name: str, dims: Dims, source: PyInitializer, lookup: bool) -> Any:
+        """A parameter that an initializer gives its numbers."""
         kind, held = (Lookup, LookupParameters) if lookup else (Parameter, Parameters)
-        stored: Any = _rebuild(kind, data, name, True)
+        stored: Any = kind.__new__(kind)
+        dtype = np.dtype(settings.current().dtype)
+        stored._begin(_table(dims) if lookup else _shape(dims), dtype, name)
+        source.fill(stored._data, (*dims[1:], dims[0]) if lookup else dims, lookup)
         made = held._made(self, name, dims, stored)
         factor = made._factor()
         if factor != 1.0:
@@ -607,12 +609,13 @@ class ParameterCollection:
         """
         name = self._unique(self._counts, self._named("Parameter", name, device))
         if isinstance(init, np.ndarray):
-            dims, data = init.shape, _memory(init, init.shape)
-        else:
-            dims = _checked_dims(dim)
-            source = _initializer(init, mean, std, scale, dims)
-            data = source.numbers(dims).reshape(_shape(dims))
-        return self._new(self._name + name, dims, data, False)
+            data = _memory(init, init.shape)
+            made: Parameters = self._new(self._name + name, init.shape, _ZEROS, False)
+            made._write(data)
+            return made
+        dims = _checked_dims(dim)
+        source = _initializer(init, mean, std, scale, dims)
+        return self._new(self._name + name, dims, source, False)
 
     def add_lookup_parameters(
         self,
@@ -633,18 +636,15 @@ class ParameterCollection:
         """
         name = self._unique(self._counts, self._named("LookupParameter", name, device))
         if isinstance(init, np.ndarray):
-            made = self._new_table(self._name + name, init.shape)
-            made._write_rows(np.asarray(init, np.float32))
+            data = np.asarray(init, np.float32)
+            made: LookupParameters = self._new(self._name + name, init.shape, _ZEROS, True)
+            made._write_rows(data)
             return made
         dims = _checked_dims(tuple(dim) if isinstance(dim, list) else dim)
         if not isinstance(dim, (tuple, list)):
             dims = (*dims, 1)
         source = _initializer(init, mean, std, scale, dims)
-        data = source.numbers((*dims[1:], dims[0]), lookup=True)
-        return self._new(self._name + name, dims, data.reshape(_table(dims)), True)
-
-    def _new_table(self, name: str, dims: Dims) -> LookupParameters:
-        return self._new(name, dims, np.zeros(_table(dims), np.float32), True)
+        return self._new(self._name + name, dims, source, True)
 
     def parameters_from_numpy(self, array: Any, name: str = "", device: str = "") -> Parameters:
         """Adds a parameter of an array's shape and numbers."""
@@ -772,7 +772,7 @@ class ParameterCollection:
         from .saving import read_entry
 
         entry = read_entry(fname, key, "Parameter")
-        made = self._new(self._loaded(key), entry.dims, np.zeros(_shape(entry.dims), "f4"), False)
+        made: Parameters = self._new(self._loaded(key), entry.dims, _ZEROS, False)
         entry.fill(made)
         return made
 
@@ -789,7 +789,8 @@ class ParameterCollection:
         from .saving import read_entry
 
         entry = read_entry(fname, key, "LookupParameter")
-        made = self._new_table(self._loaded(key), (entry.dims[-1], *entry.dims[:-1]))
+        dims = (entry.dims[-1], *entry.dims[:-1])
+        made: LookupParameters = self._new(self._loaded(key), dims, _ZEROS, True)
         entry.fill(made)
         return made
 

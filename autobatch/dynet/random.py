@@ -60,8 +60,13 @@ class Draw(NamedTuple):
     def array(self, size: int) -> np.ndarray:
         """The next numbers of the stream, float32."""
         numbers = np.empty(size, np.float32)
-        lib.ab_twister_draw(_stream, *self, size, ffi.from_buffer(numbers), 4)
+        self.into(numbers)
         return numbers
+
+    def into(self, numbers: np.ndarray) -> None:
+        """Writes the next numbers into a contiguous array of either number type."""
+        place = ffi.from_buffer(numbers)
+        lib.ab_twister_draw(_stream, *self, numbers.size, place, numbers.itemsize)
 
     def fill(self, graph: Any, node: int) -> None:
         """Writes the next numbers into a placeholder.

@@ -161,7 +161,7 @@ class Trainer(trainers.Trainer):
         return collection._decayed / collection._root()._decayed
 
     def _gradient_of(self, name: str, parameter: AnyParameter) -> _Gradient | None:
-        if isinstance(parameter, Lookup) and parameter._sparse.count:
+        if isinstance(parameter, Lookup) and parameter._slots:
             sparse = parameter._sparse
             if self.sparse and parameter._grad is None:
                 values, rows = sparse.values[: sparse.count], sparse.row_of_slot[: sparse.count]

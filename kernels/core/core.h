@@ -57,6 +57,7 @@ typedef struct ExpressionObject {
 typedef struct ParamObject {
     PyObject_HEAD
     ab_param *param;
+    PyObject *memory; /* a bytearray that holds the numbers and their gradient */
     PyObject *shape;
     int32_t form; /* of its node, -1 until first recorded */
     int32_t node; /* in the graph of this serial */

@@ -6,6 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ALIGNMENT = 64 }; /* the widest vector registers, and a cache line */
+
+/* Bytes rounded up, so that what follows them is aligned if they are. */
+static int64_t
+padded(int64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 static int
 param_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -20,27 +29,44 @@ param_init(PyObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "a parameter is initialised only once");
         return -1;
     }
-    if (!(p->param = calloc(1, sizeof *p->param))) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    int64_t size = 1, rows = 0;
+    int64_t size = 1, rows = 0, bytes, both;
+    bool large = false;
     for (Py_ssize_t i = 0; i < PyTuple_Size(shape); i++) {
         int64_t dim = PyLong_AsLongLong(PyTuple_GetItem(shape, i));
         if (dim == -1 && PyErr_Occurred())
             return -1;
         if (i == 0)
             rows = dim;
-        size *= dim;
+        large |= __builtin_mul_overflow(size, dim, &size);
     }
-    p->param->size = size;
-    p->param->rows = lookup ? rows : 0;
-    p->param->dim = lookup && rows ? size / rows : 0;
-    p->param->itemsize = itemsize;
-    p->param->trainable = 1;
-    p->param->version = 1;
+    large |= __builtin_mul_overflow(size, (int64_t)itemsize, &bytes) || bytes < 0
+             || bytes > PTRDIFF_MAX / 2 - 2 * ALIGNMENT;
+    if (large) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    both = 2 * padded(bytes) + ALIGNMENT;
+    /* Not zeroed. Of large parameters the system gives the gradient's half no memory before a
+     * backward pass reaches it. */
+    PyObject *memory = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)both);
+    ab_param *param = memory ? calloc(1, sizeof *param) : NULL;
+    if (!param) {
+        Py_XDECREF(memory);
+        PyErr_NoMemory();
+        return -1;
+    }
+    char *start = PyByteArray_AsString(memory);
+    param->data = start + -(uintptr_t)start % ALIGNMENT;
+    param->grad = (char *)param->data + padded(bytes);
+    param->size = size;
+    param->rows = lookup ? rows : 0;
+    param->dim = lookup && rows ? size / rows : 0;
+    param->itemsize = itemsize;
+    param->trainable = 1;
+    param->version = 1;
+    p->param = param;
+    p->memory = memory;
     Py_INCREF(shape);
-    Py_XDECREF(p->shape);
     p->shape = shape;
     p->form = -1;
     p->serial = 0;
@@ -57,6 +83,7 @@ param_dealloc(PyObject *self)
         free(p->param->packed[1]);
         free(p->param);
     }
+    Py_XDECREF(p->memory);
     Py_XDECREF(p->shape);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -71,18 +98,17 @@ initialised(ParamObject *p)
     return p->param != NULL;
 }
 
-/* _bind(numbers, gradient): the addresses of as many numbers each. */
+/* _memory() -> (memory, numbers, gradient): a bytearray, and where in it they begin. */
 static PyObject *
-param_bind(PyObject *self, PyObject *args)
+param_memory(PyObject *self, PyObject *none)
 {
+    (void)none;
     ParamObject *p = (ParamObject *)self;
-    unsigned long long data, grad;
-    if (!initialised(p) || !PyArg_ParseTuple(args, "KK", &data, &grad))
+    if (!initialised(p))
         return NULL;
-    p->param->data = (void *)(uintptr_t)data;
-    p->param->grad = (void *)(uintptr_t)grad;
-    p->param->version++;
-    Py_RETURN_NONE;
+    const char *start = PyByteArray_AsString(p->memory);
+    return Py_BuildValue("Onn", p->memory, (Py_ssize_t)((const char *)p->param->data - start),
+                         (Py_ssize_t)((const char *)p->param->grad - start));
 }
 
 /* _bind_rows(gradients, slot_of_row, row_of_slot, capacity) */
@@ -243,7 +269,7 @@ BINARY(slot_divide, SLOT_DIVIDE)
 BINARY(slot_matmul, SLOT_MATMUL)
 
 static PyMethodDef param_methods[] = {
-    {"_bind", param_bind, METH_VARARGS, "Tells where the numbers and their gradient lie."},
+    {"_memory", param_memory, METH_NOARGS, "The memory, where numbers and gradient begin."},
     {"_bind_rows", param_bind_rows, METH_VARARGS, "Tells where the gradients of rows lie."},
     {"_forget", param_forget, METH_NOARGS, "Forgets the gradient."},
     {"_expression", param_expression, METH_NOARGS, "Its node in the present graph."},
