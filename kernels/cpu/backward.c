@@ -655,6 +655,60 @@ many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
     }
 }
 
+/* Nodes whose operands all get a gradient, for a kernel that makes them in one pass. */
+typedef struct joint_job {
+    const ab_form *f;
+    const int32_t *nodes;
+    int64_t n;
+} joint_job;
+
+/* Whether a batch is one, and whether its rows may be cut anywhere. */
+static int
+is_joint(const ab_graph *g, const engine *e, const joint_job *job, int *divisible)
+{
+    const char *before[FEW] = {NULL};
+    const int32_t nin = job->f->nin;
+    *divisible = 1;
+    for (int64_t i = 0; i < job->n; i++)
+        for (int32_t j = 0; j < nin; j++) {
+            if (!is_live(e, g->operands[g->nodes[job->nodes[i]].first + j]))
+                return 0;
+            const char *owner = owner_of(g, job->nodes[i], j);
+            for (int32_t other = 0; other < j; other++)
+                if (before[other] == owner) /* parts of one node's gradient may overlap */
+                    return 0;
+            *divisible &= owner > before[j];
+            before[j] = owner;
+        }
+    return 1;
+}
+
+static void
+joint_part(worker *w, const void *argument, int part, int parts)
+{
+    const joint_job *job = argument;
+    const ab_graph *g = w->r->g;
+    const ab_form *f = job->f;
+    const ab_kernel *k = &w->r->table->kernels[f->kernel];
+    const int32_t *nodes = job->nodes + job->n * part / parts;
+    frame fr = ab_frame(w, f);
+    int64_t rows = (job->n * (part + 1) / parts - job->n * part / parts) * f->batch;
+    for (int64_t first = 0; first < rows; first += fr.chunk) {
+        int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
+        ab_call call = ab_fill_call(w, f, k, &fr, UINT32_MAX, nodes, first, count);
+        ab_rows dxs[FEW];
+        ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
+        call.dy = (ab_rows){fr.dy, ab_stride_of(fr.dy, count, f->size * g->itemsize)};
+        for (int32_t j = 0; j < f->nin; j++) {
+            void **dx = fr.dx + j * fr.chunk;
+            fill_gradient(g, f, j, nodes, first, count, dx);
+            dxs[j] = (ab_rows){dx, ab_stride_of(dx, count, in_bytes(g, f, j))};
+        }
+        call.dxs = dxs;
+        k->joint(&call);
+    }
+}
+
 static int64_t
 work_of(const ab_form *f, int64_t n)
 {
@@ -710,6 +764,13 @@ run_batch(worker *w, int64_t b)
     } else if (f->nin > FEW && !(f->flags & AB_FORM_BATCH_AWARE)) {
         many_gradients(w, f, nodes, n);
         return;
+    } else if (w->r->table->kernels[f->kernel].joint) {
+        joint_job job = {f, nodes, n};
+        int divisible, parts = ab_parts(w->r, work_of(f, n));
+        if (is_joint(g, e, &job, &divisible) && (divisible || parts == 1)) {
+            ab_share(w, joint_part, &job, parts);
+            return;
+        }
     }
     for (int32_t j = 0; j < f->nin; j++) {
         if (f->flags & AB_FORM_TABLE) { /* slots are given out in order: by the leader */

@@ -307,7 +307,11 @@ elementwise_backward(const ab_call *call)
 #define AB_ELEMENTWISE(name, operands, attrs, ...)                                                 \
     static const elementwise_op name##_op = {operands, attrs, name##_forward, {__VA_ARGS__}};
 #define AB_READS(name, ...) static const uint32_t name##_reads[] = {__VA_ARGS__};
-#define AB_ELEMENTWISE_KERNEL(name)                                                                \
-    {#name, elementwise_forward, elementwise_backward, NULL, &name##_op, name##_reads},
+#define AB_ELEMENTWISE_KERNEL(op)                                                                  \
+    {.name = #op,                                                                                  \
+     .forward = elementwise_forward,                                                               \
+     .backward = elementwise_backward,                                                             \
+     .self = &op##_op,                                                                             \
+     .reads = op##_reads},
 
 #include "../generated/elementwise.inc.c"

@@ -112,10 +112,10 @@ int ab_parts(const run *r, int64_t work);
 
 /* Places inside a worker's scratch, for calls of nin operands. */
 typedef struct frame {
-    int64_t chunk; /* rows per call */
-    void ***x;     /* [nin][chunk * batch] */
-    ab_rows *xs;   /* [nin] */
-    void **y, **dy, **dx;
+    int64_t chunk;        /* rows per call */
+    void ***x;            /* [nin][chunk * batch] */
+    ab_rows *xs;          /* [nin] */
+    void **y, **dy, **dx; /* where a kernel makes all gradients: dx[nin][chunk] */
     const int64_t **data;
     ab_packed *packed;
     void *kernel; /* the kernel's own scratch */

@@ -53,3 +53,25 @@ lstm_cell_backward(const ab_call *call)
         }
     }
 }
+
+static void
+lstm_cell_joint(const ab_call *call)
+{
+    const int64_t d = call->p[0];
+    for (int64_t row = 0; row < call->n; row++) {
+        const real *restrict a = ROW(call->x[0], row), *restrict c = ROW(call->x[1], row);
+        const real *restrict y = ROW(call->y, row), *restrict dy = ROW(call->dy, row);
+        real *restrict da = ROW(call->dxs[0], row), *restrict dc = ROW(call->dxs[1], row);
+#pragma omp simd
+        for (int64_t k = 0; k < d; k++) {
+            const real i = ab_sigmoid(a[k]), f = ab_sigmoid(a[d + k]), o = ab_sigmoid(a[2 * d + k]);
+            const real g = ab_tanh(a[3 * d + k]), t = ab_tanh(y[d + k]);
+            const real memory = dy[d + k] + dy[k] * o * (1 - t * t);
+            da[k] += memory * g * i * (1 - i);
+            da[d + k] += memory * c[k] * f * (1 - f);
+            da[2 * d + k] += dy[k] * t * o * (1 - o);
+            da[3 * d + k] += memory * i * (1 - g * g);
+            dc[k] += memory * f;
+        }
+    }
+}

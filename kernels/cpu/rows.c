@@ -47,14 +47,22 @@ kernel_bytes(const ab_form *f, const ab_kernel_table *t, int64_t chunk)
     return t->kernels[f->kernel].scratch(f->p, chunk);
 }
 
+/* Operands whose gradients are written by one call. */
+static int64_t
+gradients(const ab_form *f, const ab_kernel_table *t)
+{
+    return f->kernel >= 0 && t->kernels[f->kernel].joint ? f->nin : 1;
+}
+
 size_t
 ab_frame_bytes(const ab_form *f, const ab_graph *g, const ab_kernel_table *t)
 {
     int64_t chunk = ab_chunk(f, g), nin = f->nin;
     return aligned((size_t)(nin * chunk * widest(g, f)) * sizeof(void *))
            + aligned((size_t)nin * sizeof(void **)) + aligned((size_t)nin * sizeof(ab_rows))
-           + 4 * aligned((size_t)chunk * sizeof(void *)) + aligned((size_t)nin * sizeof(ab_packed))
-           + aligned(kernel_bytes(f, t, chunk));
+           + 3 * aligned((size_t)chunk * sizeof(void *))
+           + aligned((size_t)(chunk * gradients(f, t)) * sizeof(void *))
+           + aligned((size_t)nin * sizeof(ab_packed)) + aligned(kernel_bytes(f, t, chunk));
 }
 
 frame
@@ -77,7 +85,7 @@ ab_frame(worker *w, const ab_form *f)
     fr.dy = (void **)at;
     at += aligned((size_t)chunk * sizeof(void *));
     fr.dx = (void **)at;
-    at += aligned((size_t)chunk * sizeof(void *));
+    at += aligned((size_t)(chunk * gradients(f, w->r->table)) * sizeof(void *));
     fr.data = (const int64_t **)at;
     at += aligned((size_t)chunk * sizeof(void *));
     fr.packed = (ab_packed *)at;

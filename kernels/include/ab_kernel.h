@@ -53,6 +53,7 @@ typedef struct ab_call {
     const int64_t *const *data; /* data[i]: the data words of row i's node */
     ab_rows dy;                 /* backward: gradient of y */
     ab_rows dx;                 /* backward: gradient of x[wrt], to be added to */
+    const ab_rows *dxs;         /* joint: [nin] gradients of all operands, to be added to */
     const ab_packed *packed;    /* [nin] packed forms of operands that are one weight
                                    for all rows; entries are {0} where not packed */
     void *scratch;              /* at least scratch(p, n) bytes, 64-byte aligned, this thread's */
@@ -70,6 +71,9 @@ typedef struct ab_kernel {
     /* backward: what it reads for the gradient of each operand: bit j for x[j], AB_READS_Y
      * for y. Rows that are not read are not looked up. NULL: all. */
     const uint32_t *reads;
+    /* The gradients of all operands in one pass, for ops whose gradients have most of their
+     * work in common; no two of a row overlap. NULL: one operand after the other. */
+    ab_kernel_fn joint;
 } ab_kernel;
 
 #define AB_READS_Y (UINT32_C(1) << 31)

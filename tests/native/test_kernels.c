@@ -339,6 +339,36 @@ rows_of(const test_case *c, int j)
     return c->rows[j] ? c->rows[j] : 1;
 }
 
+/* All gradients in one pass are those of one pass each. */
+static void
+check_joint(const test_case *c, const ab_kernel *kernel, ab_call call)
+{
+    static operand one[MAX_OPERANDS], all[MAX_OPERANDS];
+    ab_rows dxs[MAX_OPERANDS];
+    for (int j = 0; j < c->nin; j++) {
+        operand_make(&one[j], SCATTERED, (int)call.n, c->size[j]);
+        operand_make(&all[j], SCATTERED, (int)call.n, c->size[j]);
+        for (int i = 0; i < call.n; i++)
+            memcpy(all[j].row[i], one[j].row[i], (size_t)(c->size[j] * itemsize));
+        dxs[j] = all[j].rows;
+        call.wrt = j;
+        call.dx = one[j].rows;
+        kernel->backward(&call);
+    }
+    call.dxs = dxs;
+    kernel->joint(&call);
+    for (int j = 0; j < c->nin; j++) {
+        for (int i = 0; i < call.n; i++)
+            for (int64_t k = 0; k < c->size[j]; k++) {
+                const double got = get(all[j].row[i], k), expected = get(one[j].row[i], k);
+                if (!close_to(got, expected, fabs(expected), itemsize == 4 ? 1e-5 : 1e-12))
+                    fail(c, "joint gradient", i, k, got, expected);
+            }
+        operand_free(&one[j]);
+        operand_free(&all[j]);
+    }
+}
+
 /* Runs a case with n rows: value, and the gradient of every operand. */
 static void
 run_case(const test_case *c, int n, const enum layout *layouts, enum layout result)
@@ -483,6 +513,9 @@ run_case(const test_case *c, int n, const enum layout *layouts, enum layout resu
         free(down);
         operand_free(&dx);
     }
+
+    if (kernel->joint)
+        check_joint(c, kernel, call);
 
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < start[c->nin]; j++)
