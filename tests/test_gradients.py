@@ -136,6 +136,29 @@ def test_one_node_twice_in_one_op() -> None:
     np.testing.assert_allclose(m.gradient(), [[7, 11], [9, 13]])
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_operands_that_are_one_memory(frozen: bool) -> None:
+    """lstm_cell makes both gradients at once, unless they overlap or one is not wanted."""
+    generator = np.random.default_rng(3)
+    with ab.configure(dtype="float64"):
+        many = [ab.Parameter(init=generator.normal(size=80)) for _ in range(2)]
+        one = ab.Parameter(init=generator.normal(size=16))
+        one.trainable = not frozen
+
+    def loss() -> ab.Expression:
+        found = []
+        for p in many:
+            both = ab.tanh(p * 1.0)
+            found.append(ab.lstm_cell(both[:64], both[48:64]))  # c lies in the gates
+            found.append(ab.lstm_cell(both[16:], both[:16]))  # beside them, in one node
+            found.append(ab.lstm_cell(both[:64], one))  # one c for all
+            found.append(ab.lstm_cell(both[:64], ab.exp(one)))
+        return ab.sum([ab.sum(ab.square(y)) for y in found])
+
+    with ab.configure(dtype="float64"):
+        check_gradient(loss, *many, *([] if frozen else [one]))
+
+
 def test_rows_that_overlap() -> None:
     """A window that slides: views of one profile that lie in each other's memory."""
     x = ab.input(np.arange(10.0))
