@@ -44,10 +44,26 @@ def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
     >>> aligned_zeros((3, 5), np.float32).ctypes.data % 64
     0
     """
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    room = np.zeros(size + ALIGNMENT, np.uint8)
-    return np.ndarray(shape, dtype, room, -_address(room) % ALIGNMENT)
+    return _aligned_zeros([(shape, np.dtype(dtype))])[0]
+
+
+def aligned_zeros_like(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Zeros as `aligned_zeros` makes them, of the shapes and types of some arrays."""
+    return _aligned_zeros([(array.shape, array.dtype) for array in arrays])
+
+
+def _aligned_zeros(wanted: Sequence[tuple[Shape, np.dtype]]) -> list[np.ndarray]:
+    """Arrays in one piece of memory: looking for its address takes longer than taking it."""
+    places, end = [], 0
+    for shape, dtype in wanted:
+        places.append(end)
+        end += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    room = np.zeros(end + ALIGNMENT, np.uint8)
+    start = -_address(room) % ALIGNMENT
+    return [
+        np.ndarray(shape, dtype, room, start + place)
+        for place, (shape, dtype) in zip(places, wanted, strict=True)
+    ]
 
 
 def _checked_shape(owner: str, shape: Any) -> Shape:

@@ -16,7 +16,7 @@ state; of a lookup the same holds row by row, unless ``sparse=False``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from .backends import cpu
 from .engine import gradients_turn, timed
 from .errors import ConfigurationError, GradientError
 from .module import AnyParameter, named_parameters
-from .parameters import Lookup, aligned_zeros
+from .parameters import Lookup, aligned_zeros, aligned_zeros_like
 from .schedules import Schedule
 from .updates import Update
 
@@ -191,10 +191,7 @@ class Trainer:
             self._updates = self._make_updates()
         norm = self._updates.run(*arguments)
         if norm == cpu.STATES:
-            for gradient in self._gradients():
-                for which in self.state_names:
-                    self._state_of(which, gradient)
-            self._updates = self._make_updates()
+            self._start(self._updates)
             norm = self._updates.run(*arguments)
         return norm
 
@@ -213,13 +210,46 @@ class Trainer:
             self.zero_grad()
 
     def _make_updates(self) -> cpu.Updates:
-        items = []
-        for name, parameter in self._items():
-            held = [(which, arrays.get(name)) for which, arrays in self._state.items()]
-            states = {which: array for which, array in held if array is not None}
-            started = len(states) == len(self.state_names)
-            items.append((parameter, states if started else None))
-        return cpu.Updates(items, self.idle)
+        updates = cpu.Updates(list(self._items()), self.idle, started=not self.state_names)
+        for place, (name, _) in enumerate(updates.items):
+            self._place_states(updates, place, name)
+        return updates
+
+    def _place_states(self, updates: cpu.Updates, place: int, name: str) -> None:
+        states = {which: arrays[name] for which, arrays in self._state.items() if name in arrays}
+        if states and len(states) == len(self.state_names):
+            updates.start(place, states)
+
+    def _start(self, updates: cpu.Updates) -> None:
+        """Makes the states of parameters that have a gradient for the first time."""
+        fresh = [
+            (place, name, parameter)
+            for place, (name, parameter) in enumerate(updates.items)
+            if parameter.trainable
+            and (parameter._graded or parameter._slots)
+            and any(name not in arrays for arrays in self._state.values())
+        ]
+        self._make_states([(name, parameter) for _, name, parameter in fresh])
+        for place, name, _ in fresh:
+            self._place_states(updates, place, name)
+
+    def _make_states(self, items: Sequence[tuple[str, AnyParameter]]) -> None:
+        first = self._first_state()
+        missing = [
+            (arrays, name, parameter._data)
+            for name, parameter in items
+            for arrays in self._state.values()
+            if name not in arrays
+        ]
+        made = aligned_zeros_like([data for _, _, data in missing])
+        for (arrays, name, _), array in zip(missing, made, strict=True):
+            if first:
+                array.fill(first)
+            arrays[name] = array
+
+    def _first_state(self) -> float:
+        """What the numbers of states begin with."""
+        return 0.0
 
     def _items(self) -> Iterable[tuple[str, AnyParameter]]:
         return self.parameters.items()
@@ -313,10 +343,10 @@ class Trainer:
     def _state_of(self, which: str, gradient: _Gradient) -> np.ndarray | None:
         if which not in self._state:
             return None
-        states, data = self._state[which], gradient.parameter._data
-        if gradient.name not in states:
-            states[gradient.name] = aligned_zeros(data.shape, data.dtype)
-        return states[gradient.name]
+        if gradient.name not in self._state[which]:
+            self._make_states([(gradient.name, gradient.parameter)])
+            self._updates = None  # which does not know of these states
+        return self._state[which][gradient.name]
 
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on as if it had not stopped, copied.

@@ -365,23 +365,28 @@ class Updates:
     """Parameters with their states, made ready to be updated by one call.
 
     Args:
-        items: the parameters; of each the states by name (m, v, x), None if there are none yet.
+        items: the parameters, with their names.
         idle: whether parameters with states are updated without a gradient, too.
+        started: whether they can be updated as they are, because the rule has no states.
     """
 
-    def __init__(
-        self, items: Sequence[tuple[Any, dict[str, np.ndarray] | None]], idle: bool
-    ) -> None:
-        self._kept, self._count = items, len(items)
-        self._all = ffi.new("ab_updated[]", len(items))
-        for place, (parameter, states) in enumerate(items):
-            item = self._all[place]
-            item.param = ffi.cast("ab_param *", parameter._address)
-            item.started = states is not None
-            item.idle = idle
-            for name, array in (states or {}).items():
-                setattr(item, name, _address(array))
+    def __init__(self, items: Sequence[tuple[str, Any]], idle: bool, started: bool) -> None:
+        self.items = items
+        self._states: dict[int, dict[str, np.ndarray]] = {}
+        none = ffi.NULL
+        fields = [
+            (ffi.cast("ab_param *", parameter._address), none, none, none, started, idle)
+            for _, parameter in items
+        ]
+        self._all = ffi.new("ab_updated[]", fields)
         self._address = int(ffi.cast("intptr_t", self._all))
+
+    def start(self, place: int, states: dict[str, np.ndarray]) -> None:
+        """Gives the parameter at a place its states, by their names: m, v, x."""
+        item, self._states[place] = self._all[place], states
+        for name, array in states.items():
+            setattr(item, name, _address(array))
+        item.started = True
 
     def run(
         self,
@@ -398,7 +403,7 @@ class Updates:
         not what runs now."""
         return update(
             self._address,
-            self._count,
+            len(self.items),
             _RULE_NUMBER[rule],
             numbers,
             sparse | 2 * measure,

@@ -195,14 +195,15 @@ class ComputationGraph:
         if not self._graph.alive:
             return
         self.keeps -= 1
-        used = {parameter._address for parameter in self._graph.parameters}
-        for stored in [held._stored for held in (*parameters, *tables)]:
-            if stored._address not in used:
+        used, read = set(self._graph.parameters), self._read
+        for held in (*parameters, *tables):
+            stored = held._stored
+            if stored not in used:
                 continue
-            known = [rows for earlier, rows, _ in self._read if earlier is stored]
+            known = [rows for earlier, rows, _ in read if earlier is stored] if read else []
             if not isinstance(stored, Lookup):
                 if not known:
-                    self._read.append((stored, None, stored._data.copy()))
+                    read.append((stored, None, stored._data.copy()))
                 continue
             rows = np.arange(len(stored._data))
             if not every_row and stored._grad is None:
@@ -210,7 +211,7 @@ class ComputationGraph:
             before = {row for earlier in known if earlier is not None for row in earlier.tolist()}
             if before:
                 rows = np.array(sorted(set(rows.tolist()) - before), np.int64)
-            self._read.append((stored, rows, stored._data[rows]))
+            read.append((stored, rows, stored._data[rows]))
 
     @contextmanager
     def _as_read(self, rows: bool) -> Iterator[None]:

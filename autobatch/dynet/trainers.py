@@ -132,12 +132,7 @@ class Trainer(trainers.Trainer):
         arguments = (rule, numbers, self.sparse, None, clip, scale, clip is not None)
         norm = self._updates.run(*arguments)
         if norm == cpu.STATES:
-            for name, held in self._held():
-                gradient = self._gradient_of(name, held._stored)
-                if gradient is not None:
-                    for which in self.state_names:
-                        self._state_of(which, gradient)
-            self._updates = self._make_updates()
+            self._start(self._updates)
             norm = self._updates.run(*arguments)
         if norm is not None and norm >= 0 and clip is not None:
             self.gradient_norm = norm
@@ -330,12 +325,8 @@ class AdagradTrainer(Trainer):
         super().__init__(m, learning_rate)
         self.eps = float(eps)
 
-    def _state_of(self, which: str, gradient: _Gradient) -> np.ndarray | None:
-        fresh = which in self._state and gradient.name not in self._state[which]
-        state = super()._state_of(which, gradient)
-        if fresh and state is not None:
-            state.fill(self.eps)  # the sum begins with it, so that it stands under the root
-        return state
+    def _first_state(self) -> float:
+        return self.eps  # the sum begins with it, so that it stands under the root
 
     def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
         return "adagrad", (rate, 1e-30)
