@@ -176,6 +176,18 @@ def traced(function: F) -> F:
 # What the C types ask.
 
 
+# What of a form's flags is the op's.
+_OP_FLAGS = [
+    _SOURCE * op.source
+    | _RANDOM * op.random
+    | _TABLE * op.table
+    | _NO_GRADIENT * (op.gradient is None)
+    | _INTEGER * op.integer
+    | (_ALWAYS_SHARE | _PARAMETER) * (op.name == "parameter")
+    for op in _DECLARATIONS
+]
+
+
 def _named(op: Declaration, values: Sequence[Any] | None) -> dict[str, Any]:
     """Attributes by name from the flat tuple."""
     values = values or ()
@@ -186,49 +198,45 @@ def _named(op: Declaration, values: Sequence[Any] | None) -> dict[str, Any]:
 
 
 def _common_batch(op: Declaration, operands: Sequence[Operand]) -> int:
-    batch = 1
+    common = 1
     for operand in operands:
-        if operand.batch != 1 and batch not in (1, operand.batch):
-            raise ShapeError(
-                f"{op.name}: the operands are minibatches of {batch} and of {operand.batch}; "
-                f"expected equal sizes, or 1 where one value serves all"
-            )
-        batch = max(batch, operand.batch)
-    return batch
+        batch = operand.batch
+        if batch != 1 and batch != common:
+            if common != 1:
+                raise ShapeError(
+                    f"{op.name}: the operands are minibatches of {common} and of {batch}; "
+                    f"expected equal sizes, or 1 where one value serves all"
+                )
+            common = batch
+    return common
 
 
 def _rule(number: int, attrs: tuple[Any, ...] | None, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    # A program's first graphs come here once for every form, all together a good part of a
+    # short run: what the ops' rules and this do is kept short.
     op = _DECLARATIONS[number]
-    operands = tuple([Operand(shape, batch, bool(weight)) for shape, batch, weight in inputs])
-    if op.name == "parameter":
-        named: dict[str, Any] = {"shape": attrs or ()}
-    else:
-        named = _named(op, attrs)
+    operands = tuple(map(Operand._make, inputs))
+    named = _named(op, attrs)
     form: Form = op.rule(named, operands)
-    batch = _common_batch(op, operands) if form.batch is None else form.batch
-    flags = (
-        _VIEW * (form.view is not None)
-        | _VIEW_BATCH * form.view_batch
-        | _SOURCE * op.source
-        | _RANDOM * op.random
-        | _BATCH_AWARE * form.batch_aware
-        | _TABLE * op.table
-        | _NO_GRADIENT * (form.block_gradient or op.gradient is None)
-        | _INTEGER * op.integer
-        | (_ALWAYS_SHARE | _PARAMETER) * (op.name == "parameter")
+    shape, batch, kernel, params, same, view, view_batch, limit, aware, blocked, flops = form
+    if batch is None:
+        batch = _common_batch(op, operands)
+    flags, offset, scale = _OP_FLAGS[number], 0, 0
+    if view is not None:
+        offset, scale = view
+        flags |= _VIEW | _VIEW_BATCH * view_batch
+    flags |= _BATCH_AWARE * aware | _NO_GRADIENT * blocked
+    shared = 0
+    if True in same:
+        shared = sum(1 << j for j, one in enumerate(same[:64]) if one)
+        if any(same[64:]):
+            raise ShapeError(f"{op.name}: at most 31 weights in one op, got {len(operands) // 2}")
+    bound = BoundForm(op, named, operands, form, shape, batch, math.prod(shape))
+    at = _kernel_numbers.get(kernel, -1) if kernel else -1
+    return (
+        *(shape, batch, at, flags, shared, offset, scale),
+        *(-1 if limit is None else limit, flops, params, bound),
     )
-    same = 0
-    if True in form.same:
-        same = sum(1 << j for j, shared in enumerate(form.same[:64]) if shared)
-    if len(form.same) > 64 and any(form.same[64:]):
-        raise ShapeError(f"{op.name}: at most 31 weights in one op, got {len(operands) // 2}")
-    size = math.prod(form.shape)
-    bound = BoundForm(op, named, operands, form, tuple(form.shape), batch, size)
-    offset, scale = form.view or (0, 0)
-    kernel = _kernel_numbers.get(form.kernel, -1) if form.kernel else -1
-    limit = -1 if form.index_limit is None else form.index_limit
-    params, shape = tuple(map(int, form.params)), tuple(map(int, form.shape))
-    return shape, batch, kernel, flags, same, offset, scale, limit, form.flops, params, bound
 
 
 def _operand(op: Op, value: Any) -> Expression:

@@ -21,7 +21,7 @@ def broadcast_shape(op: str, shapes: Sequence[Shape]) -> Shape:
     Raises:
         ShapeError: they do not broadcast; the message names `op` and the shapes.
     """
-    if len(shapes) and all(shape == shapes[0] for shape in shapes):
+    if shapes and shapes.count(shapes[0]) == len(shapes):
         return shapes[0]
     ndim = max(map(len, shapes), default=0)
     result = [1] * ndim
@@ -58,7 +58,7 @@ def collapse(shapes: Sequence[Shape], result: Shape) -> tuple[Shape, tuple[Shape
         >>> collapse([(5, 3, 4), (3, 4)], (5, 3, 4))
         ((5, 12), ((12, 1), (0, 1)))
     """
-    if all(shape == result for shape in shapes):  # mostly
+    if shapes.count(result) == len(shapes):  # mostly
         size = math.prod(result)
         return (size,), ((1 if size > 1 else 0,),) * len(shapes)
     dims: list[int] = []
@@ -66,14 +66,14 @@ def collapse(shapes: Sequence[Shape], result: Shape) -> tuple[Shape, tuple[Shape
     steps = [1] * len(shapes)
     for back in range(1, len(result) + 1):
         dim = result[-back]
-        own = [shape[-back] if back <= len(shape) else 1 for shape in shapes]
-        here = [0 if size == 1 else step for size, step in zip(own, steps, strict=True)]
-        steps = [step * size for size, step in zip(own, steps, strict=True)]
         if dim == 1:
             continue
-        if dims and all(
-            outer == inner * dims[-1] for outer, inner in zip(here, strides[-1], strict=True)
-        ):
+        here = [0] * len(shapes)
+        for j, shape in enumerate(shapes):
+            if back <= len(shape) and shape[-back] != 1:
+                here[j] = steps[j]
+                steps[j] *= shape[-back]
+        if dims and here == [stride * dims[-1] for stride in strides[-1]]:
             dims[-1] *= dim
         else:
             dims.append(dim)

@@ -36,8 +36,8 @@ def sum_to(xp: Any, g: Any, shape: Shape) -> Any:
 # ------------------------------------------------------------------------------- matmul
 
 
-def _matmul_shape(a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
-    """Shape of ``a @ b``, and the batch axes of each operand."""
+def _matmul_shape(a: Shape, b: Shape) -> tuple[Shape, Shape]:
+    """Shape of ``a @ b``, and the batch axes of it."""
     if not a or not b:
         raise ShapeError(
             f"matmul: expected operands with at least one axis, got shapes {a} and {b}; "
@@ -56,7 +56,7 @@ def _matmul_shape(a: Shape, b: Shape) -> tuple[Shape, Shape, Shape]:
             f"{a} and {b} ({a[-1]} against {k}); {hint}"
         )
     batch = broadcast_shape("matmul", [a[:-2], b[:-2]])
-    return batch + a[-2:-1] + (b[-1:] if len(b) > 1 else ()), a[:-2], b[:-2]
+    return batch + a[-2:-1] + (b[-1:] if len(b) > 1 else ()), batch
 
 
 def _batch_stride(own: Shape, common: Shape, matrix: int) -> int | None:
@@ -69,17 +69,17 @@ def _batch_stride(own: Shape, common: Shape, matrix: int) -> int | None:
 
 def _matmul_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     a, b = operands
-    shape, a_batch, b_batch = _matmul_shape(a.shape, b.shape)
+    shape, common = _matmul_shape(a.shape, b.shape)
     m = a.shape[-2] if len(a.shape) > 1 else 1
     n = b.shape[-1] if len(b.shape) > 1 else 1
     k = a.shape[-1]
-    common = broadcast_shape("matmul", [a_batch, b_batch])
     nb = math.prod(common)
     flops = 2 * nb * m * k * n
     a_vector = a.weight and a.batch == 1 and len(a.shape) == 1 and k > 0
     b_vector = b.weight and b.batch == 1 and len(b.shape) == 1 and k > 0
-    left = (is_matrix(a) and not is_matrix(b)) or (a_vector and not b.weight)
-    right = (is_matrix(b) and not is_matrix(a)) or (b_vector and not a.weight)
+    a_matrix, b_matrix = is_matrix(a), is_matrix(b)
+    left = (a_matrix and not b_matrix) or (a_vector and not b.weight)
+    right = (b_matrix and not a_matrix) or (b_vector and not a.weight)
     if left and len(b.shape) <= 2 and b.size:
         # n = 1: a column lies in memory as a vector does.
         params = affine_params((k,), m, n, bias=False, columns=n > 1)
@@ -88,8 +88,8 @@ def _matmul_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
         r = a.size // k
         params = affine_params((k,), n, r, bias=False, trans=True)
         return Form(shape, kernel="affine", params=params, same=(False, True), flops=flops)
-    a_step = _batch_stride(a_batch, common, m * k)
-    b_step = _batch_stride(b_batch, common, k * n)
+    a_step = _batch_stride(a.shape[:-2], common, m * k)
+    b_step = _batch_stride(b.shape[:-2], common, k * n)
     if a_step is None or b_step is None:
         # Two batch axes broadcast crosswise: rare, left to the formula.
         return Form(shape, flops=flops)

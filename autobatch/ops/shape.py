@@ -38,8 +38,10 @@ def _concat_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     total, inner = 0, []
     for i, x in enumerate(operands):
         shape = x.shape
-        if len(shape) != len(first) or any(
-            shape[j] != first[j] for j in range(len(first)) if j != axis
+        if shape != first and (
+            len(shape) != len(first)
+            or shape[:axis] != first[:axis]
+            or shape[axis + 1 :] != first[axis + 1 :]
         ):
             raise ShapeError(
                 f"concat: expected shapes equal except along axis {axis}, got {first} and, at "

@@ -123,8 +123,8 @@ new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObje
         types[i] = ab_form_get(&core.registry, d->form)->type;
         PyObject *shape = ab_type_shape(types[i]);
         PyObject *input =
-            shape ? Py_BuildValue("Oii", shape, ab_type_get(&core.registry, types[i])->batch,
-                                  op->weights && d->flags & AB_NODE_WEIGHT)
+            shape ? Py_BuildValue("OiO", shape, ab_type_get(&core.registry, types[i])->batch,
+                                  op->weights && d->flags & AB_NODE_WEIGHT ? Py_True : Py_False)
                   : NULL;
         if (!input || PyTuple_SetItem(inputs, i, input) < 0)
             goto done;
