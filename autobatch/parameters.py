@@ -18,6 +18,7 @@ import numpy as np
 
 from . import config
 from ._core import Param
+from .backends._cpu import ffi
 from .errors import OperandError, ShapeError
 from .initializers import Constant, FromArray, Glorot, Initializer, Uniform
 
@@ -30,10 +31,10 @@ Shape = tuple[int, ...]
 ALIGNMENT = 64
 
 
-def _address(array: np.ndarray) -> int:
+def address_of(array: np.ndarray) -> int:
+    """The address of a contiguous array's numbers."""
     # By way of `ctypes` this takes as long as all else that making a parameter does.
-    address: int = array.__array_interface__["data"][0]
-    return address
+    return int(ffi.cast("intptr_t", ffi.from_buffer(array)))
 
 
 def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
@@ -44,26 +45,9 @@ def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
     >>> aligned_zeros((3, 5), np.float32).ctypes.data % 64
     0
     """
-    return _aligned_zeros([(shape, np.dtype(dtype))])[0]
-
-
-def aligned_zeros_like(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Zeros as `aligned_zeros` makes them, of the shapes and types of some arrays."""
-    return _aligned_zeros([(array.shape, array.dtype) for array in arrays])
-
-
-def _aligned_zeros(wanted: Sequence[tuple[Shape, np.dtype]]) -> list[np.ndarray]:
-    """Arrays in one piece of memory: looking for its address takes longer than taking it."""
-    places, end = [], 0
-    for shape, dtype in wanted:
-        places.append(end)
-        end += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
-    room = np.zeros(end + ALIGNMENT, np.uint8)
-    start = -_address(room) % ALIGNMENT
-    return [
-        np.ndarray(shape, dtype, room, start + place)
-        for place, (shape, dtype) in zip(places, wanted, strict=True)
-    ]
+    dtype = np.dtype(dtype)
+    room = np.zeros(math.prod(shape) * dtype.itemsize + ALIGNMENT, np.uint8)
+    return np.ndarray(shape, dtype, room, -address_of(room) % ALIGNMENT)
 
 
 def _checked_shape(owner: str, shape: Any) -> Shape:
@@ -138,7 +122,7 @@ class SparseGradient:
 
     def _place(self, row_of_slot: np.ndarray, values: np.ndarray) -> None:
         self.row_of_slot, self.values = row_of_slot, values
-        where = _address(values), _address(self.slot_of_row), _address(row_of_slot)
+        where = address_of(values), address_of(self.slot_of_row), address_of(row_of_slot)
         self._owner._bind_rows(*where, len(row_of_slot))
 
     @property

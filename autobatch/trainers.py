@@ -27,7 +27,7 @@ from .backends import cpu
 from .engine import gradients_turn, timed
 from .errors import ConfigurationError, GradientError
 from .module import AnyParameter, named_parameters
-from .parameters import Lookup, aligned_zeros, aligned_zeros_like
+from .parameters import Lookup, address_of, aligned_zeros
 from .schedules import Schedule
 from .updates import Update
 
@@ -100,6 +100,10 @@ class Trainer:
         "sparse",
     )
 
+    # Memory of states that updates have started, and what lies where in it: see `_state`.
+    _started: list[tuple[np.ndarray, list[tuple[AnyParameter, int, int]]]]
+    _updates: cpu.Updates | None
+
     def __init__(
         self,
         model: Any,
@@ -123,8 +127,7 @@ class Trainer:
         self.sparse = bool(sparse)
         self.step = 0
         self.gradient_norm = 0.0
-        self._state: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.state_names}
-        self._updates: cpu.Updates | None = None
+        self._set_state({name: {} for name in self.state_names})
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
         found = named_parameters(model)
@@ -210,46 +213,47 @@ class Trainer:
             self.zero_grad()
 
     def _make_updates(self) -> cpu.Updates:
-        updates = cpu.Updates(list(self._items()), self.idle, started=not self.state_names)
-        for place, (name, _) in enumerate(updates.items):
-            self._place_states(updates, place, name)
+        updates = cpu.Updates(self._trained(), "".join(self.state_names), self.idle)
+        state = self._state
+        if any(state.values()):
+            for place, (name, _) in enumerate(self._items()):
+                held = [arrays[name] for arrays in state.values() if name in arrays]
+                if len(held) == len(state):
+                    updates._place(place, tuple(map(address_of, held)))
         return updates
 
-    def _place_states(self, updates: cpu.Updates, place: int, name: str) -> None:
-        states = {which: arrays[name] for which, arrays in self._state.items() if name in arrays}
-        if states and len(states) == len(self.state_names):
-            updates.start(place, states)
-
     def _start(self, updates: cpu.Updates) -> None:
-        """Makes the states of parameters that have a gradient for the first time."""
-        fresh = [
-            (place, name, parameter)
-            for place, (name, parameter) in enumerate(updates.items)
-            if parameter.trainable
-            and (parameter._graded or parameter._slots)
-            and any(name not in arrays for arrays in self._state.values())
-        ]
-        self._make_states([(name, parameter) for _, name, parameter in fresh])
-        for place, name, _ in fresh:
-            self._place_states(updates, place, name)
+        """Gives states to the parameters that have a gradient for the first time."""
+        room = aligned_zeros((updates._missing(),), np.uint8)
+        self._started.append((room, updates._start(address_of(room), self._first_state())))
 
-    def _make_states(self, items: Sequence[tuple[str, AnyParameter]]) -> None:
-        first = self._first_state()
-        missing = [
-            (arrays, name, parameter._data)
-            for name, parameter in items
-            for arrays in self._state.values()
-            if name not in arrays
-        ]
-        made = aligned_zeros_like([data for _, _, data in missing])
-        for (arrays, name, _), array in zip(missing, made, strict=True):
-            if first:
-                array.fill(first)
-            arrays[name] = array
+    @property
+    def _state(self) -> dict[str, dict[str, np.ndarray]]:
+        """The states by their names and their parameters'. Few programs look at them: of those
+        that updates have started the arrays are made here."""
+        if self._started:
+            names = {id(parameter): name for name, parameter in self._items()}
+            for room, started in self._started:
+                for parameter, place, step in started:
+                    data, name = parameter._data, names[id(parameter)]
+                    for arrays in self._arrays.values():
+                        arrays[name] = np.ndarray(data.shape, data.dtype, room, place)
+                        place += step
+            self._started = []
+        return self._arrays
+
+    def _set_state(self, state: dict[str, dict[str, np.ndarray]]) -> None:
+        self._arrays = state
+        self._started = []
+        self._updates = None
 
     def _first_state(self) -> float:
         """What the numbers of states begin with."""
         return 0.0
+
+    def _trained(self) -> Sequence[AnyParameter]:
+        """The parameters of `_items`."""
+        return list(self.parameters.values())
 
     def _items(self) -> Iterable[tuple[str, AnyParameter]]:
         return self.parameters.items()
@@ -343,10 +347,13 @@ class Trainer:
     def _state_of(self, which: str, gradient: _Gradient) -> np.ndarray | None:
         if which not in self._state:
             return None
-        if gradient.name not in self._state[which]:
-            self._make_states([(gradient.name, gradient.parameter)])
-            self._updates = None  # which does not know of these states
-        return self._state[which][gradient.name]
+        states, data = self._state[which], gradient.parameter._data
+        if gradient.name not in states:
+            states[gradient.name] = aligned_zeros(data.shape, data.dtype)
+            if self._first_state():  # untouched memory costs nothing
+                states[gradient.name].fill(self._first_state())
+            self._updates = None  # which does not know of this state
+        return states[gradient.name]
 
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on as if it had not stopped, copied.
@@ -381,11 +388,12 @@ class Trainer:
         self.step = int(state["step"])
         for name, value in state["settings"].items():
             setattr(self, name, value)
-        self._state = {
-            which: {name: self._copied(array) for name, array in arrays.items()}
-            for which, arrays in state["state"].items()
-        }
-        self._updates = None
+        self._set_state(
+            {
+                which: {name: self._copied(a) for name, a in state["state"][which].items()}
+                for which in self.state_names
+            }
+        )
 
     @staticmethod
     def _copied(array: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autobatch as ab
-from autobatch import schedules, trainers
+from autobatch import _core, schedules, trainers
 from autobatch.errors import ConfigurationError, GradientError
 from autobatch.parameters import Lookup, Parameter
 
@@ -360,6 +360,57 @@ def test_state_goes_from_trainer_to_trainer():
     before = first.state_dict()
     second.update()
     np.testing.assert_equal(first.state_dict(), before)
+
+
+def test_states_are_told_apart_by_their_names():
+    values = []
+    for turned in (False, True):
+        parameter = Parameter(init=[1.0, 2.0])
+        trainer = ab.Adam(parameter, learning_rate=0.5)
+        for _ in range(3):
+            parameter._ensure_grad()[...] = [1, -3]
+            trainer.update()
+            state = trainer.state_dict()
+            if turned:
+                state["state"] = dict(reversed(state["state"].items()))
+            trainer = ab.Adam(parameter)
+            trainer.load_state_dict(state)
+        values.append(parameter.value())
+    np.testing.assert_array_equal(*values)
+
+
+def test_a_parameter_that_joins_later_leaves_the_others_states():
+    """One by one or together, looked at in between or not."""
+    values = []
+    for look in (False, True):
+        parameters = [Parameter((2, 3), init=1), Lookup(4, 2, init=1), Parameter(5, init=1)]
+        trainer = ab.AMSGrad(parameters, learning_rate=0.5)
+        for count in (1, 2, 3, 1):
+            for parameter in parameters[:count]:
+                parameter._ensure_grad()[...] += count
+            trainer.update()
+            if look:
+                trainer.state_dict()
+        assert all(len(arrays) == 3 for arrays in trainer.state_dict()["state"].values())
+        values.append([parameter.value() for parameter in parameters])
+    for one, other in zip(*values, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda p: _core.Updates([p], "mw", True), ValueError),
+        (lambda p: _core.Updates([p], "mvxm", True), ValueError),
+        (lambda p: _core.Updates([p, 3], "m", True), TypeError),
+        (lambda p: _core.Updates([p], "m", True)._place(1, (0,)), ValueError),
+        (lambda p: _core.Updates([p], "mv", True)._place(0, (0,)), ValueError),
+        (lambda p: _core.Updates([p], "", True).__init__([p], "", True), ValueError),
+    ],
+)
+def test_updates_refuse(make, error):
+    with pytest.raises(error):
+        make(Parameter(2))
 
 
 def changed(given, **parts):

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import config
 from .._core import Graph, update
+from .._core import Updates as _Updates
 from ..errors import ConfigurationError, MemoryLimitError, ShapeError
 from ..ops.declare import Call
 from ..recording import forms, set_kernels
@@ -361,32 +362,14 @@ _RULE_NUMBER = {name: number for number, name in enumerate(RULES)}
 NOTHING, NOT_FINITE, STATES = -1.0, -2.0, -3.0
 
 
-class Updates:
+class Updates(_Updates):
     """Parameters with their states, made ready to be updated by one call.
 
     Args:
-        items: the parameters, with their names.
+        parameters: the parameters.
+        states: the names of the rule's states, of m, v and x.
         idle: whether parameters with states are updated without a gradient, too.
-        started: whether they can be updated as they are, because the rule has no states.
     """
-
-    def __init__(self, items: Sequence[tuple[str, Any]], idle: bool, started: bool) -> None:
-        self.items = items
-        self._states: dict[int, dict[str, np.ndarray]] = {}
-        none = ffi.NULL
-        fields = [
-            (ffi.cast("ab_param *", parameter._address), none, none, none, started, idle)
-            for _, parameter in items
-        ]
-        self._all = ffi.new("ab_updated[]", fields)
-        self._address = int(ffi.cast("intptr_t", self._all))
-
-    def start(self, place: int, states: dict[str, np.ndarray]) -> None:
-        """Gives the parameter at a place its states, by their names: m, v, x."""
-        item, self._states[place] = self._all[place], states
-        for name, array in states.items():
-            setattr(item, name, _address(array))
-        item.started = True
 
     def run(
         self,
@@ -403,7 +386,7 @@ class Updates:
         not what runs now."""
         return update(
             self._address,
-            len(self.items),
+            len(self),
             _RULE_NUMBER[rule],
             numbers,
             sparse | 2 * measure,

@@ -142,6 +142,10 @@ class Trainer(trainers.Trainer):
     def _items(self) -> Iterable[tuple[str, AnyParameter]]:
         return ((name, held._stored) for name, held in self._held() if held._stored.size)
 
+    def _trained(self) -> Sequence[AnyParameter]:
+        held = (*self._collection._parameters, *self._collection._lookups)
+        return [h._stored for h in held if h._stored.size]
+
     def _rule_of(self, rate: float) -> tuple[str, tuple[float, ...], float]:
         """The rule, its numbers, and what gradients are multiplied by."""
         return (*self._rule(rate), 1.0)
@@ -195,8 +199,7 @@ class Trainer(trainers.Trainer):
         Args:
             learning_rate: the new one; default: it stays.
         """
-        self._state = {name: {} for name in self.state_names}
-        self._updates = None
+        self._set_state({name: {} for name in self.state_names})
         if learning_rate is not None:
             self.learning_rate = float(learning_rate)
 

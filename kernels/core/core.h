@@ -54,6 +54,17 @@ typedef struct ExpressionObject {
     int32_t node;
 } ExpressionObject;
 
+/* Numbers of parameters and their states begin at multiples of this: the widest vector
+ * registers, and a cache line. */
+enum { AB_ALIGNMENT = 64 };
+
+/* Bytes rounded up, so that what follows them is aligned if they are. */
+static inline int64_t
+ab_padded(int64_t bytes)
+{
+    return (bytes + AB_ALIGNMENT - 1) / AB_ALIGNMENT * AB_ALIGNMENT;
+}
+
 typedef struct ParamObject {
     PyObject_HEAD
     ab_param *param;
@@ -116,6 +127,7 @@ typedef struct OpObject {
 typedef struct {
     ab_registry registry;
     PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type;
+    PyTypeObject *updates_type;
     PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
@@ -144,7 +156,7 @@ typedef struct {
 
 extern Core core;
 extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec,
-    ab_cell_spec;
+    ab_cell_spec, ab_updates_spec;
 
 enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 

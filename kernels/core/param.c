@@ -6,15 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 }; /* the widest vector registers, and a cache line */
-
-/* Bytes rounded up, so that what follows them is aligned if they are. */
-static int64_t
-padded(int64_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 static int
 param_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -40,12 +31,12 @@ param_init(PyObject *self, PyObject *args, PyObject *kwargs)
         large |= __builtin_mul_overflow(size, dim, &size);
     }
     large |= __builtin_mul_overflow(size, (int64_t)itemsize, &bytes) || bytes < 0
-             || bytes > PTRDIFF_MAX / 2 - 2 * ALIGNMENT;
+             || bytes > PTRDIFF_MAX / 2 - 2 * AB_ALIGNMENT;
     if (large) {
         PyErr_NoMemory();
         return -1;
     }
-    both = 2 * padded(bytes) + ALIGNMENT;
+    both = 2 * ab_padded(bytes) + AB_ALIGNMENT;
     /* Not zeroed. Of large parameters the system gives the gradient's half no memory before a
      * backward pass reaches it. */
     PyObject *memory = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)both);
@@ -56,8 +47,8 @@ param_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     char *start = PyByteArray_AsString(memory);
-    param->data = start + -(uintptr_t)start % ALIGNMENT;
-    param->grad = (char *)param->data + padded(bytes);
+    param->data = start + -(uintptr_t)start % AB_ALIGNMENT;
+    param->grad = (char *)param->data + ab_padded(bytes);
     param->size = size;
     param->rows = lookup ? rows : 0;
     param->dim = lookup && rows ? size / rows : 0;
