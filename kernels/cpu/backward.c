@@ -115,11 +115,14 @@ add_source(engine *e, int32_t node, int dense, int64_t rows)
             e->source_rows[i] += rows;
             return AB_OK;
         }
-    int64_t n = e->nsources + 1;
-    if (reserve(&e->sources, sizeof *e->sources, n) < 0
-        || reserve(&e->source_rows, sizeof *e->source_rows, n) < 0
-        || reserve(&e->source_dense, sizeof *e->source_dense, n) < 0)
-        return AB_NO_MEMORY;
+    if (e->nsources == e->source_room) {
+        int32_t n = e->source_room ? 2 * e->source_room : 16;
+        if (reserve(&e->sources, sizeof *e->sources, n) < 0
+            || reserve(&e->source_rows, sizeof *e->source_rows, n) < 0
+            || reserve(&e->source_dense, sizeof *e->source_dense, n) < 0)
+            return AB_NO_MEMORY;
+        e->source_room = n;
+    }
     e->sources[e->nsources] = node;
     e->source_dense[e->nsources] = (uint8_t)dense;
     e->source_rows[e->nsources++] = rows;
@@ -456,7 +459,7 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
         call.dy = (ab_rows){fr.dy, ab_stride_of(fr.dy, count, f->size * g->itemsize)};
         if (f->flags & AB_FORM_BATCH_AWARE) { /* all elements of the operand's minibatch */
             int64_t own = ab_in_batch(g, f, j);
-            void **dx = fr.x[j]; /* nothing reads x: sums and means only */
+            void **dx = ab_frame_x(&fr, j); /* nothing reads x: sums and means only */
             for (int64_t i = 0; i < count; i++) {
                 int32_t o = g->operands[g->nodes[nodes[first + i]].first + j];
                 for (int64_t b = 0; b < own; b++)
@@ -644,7 +647,7 @@ many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
                     part.y = (ab_rows){fr.y + from, AB_SCATTERED};
                     part.data = fr.data + from;
                     for (int32_t i = 0; i < f->nin; i++)
-                        fr.xs[i] = (ab_rows){fr.x[i] + from, AB_SCATTERED};
+                        fr.xs[i] = (ab_rows){ab_frame_x(&fr, i) + from, AB_SCATTERED};
                 }
                 fill_gradient(g, f, j, nodes, first + from, part.n, fr.dx);
                 part.dy = (ab_rows){fr.dy + from, AB_SCATTERED};

@@ -66,7 +66,7 @@ typedef struct engine {
     int32_t *sources;
     int64_t *source_rows;
     uint8_t *source_dense;
-    int32_t nsources;
+    int32_t nsources, source_room;
     int32_t nseeds, seed_room;
     int32_t *seeds;
     int32_t view_room;
@@ -113,11 +113,11 @@ int ab_parts(const run *r, int64_t work);
 /* Places inside a worker's scratch, for calls of nin operands. */
 typedef struct frame {
     int64_t chunk;        /* rows per call */
-    void ***x;            /* [nin][chunk * batch] */
+    int64_t wide;         /* places per operand */
+    void **x;             /* [nin][wide] */
     ab_rows *xs;          /* [nin] */
     void **y, **dy, **dx; /* where a kernel makes all gradients: dx[nin][chunk] */
     const int64_t **data;
-    ab_packed *packed;
     void *kernel; /* the kernel's own scratch */
 } frame;
 
@@ -128,9 +128,15 @@ form_at(const ab_graph *g, int64_t batch)
 }
 
 /* rows.c */
-int64_t ab_chunk(const ab_form *f, const ab_graph *g);
 size_t ab_frame_bytes(const ab_form *f, const ab_graph *g, const ab_kernel_table *t);
 frame ab_frame(worker *w, const ab_form *f);
+
+static inline void **
+ab_frame_x(const frame *fr, int64_t j)
+{
+    return fr->x + j * fr->wide;
+}
+
 int64_t ab_in_batch(const ab_graph *g, const ab_form *f, int32_t j);
 int64_t ab_stride_of(void *const *row, int64_t n, int64_t row_bytes);
 /* Fills addresses for rows [first, first + n) of the listed nodes (row = node * batch + element). */

@@ -53,34 +53,36 @@ affine_rows(worker *w, const ab_form *f, const affine *a, const int32_t *nodes, 
             const void *bias = NULL;
             int accumulate = 0;
             if (a->has_bias) {
-                ab_fill_operand(g, f, 0, nodes, first, count, fr.x[0]);
-                bias = fr.x[0][0];
+                void **at = ab_frame_x(&fr, 0);
+                ab_fill_operand(g, f, 0, nodes, first, count, at);
+                bias = at[0];
                 for (int64_t i = 1; i < count && bias; i++)
-                    if (fr.x[0][i] != bias)
+                    if (at[i] != bias)
                         bias = NULL;
                 if (!bias) { /* each row its own: copied, then added to */
                     for (int64_t i = 0; i < total; i++)
-                        memcpy((char *)fr.y[i] + o0 * item, (char *)fr.x[0][i / vs] + o0 * item,
+                        memcpy((char *)fr.y[i] + o0 * item, (char *)at[i / vs] + o0 * item,
                                (size_t)((o1 - o0) * item));
                     accumulate = 1;
                 }
             }
             for (int64_t pair = 0; pair < a->pairs; pair++) {
                 int32_t j = affine_x(a, pair);
-                ab_fill_operand(g, f, j, nodes, first, count, fr.x[j]);
+                void **x = ab_frame_x(&fr, j);
+                ab_fill_operand(g, f, j, nodes, first, count, x);
                 if (r > 1)
                     for (int64_t i = count - 1; i >= 0; i--)
                         for (int64_t v = vs - 1; v >= 0; v--)
-                            fr.x[j][i * vs + v] = (char *)fr.x[j][i] + (v0 + v) * a->k[pair] * item;
+                            x[i * vs + v] = (char *)x[i] + (v0 + v) * a->k[pair] * item;
                 const weight *v = weight_at(g, w->r->e, nodes[0], a, pair);
                 int side = forward_side(a);
                 if (v->ready[side])
-                    m->product(v->packed[side], a->m, a->k[pair], total, fr.x[j], fr.y, bias,
-                               accumulate, p0, p1);
+                    m->product(v->packed[side], a->m, a->k[pair], total, x, fr.y, bias, accumulate,
+                               p0, p1);
                 else
                     m->product_unpacked(ab_value_address(g, v->node), side ? 1 : v->stored_columns,
-                                        side ? v->stored_columns : 1, a->k[pair], total, fr.x[j],
-                                        fr.y, bias, accumulate, o0, o1);
+                                        side ? v->stored_columns : 1, a->k[pair], total, x, fr.y,
+                                        bias, accumulate, o0, o1);
                 bias = NULL;
                 accumulate = 1;
             }

@@ -26,25 +26,15 @@ widest(const ab_graph *g, const ab_form *f)
     return most;
 }
 
-int64_t
-ab_chunk(const ab_form *f, const ab_graph *g)
+/* Rows per call. */
+static int64_t
+chunk_of(const ab_form *f, int64_t wide)
 {
-    int64_t fit = POINTERS / ((f->nin + 4) * widest(g, f));
-    return fit > ROWS ? ROWS : fit < 1 ? 1 : fit;
-}
-
-static size_t
-aligned(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
-static size_t
-kernel_bytes(const ab_form *f, const ab_kernel_table *t, int64_t chunk)
-{
-    if (f->kernel < 0 || !t->kernels[f->kernel].scratch)
-        return 0;
-    return t->kernels[f->kernel].scratch(f->p, chunk);
+    int64_t pointers = (f->nin + 4) * wide, fit;
+    if (pointers <= POINTERS / ROWS)
+        return ROWS;
+    fit = POINTERS / pointers;
+    return fit < 1 ? 1 : fit;
 }
 
 /* Operands whose gradients are written by one call. */
@@ -54,44 +44,37 @@ gradients(const ab_form *f, const ab_kernel_table *t)
     return f->kernel >= 0 && t->kernels[f->kernel].joint ? f->nin : 1;
 }
 
+/* Bytes of a frame before the kernel's own scratch, which begins a cache line. */
+static size_t
+pointer_bytes(const ab_form *f, const ab_kernel_table *t, int64_t chunk, int64_t wide)
+{
+    int64_t words = (3 + gradients(f, t) + f->nin * wide) * chunk;
+    return ((size_t)words * sizeof(void *) + (size_t)f->nin * sizeof(ab_rows) + 63) & ~(size_t)63;
+}
+
 size_t
 ab_frame_bytes(const ab_form *f, const ab_graph *g, const ab_kernel_table *t)
 {
-    int64_t chunk = ab_chunk(f, g), nin = f->nin;
-    return aligned((size_t)(nin * chunk * widest(g, f)) * sizeof(void *))
-           + aligned((size_t)nin * sizeof(void **)) + aligned((size_t)nin * sizeof(ab_rows))
-           + 3 * aligned((size_t)chunk * sizeof(void *))
-           + aligned((size_t)(chunk * gradients(f, t)) * sizeof(void *))
-           + aligned((size_t)nin * sizeof(ab_packed)) + aligned(kernel_bytes(f, t, chunk));
+    int64_t wide = widest(g, f), chunk = chunk_of(f, wide);
+    size_t bytes = pointer_bytes(f, t, chunk, wide);
+    if (f->kernel >= 0 && t->kernels[f->kernel].scratch)
+        bytes += (t->kernels[f->kernel].scratch(f->p, chunk) + 63) & ~(size_t)63;
+    return bytes;
 }
 
 frame
 ab_frame(worker *w, const ab_form *f)
 {
-    const ab_graph *g = w->r->g;
-    int64_t chunk = ab_chunk(f, g), wide = chunk * widest(g, f), nin = f->nin;
-    char *at = w->scratch;
-    frame fr = {.chunk = chunk};
-    void **pointers = (void **)at;
-    at += aligned((size_t)(nin * wide) * sizeof(void *));
-    fr.x = (void ***)at;
-    at += aligned((size_t)nin * sizeof(void **));
-    for (int64_t j = 0; j < nin; j++)
-        fr.x[j] = pointers + j * wide;
-    fr.xs = (ab_rows *)at;
-    at += aligned((size_t)nin * sizeof(ab_rows));
-    fr.y = (void **)at;
-    at += aligned((size_t)chunk * sizeof(void *));
-    fr.dy = (void **)at;
-    at += aligned((size_t)chunk * sizeof(void *));
-    fr.dx = (void **)at;
-    at += aligned((size_t)(chunk * gradients(f, w->r->table)) * sizeof(void *));
-    fr.data = (const int64_t **)at;
-    at += aligned((size_t)chunk * sizeof(void *));
-    fr.packed = (ab_packed *)at;
-    at += aligned((size_t)nin * sizeof(ab_packed));
-    memset(fr.packed, 0, (size_t)nin * sizeof(ab_packed));
-    fr.kernel = at;
+    const ab_kernel_table *t = w->r->table;
+    int64_t wide = widest(w->r->g, f), chunk = chunk_of(f, wide);
+    frame fr = {.chunk = chunk, .kernel = w->scratch + pointer_bytes(f, t, chunk, wide)};
+    fr.xs = (ab_rows *)w->scratch;
+    fr.y = (void **)(fr.xs + f->nin);
+    fr.dy = fr.y + chunk;
+    fr.data = (const int64_t **)(fr.dy + chunk);
+    fr.dx = fr.dy + 2 * chunk;
+    fr.x = fr.dx + gradients(f, t) * chunk;
+    fr.wide = chunk * wide;
     return fr;
 }
 
@@ -185,8 +168,9 @@ ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_
             continue;
         }
         int64_t rows = f->flags & AB_FORM_BATCH_AWARE ? n * ab_in_batch(g, f, j) : n;
-        ab_fill_operand(g, f, j, nodes, first, n, fr->x[j]);
-        fr->xs[j] = (ab_rows){fr->x[j], ab_stride_of(fr->x[j], rows, row)};
+        void **x = ab_frame_x(fr, j);
+        ab_fill_operand(g, f, j, nodes, first, n, x);
+        fr->xs[j] = (ab_rows){x, ab_stride_of(x, rows, row)};
     }
     if (g->nodes[nodes[0]].ndata)
         ab_fill_data(g, f, nodes, first, n, fr->data);
@@ -197,7 +181,6 @@ ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_
         .x = fr->xs,
         .y = {fr->y, ab_stride_of(fr->y, n, f->size * g->itemsize)},
         .data = fr->data,
-        .packed = fr->packed,
         .scratch = fr->kernel,
         .self = k->self,
     };

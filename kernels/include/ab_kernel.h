@@ -35,13 +35,6 @@ typedef struct ab_rows {
                          rows are one), AB_SCATTERED otherwise */
 } ab_rows;
 
-/* A weight matrix (m outputs x k inputs) in the layout that the matrix kernel reads;
- * made by ab_pack, kept by the engine for as long as the weight does not change. */
-typedef struct ab_packed {
-    const void *forward;  /* computes W x */
-    const void *backward; /* computes W^T dy; NULL until a backward pass needs it */
-} ab_packed;
-
 typedef struct ab_call {
     int64_t n;                  /* rows */
     int32_t nin;                /* operands */
@@ -54,8 +47,6 @@ typedef struct ab_call {
     ab_rows dy;                 /* backward: gradient of y */
     ab_rows dx;                 /* backward: gradient of x[wrt], to be added to */
     const ab_rows *dxs;         /* joint: [nin] gradients of all operands, to be added to */
-    const ab_packed *packed;    /* [nin] packed forms of operands that are one weight
-                                   for all rows; entries are {0} where not packed */
     void *scratch;              /* at least scratch(p, n) bytes, 64-byte aligned, this thread's */
     const void *self;           /* ab_kernel.self */
 } ab_call;
