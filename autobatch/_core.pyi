@@ -85,6 +85,10 @@ class Cell:
     def __init__(self, function: Callable[..., Any], lenient: bool = False) -> None: ...
     def __call__(self, *operands: Any) -> Any: ...
 
+class Direct:
+    def __init__(self, function: Callable[..., Any]) -> None: ...
+    def __call__(self, *operands: Any) -> Any: ...
+
 class Holder:
     _stored: Any
 
@@ -94,6 +98,7 @@ class Graph:
     @property
     def _apart(self) -> bool: ...
     expression_type: Any
+    direct: int
     def __enter__(self) -> Graph: ...
     def __exit__(self, *exception: object) -> None: ...
     def __len__(self) -> int: ...
@@ -155,9 +160,10 @@ def update(
     count: int,
     rule: int,
     numbers: tuple[float, ...],
-    flags: int,
-    clip_value: float,
-    clip_norm: float,
+    sparse: bool,
+    measure: bool,
+    clip_value: float | None,
+    clip_norm: float | None,
     factor: float,
 ) -> float | None: ...
 def set_hooks(

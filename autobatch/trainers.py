@@ -155,7 +155,7 @@ class Trainer:
         rate = float(self.learning_rate)
         if self.schedule is not None:
             rate *= float(self.schedule(self.step))
-        if not (math.isfinite(rate) and rate >= 0):
+        if not 0.0 <= rate < math.inf:
             raise ConfigurationError(
                 f"{type(self).__name__}: the learning rate of update {self.step} is {rate}; "
                 f"expected a finite number >= 0"

@@ -389,9 +389,10 @@ class Updates(_Updates):
             len(self),
             _RULE_NUMBER[rule],
             numbers,
-            sparse | 2 * measure,
-            clip_value or 0.0,
-            clip_norm or 0.0,
+            sparse,
+            measure,
+            clip_value,
+            clip_norm,
             factor,
         )
 

@@ -8,6 +8,7 @@ of a type that has DyNet's methods and operators; a scalar, (1,) in DyNet, is of
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import struct
@@ -69,6 +70,13 @@ _write = _core.Expression._write
 
 class NotSupportedError(AutobatchError, NotImplementedError):
     """Something of DyNet's that the drop-in does not offer; the message names what does."""
+
+
+def _direct(method: Any) -> Any:
+    """A method that C answers where it can, see kernels/core/direct.c."""
+    if not hasattr(_core, "Direct"):  # the limited API has none
+        return method
+    return functools.update_wrapper(_core.Direct(method), method)
 
 
 class _Kind(type):
@@ -134,10 +142,11 @@ class Expression(_Base, metaclass=_Kind):
                [3., 4.]])
         """
         node = _node(self)
-        if not recalculate and (_CG.plain or _CG.readable(node)):
+        if not recalculate and (_CG.direct or _CG.readable(node)):
             return _array(node, _value(node))
         return _array(node, _CG.values([node], recalculate)[0])
 
+    @_direct
     def value(self, recalculate: bool = False) -> Any:
         """The value: an array for two and more dimensions, else a list, or a float for one
         number. A minibatch counts as no dimension: its elements follow each other.
@@ -146,22 +155,24 @@ class Expression(_Base, metaclass=_Kind):
         >>> dy.scalarInput(2).value(), dy.inputVector([1, 2]).value()
         (2.0, [1.0, 2.0])
         """
-        if not recalculate and type(self) is Node and (_CG.plain or _CG.readable(self)):
+        if not recalculate and type(self) is Node and (_CG.direct or _CG.readable(self)):
             plain = _core_plain(self)
             if plain is not None:
                 return plain
         node = _node(self)
         return _plain(node, _CG.values([node], recalculate)[0])
 
+    @_direct
     def vec_value(self, recalculate: bool = False) -> list[float]:
         """The value as a flat list, in column-major order."""
         node = _node(self)
-        if not recalculate and (_CG.plain or _CG.readable(node)):
+        if not recalculate and (_CG.direct or _CG.readable(node)):
             numbers = _numbers(node)
             if numbers is not None:
                 return numbers
         return _CG.values([node], recalculate)[0].reshape(-1).tolist()
 
+    @_direct
     def scalar_value(self, recalculate: bool = False) -> float:
         """The value of a scalar.
 
@@ -169,7 +180,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: there is more than one number.
         """
         node = _node(self)
-        if not recalculate and (_CG.plain or _CG.readable(node)):
+        if not recalculate and (_CG.direct or _CG.readable(node)):
             numbers = _numbers(node)
             if numbers is not None and len(numbers) == 1:
                 return numbers[0]
@@ -189,6 +200,7 @@ class Expression(_Base, metaclass=_Kind):
         """Computes the value."""
         _CG.run(_node(self), recalculate)
 
+    @_direct
     def backward(self, full: bool = False) -> None:
         """Runs backward from a scalar; gradients of parameters add up until an update.
 
@@ -199,7 +211,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: not a scalar.
         """
         node = _node(self)
-        if not full and (_CG.plain or _CG.ready(node)) and _differentiate(node):
+        if not full and (_CG.direct or _CG.ready(node)) and _differentiate(node):
             return
         shape = node.shape
         if node.batch_size != 1 or (shape and math.prod(shape) != 1):

@@ -41,6 +41,7 @@ _PLACEHOLDER = recorder("placeholder").record
 # are set: what few programs do, and takes time.
 _TRIALS = 3
 _SOURCES = ("input", "placeholder")
+_NOTHING, _COMPUTED, _ALL = range(3)  # of Graph.direct
 
 
 class InvalidValueError(AutobatchError, RuntimeError):
@@ -51,7 +52,7 @@ class ComputationGraph:
     """The present graph; there is one of it.
 
     Attributes:
-        plain: no random number waits to be drawn, no value to be checked and no parameter was
+        direct: no random number waits to be drawn, no value to be checked and no parameter was
             updated, so that values may be asked for without going through `values`.
         updated: whether parameters were updated since this graph was begun or computed anew.
         movable: whether `lookup` and `pick` make nodes of their own, whose row or entry may be
@@ -75,7 +76,7 @@ class ComputationGraph:
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
         self._random: list[tuple[int, Draw]] = []
         self._drawn = 0
-        self.plain = self.movable = True
+        self.movable = True
         self.moved = False  # a row or an entry was set
         # Parameters that an update has changed since this graph read them: the rows, None for
         # all, and the numbers that were there.
@@ -101,7 +102,8 @@ class ComputationGraph:
             self.movable = self.moved
         self._itemsize = _core.itemsize()
         self._check = bool(check_validity)
-        self.plain = not self._check
+        if self._check:
+            graph.direct = _NOTHING
         self.updated = False
         if self._read:
             self._read = []
@@ -129,6 +131,10 @@ class ComputationGraph:
 
     # ------------------------------------------------------------------ running
 
+    @property
+    def direct(self) -> bool:
+        return self._graph.direct == _ALL
+
     def delayed(self, shape: tuple[int, ...], batch: int, draw: Draw) -> Any:
         """An input whose numbers are drawn when its value is first needed.
 
@@ -139,7 +145,7 @@ class ComputationGraph:
         """
         node = _PLACEHOLDER((), (batch, *shape), bytes(self._itemsize * batch * math.prod(shape)))
         self._random.append((node.node, draw))
-        self.plain = False
+        self._graph.direct = _NOTHING
         return node
 
     def _draw(self, last: int) -> None:
@@ -148,13 +154,13 @@ class ComputationGraph:
             node, draw = waiting[self._drawn]
             draw.fill(graph, node)
             self._drawn += 1
-        self.plain = self._drawn == len(waiting) and not (self._check or self.updated)
+        self._allow(self._drawn == len(waiting))
 
     def ready(self, node: Any) -> bool:
-        """Draws the random numbers that an expression may need; whether all is `plain` then."""
+        """Draws the random numbers that an expression may need; whether all is `direct` then."""
         if self._drawn < len(self._random) and node.graph is self._graph:
             self._draw(node.node)
-        return self.plain
+        return self.direct
 
     def readable(self, node: Any) -> bool:
         """Whether a value may be read without going through `values`: all is `ready`, or what
@@ -172,7 +178,18 @@ class ComputationGraph:
     def restart(self) -> None:
         """Nothing counts as computed, nor as drawn, any more."""
         self._drawn, self.updated, self._read = 0, False, []
-        self.plain = not (self._random or self._check)
+        self._allow(not self._random)
+
+    def _allow(self, drawn: bool) -> None:
+        """Says what may be asked for directly; drawn: no random number is waited for."""
+        ready = _COMPUTED if self.updated else _ALL
+        self._graph.direct = ready if drawn and not self._check else _NOTHING
+
+    def update(self) -> None:
+        """A trainer is about to change parameters."""
+        self.updated = True
+        if self._graph.direct == _ALL:
+            self._graph.direct = _COMPUTED
 
     # ------------------------------------------------------------------ after an update
 

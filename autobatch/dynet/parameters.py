@@ -708,8 +708,6 @@ class ParameterCollection:
 
     def _shrink(self) -> None:
         """The weight decay of one update by a trainer of this collection."""
-        if not self._decay:
-            return
         by = np.float32(1.0 - self._decay)
         self._decayed *= float(by)
         if self._parent is None:

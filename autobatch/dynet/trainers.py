@@ -47,6 +47,7 @@ class Trainer(trainers.Trainer):
     """
 
     idle = True
+    scaled: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
 
     def __init__(self, m: ParameterCollection, learning_rate: float) -> None:
         if not isinstance(m, ParameterCollection):
@@ -56,8 +57,9 @@ class Trainer(trainers.Trainer):
             )
         self._collection = m
         super().__init__(m, learning_rate, clip_norm=5.0)
-        self._clips = self._made = 0
-        self._count = 0
+        self._clips = 0
+        self._reported = 0  # the step that `status` has told of
+        self._count = 0  # of the parameters that `_updates` knows
         _CG.look_out()
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
@@ -96,18 +98,21 @@ class Trainer(trainers.Trainer):
 
     def _update_all(self, chosen: set[int] | None) -> None:
         collection = self._collection
-        rate = self.rate / self._shrunk() if collection._decay else self.rate
+        rate = self.rate
+        scale = rate if self.scaled else 1.0
+        if collection._decay:
+            rate /= self._shrunk()
         self.step += 1
-        self._made += 1
-        rule, numbers, scale = self._rule_of(rate)
-        _CG.updated, _CG.plain = True, False
+        rule, numbers = self._rule(rate)
+        _CG.update()
         if _CG.keeps:
             _CG.keep(collection._parameters, collection._lookups, not self.sparse)
-        norm = None if chosen is not None else self._run_rule(rule, numbers, scale)
+        norm = None if chosen is not None else self._run(rule, numbers, scale)
         if norm is None or norm == cpu.NOT_FINITE:
             with gradients_turn, timed("update"):
                 self._update_chosen(chosen, rule, numbers, scale)
-        collection._shrink()
+        if collection._decay:
+            collection._shrink()
 
     def _update_chosen(
         self, chosen: set[int] | None, rule: str, numbers: tuple[float, ...], scale: float
@@ -122,19 +127,17 @@ class Trainer(trainers.Trainer):
                 self._apply_to(gradient, factor, rule, numbers)
                 gradient.parameter.zero_grad()
 
-    def _run_rule(self, rule: str, numbers: tuple[float, ...], scale: float) -> float | None:
-        """All in one call; see `autobatch.backends.cpu.Updates`."""
+    def _run(self, rule: str, numbers: tuple[float, ...], scale: float = 1.0) -> float | None:
         collection = self._collection
         count = len(collection._parameters) + len(collection._lookups)
         if self._updates is None or count != self._count:
             self._updates, self._count = self._make_updates(), count
         clip = self.clip_norm
-        arguments = (rule, numbers, self.sparse, None, clip, scale, clip is not None)
-        norm = self._updates.run(*arguments)
+        norm = self._updates.run(rule, numbers, self.sparse, None, clip, scale, clip is not None)
         if norm == cpu.STATES:
             self._start(self._updates)
-            norm = self._updates.run(*arguments)
-        if norm is not None and norm >= 0 and clip is not None:
+            return self._run(rule, numbers, scale)
+        if clip is not None and norm is not None and norm >= 0:
             self.gradient_norm = norm
             self._clips += norm > clip
         return norm
@@ -145,10 +148,6 @@ class Trainer(trainers.Trainer):
     def _trained(self) -> Sequence[AnyParameter]:
         held = (*self._collection._parameters, *self._collection._lookups)
         return [h._stored for h in held if h._stored.size]
-
-    def _rule_of(self, rate: float) -> tuple[str, tuple[float, ...], float]:
-        """The rule, its numbers, and what gradients are multiplied by."""
-        return (*self._rule(rate), 1.0)
 
     def _shrunk(self) -> float:
         """What the steps are divided by, after weight decay.
@@ -222,12 +221,13 @@ class Trainer(trainers.Trainer):
     def status(self) -> None:
         """Writes learning rate, clipped updates and updates since the last call to stderr."""
         print(
-            f"[lr={self.learning_rate:g} clips={self._clips} updates={self._made}] ",
+            f"[lr={self.learning_rate:g} clips={self._clips} "
+            f"updates={self.step - self._reported}] ",
             end="",
             file=sys.stderr,
             flush=True,
         )
-        self._clips = self._made = 0
+        self._clips, self._reported = 0, self.step
 
     def update_epoch(self, r: float = 1.0) -> None:
         """Does nothing any more; learning rates are set by the program."""
@@ -299,6 +299,8 @@ class MomentumSGDTrainer(Trainer):
     """
 
     state_names = ("m",)
+    # The velocity contains the rate: what was added at one rate is not scaled by a later.
+    scaled = True
 
     def __init__(
         self, m: ParameterCollection, learning_rate: float = 0.01, mom: float = 0.9
@@ -306,9 +308,8 @@ class MomentumSGDTrainer(Trainer):
         super().__init__(m, learning_rate)
         self.mom = float(mom)
 
-    def _rule_of(self, rate: float) -> tuple[str, tuple[float, ...], float]:
-        # The velocity contains the rate: what was added at one rate is not scaled by a later.
-        return "momentum", (rate / (self.rate or 1.0), self.mom, False), self.rate
+    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
+        return "momentum", (rate / (self.rate or 1.0), self.mom, False)
 
 
 class AdagradTrainer(Trainer):

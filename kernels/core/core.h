@@ -44,6 +44,7 @@ typedef struct GraphObject {
     PyObject *state;              /* what the engine keeps for this graph */
     int entered;                  /* it is the graph of a with-block */
     int apart;                    /* a cell's trace: nothing is run in it */
+    int direct;                   /* what C may answer by itself, see direct.c */
     int backend;                  /* that has begun to run it; -1: none */
     unsigned long thread;
 } GraphObject;
@@ -94,6 +95,8 @@ typedef struct CellObject {
 } CellObject;
 #endif
 
+enum { DIRECT_NOTHING, DIRECT_COMPUTED, DIRECT_ALL }; /* of GraphObject.direct */
+
 enum { RECENT = 8 };
 
 typedef struct OpObject {
@@ -126,8 +129,8 @@ typedef struct OpObject {
 
 typedef struct {
     ab_registry registry;
-    PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type;
-    PyTypeObject *updates_type;
+    PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type,
+        *direct_type, *updates_type;
     PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
@@ -156,7 +159,7 @@ typedef struct {
 
 extern Core core;
 extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec,
-    ab_cell_spec, ab_updates_spec;
+    ab_cell_spec, ab_direct_spec, ab_updates_spec;
 
 enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 
@@ -178,6 +181,7 @@ PyObject *ab_update(PyObject *module, PyObject *args);
 PyObject *ab_set_inference(PyObject *module, PyObject *flag);
 PyObject *ab_in_inference(PyObject *module, PyObject *none);
 PyObject *ab_set_engine(PyObject *module, PyObject *args);
+int ab_is_computed(const ExpressionObject *e);
 PyObject *ab_expression_computed(PyObject *self, PyObject *none);
 PyObject *ab_expression_value(PyObject *self, PyObject *none);
 PyObject *ab_expression_item(PyObject *self, PyObject *none);

@@ -40,6 +40,7 @@ graph_new(void)
     g->state = NULL;
     g->type = NULL;
     g->entered = g->apart = 0;
+    g->direct = DIRECT_ALL;
     g->backend = -1;
     g->thread = (unsigned long)PyThread_get_thread_ident();
     g->parameters = PyList_New(0);
@@ -337,6 +338,24 @@ graph_set_backend(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+static PyObject *
+graph_get_direct(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLong(((GraphObject *)self)->direct);
+}
+
+static int
+graph_set_direct(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    long direct = value ? PyLong_AsLong(value) : DIRECT_ALL;
+    if (direct == -1 && PyErr_Occurred())
+        return -1;
+    ((GraphObject *)self)->direct = (int)direct;
+    return 0;
+}
+
 static Py_ssize_t
 graph_len(PyObject *self)
 {
@@ -371,6 +390,10 @@ static PyGetSetDef graph_getset[] = {
     {"state", graph_get_state, graph_set_state, NULL, NULL},
     {"_apart", graph_apart, NULL, NULL, NULL},
     {"_backend", graph_get_backend, graph_set_backend, NULL, NULL},
+    {"direct", graph_get_direct, graph_set_direct,
+     "What may be asked for directly, because nothing has to be done first: 2 all, 1 values that "
+     "are computed, 0 nothing.",
+     NULL},
     {"expression_type", graph_get_type, graph_set_type, "The type of its expressions.", NULL},
     {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},
     {"own_thread", graph_own_thread, NULL, "Whether this thread records in it.", NULL},

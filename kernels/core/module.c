@@ -166,6 +166,7 @@ module_exec(PyObject *module)
         || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
 #ifndef Py_LIMITED_API
         || add_type(module, "Cell", &ab_cell_spec, &core.cell_type) < 0
+        || add_type(module, "Direct", &ab_direct_spec, &core.direct_type) < 0
 #endif
         || PyModule_AddObject(module, "forms", core.forms) < 0)
         return -1;

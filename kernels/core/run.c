@@ -170,16 +170,21 @@ form_of(const ExpressionObject *e)
 }
 
 /* Whether its value was computed by a run, and is still the one. */
+int
+ab_is_computed(const ExpressionObject *e)
+{
+    const ab_graph *m = e->graph->graph;
+    if (!m || m->tape_done != m->tape_n || !ab_value_address(m, e->node))
+        return 0;
+    int32_t form = m->nodes[m->nodes[e->node].root].form;
+    return !(ab_form_get(&core.registry, form)->flags & AB_FORM_SOURCE);
+}
+
 PyObject *
 ab_expression_computed(PyObject *self, PyObject *none)
 {
     (void)none;
-    const ExpressionObject *e = (ExpressionObject *)self;
-    const ab_graph *m = e->graph->graph;
-    if (!m || m->tape_done != m->tape_n || !ab_value_address(m, e->node))
-        Py_RETURN_FALSE;
-    int32_t form = m->nodes[m->nodes[e->node].root].form;
-    return PyBool_FromLong(!(ab_form_get(&core.registry, form)->flags & AB_FORM_SOURCE));
+    return PyBool_FromLong(ab_is_computed((ExpressionObject *)self));
 }
 
 PyObject *
@@ -379,39 +384,48 @@ ab_expression_write(PyObject *self, PyObject *numbers)
     Py_RETURN_TRUE;
 }
 
-/* update(items, count, rule, numbers, flags, clip_value, clip_norm, factor): ab_update_all, where
- * the engine is what runs; None elsewhere. items: an address; numbers: a tuple. */
+/* update(items, count, rule, numbers, sparse, measure, clip_value, clip_norm, factor):
+ * ab_update_all, where the engine is what runs; None elsewhere. items: an address; numbers: a
+ * tuple; clips may be None. */
 PyObject *
 ab_update(PyObject *module, PyObject *args)
 {
     (void)module;
-    enum { NUMBERS = 8 };
-    unsigned long long items;
-    long long count;
-    int rule, flags;
-    double numbers[NUMBERS], clip_value, clip_norm, factor, norm;
-    PyObject *tuple;
+    enum { NUMBERS = 8, ARGUMENTS = 9 };
+    double numbers[NUMBERS], norm;
     const ab_settings *s = ab_settings_now();
-    if (!s
-        || !PyArg_ParseTuple(args, "KLiO!iddd", &items, &count, &rule, &PyTuple_Type, &tuple,
-                             &flags, &clip_value, &clip_norm, &factor))
+    if (!s)
+        return NULL;
+    if (PyTuple_Size(args) != ARGUMENTS || !PyTuple_Check(AB_TUPLE_ITEM(args, 3))
+        || AB_TUPLE_SIZE(AB_TUPLE_ITEM(args, 3)) > NUMBERS) {
+        PyErr_SetString(PyExc_TypeError, "update: 9 arguments, the fourth a tuple of at most 8");
+        return NULL;
+    }
+    ab_updated *items = PyLong_AsVoidPtr(AB_TUPLE_ITEM(args, 0));
+    long long count = PyLong_AsLongLong(AB_TUPLE_ITEM(args, 1));
+    int rule = (int)PyLong_AsLong(AB_TUPLE_ITEM(args, 2));
+    PyObject *tuple = AB_TUPLE_ITEM(args, 3);
+    for (Py_ssize_t i = 0; i < AB_TUPLE_SIZE(tuple); i++)
+        numbers[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(tuple, i));
+    int sparse = PyObject_IsTrue(AB_TUPLE_ITEM(args, 4));
+    int measure = PyObject_IsTrue(AB_TUPLE_ITEM(args, 5));
+    double clip[2] = {0, 0};
+    for (int i = 0; i < 2; i++)
+        if (AB_TUPLE_ITEM(args, 6 + i) != Py_None)
+            clip[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(args, 6 + i));
+    double factor = PyFloat_AsDouble(AB_TUPLE_ITEM(args, 8));
+    if (PyErr_Occurred())
         return NULL;
     if (!core.engine || s->backend != AB_BACKEND_CPU)
         Py_RETURN_NONE;
-    if (PyTuple_Size(tuple) > NUMBERS) {
-        PyErr_SetString(PyExc_ValueError, "update: at most 8 numbers");
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_Size(tuple); i++)
-        numbers[i] = PyFloat_AsDouble(PyTuple_GetItem(tuple, i));
-    if (PyErr_Occurred() || turn(core.acquire) < 0)
+    if (turn(core.acquire) < 0)
         return NULL;
     int threads = s->threads;
+    int flags = (sparse ? AB_UPDATE_SPARSE : 0) | (measure ? AB_UPDATE_MEASURE : 0);
     double begin = clock_of(s);
     const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
-    Py_BEGIN_ALLOW_THREADS norm =
-        core.engine->update_all(tables, (ab_updated *)(uintptr_t)items, count, rule, numbers, flags,
-                                clip_value, clip_norm, factor, threads);
+    Py_BEGIN_ALLOW_THREADS norm = core.engine->update_all(tables, items, count, rule, numbers,
+                                                          flags, clip[0], clip[1], factor, threads);
     Py_END_ALLOW_THREADS spent[UPDATE] += clock_of(s) - begin;
     return turn(core.release) < 0 ? NULL : PyFloat_FromDouble(norm);
 }
