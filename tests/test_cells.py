@@ -17,7 +17,7 @@ import autobatch as ab
 from autobatch import _core
 from autobatch.backends import cpu
 from autobatch.errors import GraphError, OperandError, ShapeError
-from autobatch.recording import forms
+from autobatch.recording import forms, traced
 
 pytestmark = pytest.mark.skipif(
     not hasattr(_core, "Cell"), reason="built for the limited API, where a cell is its function"
@@ -256,3 +256,37 @@ def test_memory_does_not_grow_with_the_calls_of_a_cell():
         assert tracemalloc.get_traced_memory()[0] - first < 10_000
     finally:
         tracemalloc.stop()
+
+
+def test_arguments_by_name_are_part_of_what_a_trace_is_found_by():
+    calls = []
+
+    @traced
+    def scaled(x, by=1, plus=0.0):
+        calls.append((by, plus))
+        return x * float(by) + plus
+
+    x = ab.input([1.0, 2.0])
+    for _ in range(2):
+        np.testing.assert_array_equal(scaled(x).value(), [1, 2])
+        np.testing.assert_array_equal(scaled(x, by=3).value(), [3, 6])
+        np.testing.assert_array_equal(scaled(x, plus=3).value(), [4, 5])
+        np.testing.assert_array_equal(scaled(x, plus=1.0, by=2).value(), [3, 5])
+        np.testing.assert_array_equal(scaled(x, by=2, plus=1.0).value(), [3, 5])
+        np.testing.assert_array_equal(scaled(by=2, x=x).value(), [2, 4])
+        np.testing.assert_array_equal(scaled(x, 2, plus=x).value(), [3, 6])
+    assert len(calls) == scaled.traces == 7
+
+
+def test_names_that_are_made_at_run_time():
+    @traced
+    def scaled(x, by=1):
+        return x * float(by)
+
+    x = ab.input([1.0, 2.0])
+    for by in (2, 3):
+        name = "".join(["b", "y"])  # another object than the "by" of the source
+        np.testing.assert_array_equal(scaled(x, **{name: by}).value(), [by, 2 * by])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'times'"):
+        scaled(x, times=2)
+    np.testing.assert_array_equal(scaled(x, by=4).value(), [4, 8])

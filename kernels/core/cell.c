@@ -5,8 +5,8 @@
  * call adds the same nodes to the present graph, one after the other: no function is called,
  * no form is looked up and no handle is made for what stays inside.
  *
- * Lenient cells are for functions that take numbers, too: these are part of what a trace is
- * found by. Whatever else cannot be traced is left to the function. */
+ * Lenient cells are for functions that take numbers, and arguments by name, too: these are part
+ * of what a trace is found by. Whatever else cannot be traced is left to the function. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it cells are their functions, see recording.py */
@@ -43,6 +43,7 @@ typedef struct ab_trace {
     int64_t *data;
     int32_t *outs;
     PyTypeObject *result; /* a tuple's or list's type; NULL: one expression */
+    PyObject *names;      /* of arguments by name, whose addresses are in the key; NULL: none */
 } trace;
 
 static void
@@ -56,6 +57,7 @@ trace_free(trace *t)
     free(t->data);
     free(t->outs);
     Py_XDECREF(t->result);
+    Py_XDECREF(t->names);
     free(t);
 }
 
@@ -68,7 +70,7 @@ typedef struct arguments {
 } arguments;
 
 enum { NO_OPERAND = -1, FAILED = -2 };
-enum { TYPE = 0, TUPLE, LIST, NONE, INT, FLOAT, KINDS };
+enum { TYPE = 0, TUPLE, LIST, NONE, INT, FLOAT, NAME, KINDS };
 
 static inline int
 word(arguments *a, int kind, int64_t what)
@@ -126,6 +128,23 @@ flatten(CellObject *cell, GraphObject *g, PyObject *const *args, Py_ssize_t n, a
         }
     }
     return error;
+}
+
+/* All arguments of a call; the last ones have names. */
+static int
+flatten_call(CellObject *cell, GraphObject *g, PyObject *const *args, Py_ssize_t n, PyObject *names,
+             arguments *a)
+{
+    Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+    if (named && !cell->lenient)
+        return NO_OPERAND;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        /* The same name is the same object, as long as the trace keeps it. */
+        if (!PyUnicode_CHECK_INTERNED(name) || word(a, NAME, (int64_t)(intptr_t)name))
+            return NO_OPERAND;
+    }
+    return flatten(cell, g, args, n + named, a);
 }
 
 /* The arguments again, with stand-ins in place of the operands. */
@@ -257,7 +276,7 @@ read_result(trace *t, const GraphObject *g, PyObject *result, PyObject *cell)
 /* Runs the function on stand-ins of the operands' types. */
 static trace *
 trace_new(CellObject *cell, const GraphObject *like, const arguments *a, PyObject *const *args,
-          Py_ssize_t n)
+          Py_ssize_t n, PyObject *names)
 {
     const int nargs = a->nargs;
     trace *t = calloc(1, sizeof *t);
@@ -273,6 +292,7 @@ trace_new(CellObject *cell, const GraphObject *like, const arguments *a, PyObjec
     t->nargs = nargs;
     t->nkey = a->nkey;
     t->itemsize = like->graph->itemsize;
+    t->names = Py_XNewRef(names);
     if (!(t->key = malloc(((size_t)a->nkey + 1) * sizeof *t->key))) {
         PyErr_NoMemory();
         goto done;
@@ -291,10 +311,11 @@ trace_new(CellObject *cell, const GraphObject *like, const arguments *a, PyObjec
         }
         g->graph->nodes[id].flags |= d->flags & AB_NODE_WEIGHT;
     }
-    if (!(again = rebuilt(args, n, standins, &next)))
+    if (!(again = rebuilt(args, n + (names ? PyTuple_GET_SIZE(names) : 0), standins, &next)))
         goto done;
     GraphObject *before = ab_graph_swap(g);
-    result = PyObject_Call(cell->function, again, NULL);
+    result =
+        PyObject_Vectorcall(cell->function, ((PyTupleObject *)again)->ob_item, (size_t)n, names);
     GraphObject *after = ab_graph_swap(before);
     int swapped = after != g;
     Py_XDECREF(before);
@@ -402,7 +423,7 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
     GraphObject *g = ab_recording();
     if (!g)
         return NULL;
-    int error = names && PyTuple_GET_SIZE(names) ? NO_OPERAND : flatten(cell, g, args, n, &a);
+    int error = flatten_call(cell, g, args, n, names, &a);
     if (error == FAILED)
         return NULL;
     if (error)
@@ -411,10 +432,10 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
     trace *t = trace_find(cell, g->graph, &a);
     if (!t && cell->count >= (cell->lenient ? FEW : MANY))
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
-    if (!t && !(t = trace_new(cell, g, &a, args, n)))
+    if (!t && !(t = trace_new(cell, g, &a, args, n, names)))
         return NULL;
     if (t->plain)
-        return PyObject_Vectorcall(cell->function, args, nargsf, NULL);
+        return PyObject_Vectorcall(cell->function, args, nargsf, names);
     return replay(cell, g, t, a.ids);
 }
 
