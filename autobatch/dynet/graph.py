@@ -222,9 +222,12 @@ class ComputationGraph:
                 if not known:
                     read.append((stored, None, stored._data.copy()))
                 continue
-            rows = np.arange(len(stored._data))
-            if not every_row and stored._grad is None:
-                rows = stored._sparse.row_of_slot[: stored._sparse.count]
+            if every_row or stored._graded:
+                rows = np.arange(len(stored._data))
+            elif stored._slots:  # a copy: the next backward pass gives the slots to other rows
+                rows = stored._sparse.row_of_slot[: stored._slots].copy()
+            else:
+                continue
             before = {row for earlier in known if earlier is not None for row in earlier.tolist()}
             if before:
                 rows = np.array(sorted(set(rows.tolist()) - before), np.int64)

@@ -350,6 +350,21 @@ def test_a_parameter_that_a_graph_had_not_read_is_new() -> None:
     np.testing.assert_allclose(loss.value(), 1.7, rtol=1e-6)
 
 
+def test_the_rows_of_an_update_stay_those_of_the_update() -> None:
+    """Another loss of the same graph uses others, before the old numbers are taken back."""
+    collection = dy.ParameterCollection()
+    table = collection.add_lookup_parameters((40, 2), init=1.0)
+    trainer = dy.SimpleSGDTrainer(collection, 0.5)
+    trainer.set_clip_threshold(0)
+    losses = [dy.esum([dy.squared_norm(table[i]) for i in rows]) for rows in ((1, 2), (7, 8))]
+    for loss in losses:
+        loss.backward()
+        trainer.update()
+    changed = table.as_array() != 1.0
+    assert np.flatnonzero(changed.all(axis=1)).tolist() == [1, 2, 7, 8]
+    assert not table.as_array()[changed].any()
+
+
 def test_graphs_that_are_used_after_late_updates_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
