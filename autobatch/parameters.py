@@ -117,8 +117,10 @@ class SparseGradient:
         # for the collector.
         self._table = weakref.ref(table)
         rows, *dim = table.shape
-        self.slot_of_row = np.full(rows, -1, np.int32)
-        self._place(np.zeros(0, np.int64), aligned_zeros((0, *dim), dtype))
+        self.slot_of_row = np.empty(rows, np.int32)
+        self.slot_of_row.fill(-1)
+        # The table is not told yet: it looks for nothing where there is no memory for a slot.
+        self.row_of_slot, self.values = np.empty(0, np.int64), np.empty((0, *dim), dtype)
 
     def _place(self, row_of_slot: np.ndarray, values: np.ndarray) -> None:
         self.row_of_slot, self.values = row_of_slot, values
@@ -152,8 +154,9 @@ class SparseGradient:
         capacity = min(max(need, 2 * self.capacity, 16), len(self.slot_of_row))
         row_of_slot = np.zeros(capacity, np.int64)
         values = aligned_zeros((capacity, *self.values.shape[1:]), self.values.dtype)
-        row_of_slot[: self.count] = self.row_of_slot[: self.count]
-        values[: self.count] = self.values[: self.count]
+        if count := self.count:
+            row_of_slot[:count] = self.row_of_slot[:count]
+            values[:count] = self.values[:count]
         self._place(row_of_slot, values)
 
     def add(self, rows: Any, gradients: np.ndarray) -> None:

@@ -380,6 +380,9 @@ def set_getitem(function: Any) -> None:
     set_hooks(_rule, _operand, _error, _settings, function)
 
 
+_DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
+
+
 def input_array(array: Any, batched: bool = False) -> Expression:
     """Records an array as an input of the present graph. Its numbers are copied.
 
@@ -388,10 +391,7 @@ def input_array(array: Any, batched: bool = False) -> Expression:
         batched: the first axis is a manual minibatch.
     """
     array = np.asarray(array)
-    dtype = np.dtype(config.current().dtype)
-    graph = current_graph()
-    if len(graph):  # the number type is the graph's from its first node on
-        dtype = np.dtype(f"f{_itemsize(graph)}")
+    dtype = _DTYPES[current_graph()._itemsize]
     batch, shape = (array.shape[0], array.shape[1:]) if batched else (1, array.shape)
     content = np.ascontiguousarray(array, dtype).tobytes()
     return _recorders["input"].record((), (batch, *shape), content)
@@ -404,16 +404,8 @@ def placeholder(shape: Sequence[int], batch: int = 1) -> Expression:
         shape: sizes of the axes.
         batch: size of the manual minibatch.
     """
-    graph = current_graph()
-    itemsize = _itemsize(graph) if len(graph) else np.dtype(config.current().dtype).itemsize
-    content = bytes(itemsize * batch * math.prod(shape))
+    content = bytes(current_graph()._itemsize * batch * math.prod(shape))
     return _recorders["placeholder"].record((), (batch, *shape), content)
-
-
-def _itemsize(graph: Graph) -> int:
-    from .backends import cpu  # the core of a graph is plain C, reached through cffi
-
-    return cpu.itemsize(graph)
 
 
 def next_serial() -> tuple[int, int]:

@@ -232,6 +232,17 @@ graph_address(PyObject *self, void *closure)
 }
 
 static PyObject *
+graph_itemsize(PyObject *self, void *closure)
+{
+    (void)closure;
+    const ab_graph *g = ((GraphObject *)self)->graph;
+    if (g && g->n) /* the number type is the graph's from its first node on */
+        return PyLong_FromLong(g->itemsize);
+    const ab_settings *s = ab_settings_now();
+    return s ? PyLong_FromLong(s->itemsize) : NULL;
+}
+
+static PyObject *
 graph_parameters(PyObject *self, void *closure)
 {
     (void)closure;
@@ -386,6 +397,8 @@ static PyMethodDef graph_methods[] = {
 
 static PyGetSetDef graph_getset[] = {
     {"_address", graph_address, NULL, NULL, NULL},
+    {"_itemsize", graph_itemsize, NULL, "Bytes per number; of an empty graph, if it began now.",
+     NULL},
     {"parameters", graph_parameters, NULL, "Parameters that were recorded.", NULL},
     {"state", graph_get_state, graph_set_state, NULL, NULL},
     {"_apart", graph_apart, NULL, NULL, NULL},
