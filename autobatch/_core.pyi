@@ -77,8 +77,21 @@ class Updates:
     def _missing(self) -> int: ...
     def _start(self, address: int, first: float) -> list[tuple[Any, int, int]]: ...
     def _place(self, place: int, addresses: tuple[int, ...]) -> None: ...
-    @property
-    def _address(self) -> int: ...
+    def run(
+        self,
+        rule: str,
+        numbers: tuple[float, ...],
+        sparse: bool,
+        measure: bool,
+        clip_value: float | None,
+        clip_norm: float | None,
+        factor: float,
+        /,
+    ) -> float | None: ...
+
+class Turn:
+    def __enter__(self) -> Turn: ...
+    def __exit__(self, *exception: object) -> None: ...
 
 class Cell:
     traces: int
@@ -145,8 +158,6 @@ def set_engine(
     item: Callable[..., Any],
     backward: Callable[..., Any],
     resume: Callable[..., Any],
-    acquire: Callable[..., Any],
-    release: Callable[..., Any],
     ndarray: type,
     float32: np.dtype,
     float64: np.dtype,
@@ -157,17 +168,6 @@ def set_inference(flag: bool) -> bool: ...
 def in_inference() -> bool: ...
 def itemsize() -> int: ...
 def timings(anew: bool) -> tuple[float, float, float, float]: ...
-def update(
-    items: int,
-    count: int,
-    rule: int,
-    numbers: tuple[float, ...],
-    sparse: bool,
-    measure: bool,
-    clip_value: float | None,
-    clip_norm: float | None,
-    factor: float,
-) -> float | None: ...
 def set_hooks(
     rule: Callable[..., Any],
     operand: Callable[..., Any],

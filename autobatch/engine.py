@@ -7,7 +7,6 @@ planned and run, and recording goes on.
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ __all__ = [
 ]
 
 # Gradients of parameters are summed by passes and used by updates: one of these at a time.
-gradients_turn = threading.RLock()
+gradients_turn = _core.Turn()
 
 _PHASES = ("schedule", "forward", "backward", "update")
 _timings = dict.fromkeys(_PHASES, 0.0)
@@ -431,8 +430,6 @@ _core.set_engine(
     _item,
     _backward,
     cpu.resume_backward,
-    gradients_turn.acquire,
-    gradients_turn.release,
     np.ndarray,
     np.dtype(np.float32),
     np.dtype(np.float64),

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import updates
+from ._core import Updates
 from .backends import cpu
 from .engine import gradients_turn, timed
 from .errors import ConfigurationError, GradientError
@@ -102,7 +103,7 @@ class Trainer:
 
     # Memory of states that updates have started, and what lies where in it: see `_state`.
     _started: list[tuple[np.ndarray, list[tuple[AnyParameter, int, int]]]]
-    _updates: cpu.Updates | None
+    _updates: Updates | None
 
     def __init__(
         self,
@@ -188,8 +189,8 @@ class Trainer:
             self.gradient_norm = norm
 
     def _run(self, rule: str, numbers: tuple[float, ...]) -> float | None:
-        """All in one call; see :class:`autobatch.backends.cpu.Updates`."""
-        arguments = (rule, numbers, self.sparse, self.clip_value, self.clip_norm)
+        """All in one call; None where the engine is not what runs."""
+        arguments = (rule, numbers, self.sparse, True, self.clip_value, self.clip_norm, 1.0)
         if self._updates is None:
             self._updates = self._make_updates()
         norm = self._updates.run(*arguments)
@@ -212,8 +213,8 @@ class Trainer:
         finally:
             self.zero_grad()
 
-    def _make_updates(self) -> cpu.Updates:
-        updates = cpu.Updates(self._trained(), "".join(self.state_names), self.idle)
+    def _make_updates(self) -> Updates:
+        updates = Updates(self._trained(), "".join(self.state_names), self.idle)
         state = self._state
         if any(state.values()):
             for place, (name, _) in enumerate(self._items()):
@@ -222,7 +223,7 @@ class Trainer:
                     updates._place(place, tuple(map(address_of, held)))
         return updates
 
-    def _start(self, updates: cpu.Updates) -> None:
+    def _start(self, updates: Updates) -> None:
         """Gives states to the parameters that have a gradient for the first time."""
         room = aligned_zeros((updates._missing(),), np.uint8)
         self._started.append((room, updates._start(address_of(room), self._first_state())))

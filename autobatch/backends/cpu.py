@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import config
-from .._core import Graph, update
-from .._core import Updates as _Updates
+from .._core import Graph
 from ..errors import ConfigurationError, MemoryLimitError, ShapeError
 from ..ops.declare import Call
 from ..recording import forms, set_kernels
@@ -352,49 +351,8 @@ def _backward_formula(graph: Graph) -> None:
             row += bound.batch
 
 
-# Updates.
-
-
-# The rules in the order of enum ab_rule, by the names that they have in `autobatch.updates`.
-RULES = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw", "amsgrad", "adadelta")
-_RULE_NUMBER = {name: number for number, name in enumerate(RULES)}
-
+# What `Updates.run` answers if it changed nothing.
 NOTHING, NOT_FINITE, STATES = -1.0, -2.0, -3.0
-
-
-class Updates(_Updates):
-    """Parameters with their states, made ready to be updated by one call.
-
-    Args:
-        parameters: the parameters.
-        states: the names of the rule's states, of m, v and x.
-        idle: whether parameters with states are updated without a gradient, too.
-    """
-
-    def run(
-        self,
-        rule: str,
-        numbers: tuple[float, ...],
-        sparse: bool,
-        clip_value: float | None,
-        clip_norm: float | None,
-        factor: float = 1.0,
-        measure: bool = True,
-    ) -> float | None:
-        """Updates and answers the gradient's norm; or NOTHING, NOT_FINITE or STATES, if there
-        is no gradient, it is not finite or a parameter has no states yet. None: the engine is
-        not what runs now."""
-        return update(
-            self._address,
-            len(self),
-            _RULE_NUMBER[rule],
-            numbers,
-            sparse,
-            measure,
-            clip_value,
-            clip_norm,
-            factor,
-        )
 
 
 def done(graph: Graph) -> int:

@@ -133,7 +133,7 @@ class Trainer(trainers.Trainer):
         if self._updates is None or count != self._count:
             self._updates, self._count = self._make_updates(), count
         clip = self.clip_norm
-        norm = self._updates.run(rule, numbers, self.sparse, None, clip, scale, clip is not None)
+        norm = self._updates.run(rule, numbers, self.sparse, clip is not None, None, clip, scale)
         if norm == cpu.STATES:
             self._start(self._updates)
             return self._run(rule, numbers, scale)

@@ -130,7 +130,7 @@ typedef struct OpObject {
 typedef struct {
     ab_registry registry;
     PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type,
-        *direct_type, *updates_type;
+        *direct_type, *updates_type, *turn_type;
     PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
@@ -150,7 +150,6 @@ typedef struct {
     PyObject *running; /* the tuple of what follows, for the collector */
     PyObject *on_value, *on_item, *on_backward;
     PyObject *on_resume;          /* (graph, code): finishes a backward pass */
-    PyObject *acquire, *release;  /* of a lock: gradients are one pass's or update's at a time */
     PyObject *ndarray, *dtype[2]; /* numpy's */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
@@ -159,7 +158,7 @@ typedef struct {
 
 extern Core core;
 extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec,
-    ab_cell_spec, ab_direct_spec, ab_updates_spec;
+    ab_cell_spec, ab_direct_spec, ab_updates_spec, ab_turn_spec;
 
 enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 
@@ -177,7 +176,9 @@ const ab_settings *ab_settings_now(void); /* NULL: an exception */
 PyObject *ab_settings_changed(PyObject *module, PyObject *none);
 PyObject *ab_timings(PyObject *module, PyObject *anew);
 PyObject *ab_itemsize(PyObject *module, PyObject *none);
-PyObject *ab_update(PyObject *module, PyObject *args);
+enum { AB_SCHEDULE, AB_FORWARD, AB_BACKWARD, AB_UPDATE, AB_PHASES };
+extern double ab_spent[AB_PHASES];
+double ab_clock(const ab_settings *s); /* seconds; 0 unless they are counted */
 PyObject *ab_set_inference(PyObject *module, PyObject *flag);
 PyObject *ab_in_inference(PyObject *module, PyObject *none);
 PyObject *ab_set_engine(PyObject *module, PyObject *args);
@@ -190,6 +191,10 @@ PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* turn.c */
+int ab_turn_take(void); /* negative: an exception */
+void ab_turn_give(void);
 
 /* graph.c */
 extern _Thread_local GraphObject *ab_current_graph;

@@ -123,7 +123,6 @@ static PyMethodDef functions[] = {
      "Whether this thread differentiates nothing; answers what was before."},
     {"timings", ab_timings, METH_O, NULL},
     {"itemsize", ab_itemsize, METH_NOARGS, "Bytes per number of a graph that begins now."},
-    {"update", ab_update, METH_VARARGS, NULL},
     {"in_inference", ab_in_inference, METH_NOARGS, NULL},
     {"new_expression_type", ab_expression_variant, METH_NOARGS,
      "A bare subtype of Expression, for Graph.expression_type."},
@@ -163,6 +162,7 @@ module_exec(PyObject *module)
         || add_type(module, "Param", &ab_param_spec, &core.param_type) < 0
         || add_type(module, "Holder", &ab_holder_spec, &core.holder_type) < 0
         || add_type(module, "Updates", &ab_updates_spec, &core.updates_type) < 0
+        || add_type(module, "Turn", &ab_turn_spec, &core.turn_type) < 0
         || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
 #ifndef Py_LIMITED_API
         || add_type(module, "Cell", &ab_cell_spec, &core.cell_type) < 0

@@ -46,11 +46,10 @@ ab_settings_changed(PyObject *module, PyObject *none)
 }
 
 /* Seconds by phase, under profile=True; changed under the interpreter lock. */
-enum { SCHEDULE, FORWARD, BACKWARD, UPDATE, PHASES };
-static double spent[PHASES];
+double ab_spent[AB_PHASES];
 
-static double
-clock_of(const ab_settings *s)
+double
+ab_clock(const ab_settings *s)
 {
     struct timespec t = {0};
     if (s->profile)
@@ -66,10 +65,10 @@ ab_timings(PyObject *module, PyObject *anew)
     int clear = PyObject_IsTrue(anew);
     if (clear < 0)
         return NULL;
-    PyObject *result =
-        Py_BuildValue("dddd", spent[SCHEDULE], spent[FORWARD], spent[BACKWARD], spent[UPDATE]);
-    for (int i = 0; clear && i < PHASES; i++)
-        spent[i] = 0;
+    PyObject *result = Py_BuildValue("dddd", ab_spent[AB_SCHEDULE], ab_spent[AB_FORWARD],
+                                     ab_spent[AB_BACKWARD], ab_spent[AB_UPDATE]);
+    for (int i = 0; clear && i < AB_PHASES; i++)
+        ab_spent[i] = 0;
     return result;
 }
 
@@ -101,19 +100,18 @@ ab_in_inference(PyObject *module, PyObject *none)
     return PyBool_FromLong(inference);
 }
 
-/* set_engine(address of ab_engine_functions, value, item, backward, resume, acquire, release,
- * ndarray, float32, float64) */
+/* set_engine(address of ab_engine_functions, value, item, backward, resume, ndarray, float32,
+ * float64) */
 PyObject *
 ab_set_engine(PyObject *module, PyObject *args)
 {
     (void)module;
     unsigned long long address;
-    PyObject *value, *item, *backward, *resume, *acquire, *release, *ndarray, *f4, *f8;
-    if (!PyArg_ParseTuple(args, "KOOOOOOOOO", &address, &value, &item, &backward, &resume, &acquire,
-                          &release, &ndarray, &f4, &f8))
+    PyObject *value, *item, *backward, *resume, *ndarray, *f4, *f8;
+    if (!PyArg_ParseTuple(args, "KOOOOOOO", &address, &value, &item, &backward, &resume, &ndarray,
+                          &f4, &f8))
         return NULL;
-    PyObject *kept =
-        PyTuple_Pack(9, value, item, backward, resume, acquire, release, ndarray, f4, f8);
+    PyObject *kept = PyTuple_Pack(7, value, item, backward, resume, ndarray, f4, f8);
     if (!kept)
         return NULL;
     Py_XDECREF(core.running);
@@ -122,8 +120,6 @@ ab_set_engine(PyObject *module, PyObject *args)
     core.on_item = item;
     core.on_backward = backward;
     core.on_resume = resume;
-    core.acquire = acquire;
-    core.release = release;
     core.ndarray = ndarray;
     core.dtype[0] = f4;
     core.dtype[1] = f8;
@@ -151,15 +147,15 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node, strategy = s->strategy, threads = s->threads;
     int code;
-    double begin = clock_of(s), planned;
+    double begin = ab_clock(s), planned;
     g->backend = s->backend;
     Py_BEGIN_ALLOW_THREADS code =
         engine->plan(m, 1, &node, strategy) < 0 ? AB_RUN_AGAIN : AB_RUN_DONE;
-    planned = clock_of(s);
+    planned = ab_clock(s);
     if (code == AB_RUN_DONE)
         code = engine->forward(m, table, threads, SLICE);
-    Py_END_ALLOW_THREADS spent[SCHEDULE] += planned - begin;
-    spent[FORWARD] += clock_of(s) - planned;
+    Py_END_ALLOW_THREADS ab_spent[AB_SCHEDULE] += planned - begin;
+    ab_spent[AB_FORWARD] += ab_clock(s) - planned;
     return code == AB_RUN_DONE ? ab_value_address(m, node) : NULL;
 }
 
@@ -273,14 +269,6 @@ ab_expression_plain(PyObject *self, PyObject *none)
     return numbers_of(self, 1);
 }
 
-static int
-turn(PyObject *method)
-{
-    PyObject *result = PyObject_CallNoArgs(method);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
 /* 1: done; 0: not the straight way; -1: an exception. ones: one number of any shape will do. */
 static int
 differentiate(ExpressionObject *e, int ones)
@@ -291,30 +279,27 @@ differentiate(ExpressionObject *e, int ones)
     const ab_form *f = form_of(e);
     if (f->batch * f->size != 1 || (!ones && ab_type_get(&core.registry, f->type)->ndim))
         return 0;
-    if (turn(core.acquire) < 0) /* gradients of parameters are summed by one pass at a time */
+    if (ab_turn_take() < 0) /* gradients of parameters are summed by one pass at a time */
         return -1;
     ab_graph *m = e->graph->graph;
     const ab_engine_functions *engine = core.engine;
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node;
     int threads = s->threads, code;
-    double begin = clock_of(s);
+    double begin = ab_clock(s);
     e->graph->backend = s->backend;
     Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, 0, NULL);
     if (code == AB_OK)
         code = engine->backward_run(m, table, threads, SLICE);
-    Py_END_ALLOW_THREADS spent[BACKWARD] += clock_of(s) - begin;
+    Py_END_ALLOW_THREADS ab_spent[AB_BACKWARD] += ab_clock(s) - begin;
     PyObject *rest = Py_None;
     if (code != AB_RUN_DONE) /* Python finishes the pass, or says what is wrong */
         rest = PyObject_CallFunction(core.on_resume, "Oi", (PyObject *)e->graph, code);
     else
         Py_INCREF(rest);
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    int error = turn(core.release);
-    PyErr_Restore(type, value, trace);
+    ab_turn_give();
     Py_XDECREF(rest);
-    return rest && !error ? 1 : -1;
+    return rest ? 1 : -1;
 }
 
 PyObject *
@@ -382,50 +367,4 @@ ab_expression_write(PyObject *self, PyObject *numbers)
         }
     m->tape_done = 0;
     Py_RETURN_TRUE;
-}
-
-/* update(items, count, rule, numbers, sparse, measure, clip_value, clip_norm, factor):
- * ab_update_all, where the engine is what runs; None elsewhere. items: an address; numbers: a
- * tuple; clips may be None. */
-PyObject *
-ab_update(PyObject *module, PyObject *args)
-{
-    (void)module;
-    enum { NUMBERS = 8, ARGUMENTS = 9 };
-    double numbers[NUMBERS], norm;
-    const ab_settings *s = ab_settings_now();
-    if (!s)
-        return NULL;
-    if (PyTuple_Size(args) != ARGUMENTS || !PyTuple_Check(AB_TUPLE_ITEM(args, 3))
-        || AB_TUPLE_SIZE(AB_TUPLE_ITEM(args, 3)) > NUMBERS) {
-        PyErr_SetString(PyExc_TypeError, "update: 9 arguments, the fourth a tuple of at most 8");
-        return NULL;
-    }
-    ab_updated *items = PyLong_AsVoidPtr(AB_TUPLE_ITEM(args, 0));
-    long long count = PyLong_AsLongLong(AB_TUPLE_ITEM(args, 1));
-    int rule = (int)PyLong_AsLong(AB_TUPLE_ITEM(args, 2));
-    PyObject *tuple = AB_TUPLE_ITEM(args, 3);
-    for (Py_ssize_t i = 0; i < AB_TUPLE_SIZE(tuple); i++)
-        numbers[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(tuple, i));
-    int sparse = PyObject_IsTrue(AB_TUPLE_ITEM(args, 4));
-    int measure = PyObject_IsTrue(AB_TUPLE_ITEM(args, 5));
-    double clip[2] = {0, 0};
-    for (int i = 0; i < 2; i++)
-        if (AB_TUPLE_ITEM(args, 6 + i) != Py_None)
-            clip[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(args, 6 + i));
-    double factor = PyFloat_AsDouble(AB_TUPLE_ITEM(args, 8));
-    if (PyErr_Occurred())
-        return NULL;
-    if (!core.engine || s->backend != AB_BACKEND_CPU)
-        Py_RETURN_NONE;
-    if (turn(core.acquire) < 0)
-        return NULL;
-    int threads = s->threads;
-    int flags = (sparse ? AB_UPDATE_SPARSE : 0) | (measure ? AB_UPDATE_MEASURE : 0);
-    double begin = clock_of(s);
-    const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
-    Py_BEGIN_ALLOW_THREADS norm = core.engine->update_all(tables, items, count, rule, numbers,
-                                                          flags, clip[0], clip[1], factor, threads);
-    Py_END_ALLOW_THREADS spent[UPDATE] += clock_of(s) - begin;
-    return turn(core.release) < 0 ? NULL : PyFloat_FromDouble(norm);
 }

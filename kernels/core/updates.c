@@ -1,6 +1,8 @@
 /* What a trainer updates: parameters, and where the states lie that its rule keeps for each. */
 #include "core.h"
 
+#include "ab_update.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,33 +180,102 @@ updates_place(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-updates_address(PyObject *self, void *closure)
+/* The rules by the names that they have in autobatch/updates.py. */
+static const char *const RULES[AB_RULES] = {
+    [AB_SGD] = "sgd",         [AB_MOMENTUM] = "momentum", [AB_ADAGRAD] = "adagrad",
+    [AB_RMSPROP] = "rmsprop", [AB_ADAM] = "adam",         [AB_ADAMW] = "adamw",
+    [AB_AMSGRAD] = "amsgrad", [AB_ADADELTA] = "adadelta",
+};
+
+static int
+rule_of(PyObject *name)
 {
-    (void)closure;
-    return PyLong_FromVoidPtr(((UpdatesObject *)self)->items);
+    for (int rule = 0; PyUnicode_Check(name) && rule < AB_RULES; rule++)
+        if (!PyUnicode_CompareWithASCIIString(name, RULES[rule]))
+            return rule;
+    PyErr_Format(PyExc_ValueError, "Updates.run: there is no rule %R", name);
+    return -1;
+}
+
+/* A number, or 0 for None. */
+static double
+number_of(PyObject *object)
+{
+    return object == Py_None ? 0 : PyFloat_AsDouble(object);
+}
+
+enum { NUMBERS = 8 }; /* of a rule, at most */
+
+static int
+numbers_of(PyObject *tuple, double *numbers)
+{
+    if (!PyTuple_Check(tuple) || AB_TUPLE_SIZE(tuple) > NUMBERS) {
+        PyErr_SetString(PyExc_TypeError, "Updates.run: a rule's numbers are a tuple of at most 8");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < AB_TUPLE_SIZE(tuple); i++)
+        numbers[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(tuple, i));
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static const char run_doc[] =
+    "run(rule, numbers, sparse, measure, clip_value, clip_norm, factor)\n--\n\n"
+    "Updates all that has a gradient and answers the gradient's norm, 0 if it is not measured;\n"
+    "or a negative number: there is no gradient, it is not finite, or a parameter has no states\n"
+    "yet. None: another backend is what runs now.";
+
+static PyObject *
+updates_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    UpdatesObject *u = (UpdatesObject *)self;
+    double numbers[NUMBERS], norm;
+    if (n != 7 || !u->items) {
+        PyErr_SetString(PyExc_TypeError, "Updates.run: expected 7 arguments");
+        return NULL;
+    }
+    const ab_settings *s = ab_settings_now();
+    int rule = rule_of(args[0]);
+    if (!s || rule < 0 || numbers_of(args[1], numbers) < 0)
+        return NULL;
+    int flags = (PyObject_IsTrue(args[2]) ? AB_UPDATE_SPARSE : 0)
+                | (PyObject_IsTrue(args[3]) ? AB_UPDATE_MEASURE : 0);
+    double clip_value = number_of(args[4]), clip_norm = number_of(args[5]);
+    double factor = PyFloat_AsDouble(args[6]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!core.engine || s->backend != AB_BACKEND_CPU)
+        Py_RETURN_NONE;
+    if (ab_turn_take() < 0)
+        return NULL;
+    const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
+    const int64_t count = updates_length(self);
+    const int threads = s->threads;
+    double begin = ab_clock(s);
+    Py_BEGIN_ALLOW_THREADS norm = core.engine->update_all(
+        tables, u->items, count, rule, numbers, flags, clip_value, clip_norm, factor, threads);
+    Py_END_ALLOW_THREADS ab_spent[AB_UPDATE] += ab_clock(s) - begin;
+    ab_turn_give();
+    return PyFloat_FromDouble(norm);
 }
 
 static PyMethodDef updates_methods[] = {
     {"_missing", updates_missing, METH_NOARGS, "Bytes of the states that are wanted now."},
     {"_start", updates_start, METH_VARARGS, "Tells where the states lie that are wanted now."},
     {"_place", updates_place, METH_VARARGS, "Tells where the states of one parameter lie."},
-    {0},
-};
-
-static PyGetSetDef updates_getset[] = {
-    {"_address", updates_address, NULL, NULL, NULL},
+    {"run", (PyCFunction)(void (*)(void))updates_run, METH_FASTCALL, run_doc},
     {0},
 };
 
 static PyType_Slot updates_slots[] = {
-    {Py_tp_doc, "Parameters with their states, made ready to be updated by one call."},
+    {Py_tp_doc, "Updates(parameters, states, idle)\n--\n\n"
+                "Parameters with their states, made ready to be updated by one call. states: the\n"
+                "names of the rule's states, of m, v and x. idle: parameters with states are\n"
+                "updated without a gradient, too."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, updates_init},
     {Py_tp_dealloc, updates_dealloc},
     {Py_tp_traverse, updates_traverse},
     {Py_tp_methods, updates_methods},
-    {Py_tp_getset, updates_getset},
     {Py_mp_length, updates_length},
     {0, NULL},
 };

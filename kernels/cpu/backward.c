@@ -75,7 +75,35 @@ is_live(const engine *e, int32_t node)
     return (e->marks[node] & (WANTED | REACHED)) == (WANTED | REACHED);
 }
 
-static void
+/* Enters a parameter, or the table of a lookup with the rows that it may add to. */
+static int
+add_source(const ab_graph *g, engine *e, int32_t node, const ab_form *f)
+{
+    const int dense = (f->flags & AB_FORM_PARAMETER) != 0;
+    const int64_t rows = dense ? 0 : f->batch;
+    node = dense ? node : g->operands[g->nodes[node].first];
+    for (int32_t i = 0; i < e->nsources; i++)
+        if (e->sources[i] == node) {
+            e->source_dense[i] |= (uint8_t)dense;
+            e->source_rows[i] += rows;
+            return AB_OK;
+        }
+    if (e->nsources == e->source_room) {
+        int32_t n = e->source_room ? 2 * e->source_room : 16;
+        if (reserve(&e->sources, sizeof *e->sources, n) < 0
+            || reserve(&e->source_rows, sizeof *e->source_rows, n) < 0
+            || reserve(&e->source_dense, sizeof *e->source_dense, n) < 0)
+            return AB_NO_MEMORY;
+        e->source_room = n;
+    }
+    e->sources[e->nsources] = node;
+    e->source_dense[e->nsources] = (uint8_t)dense;
+    e->source_rows[e->nsources++] = rows;
+    return AB_OK;
+}
+
+/* Also lists the parameters and tables that get a gradient. */
+static int
 mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt, const int32_t *wrt)
 {
     uint8_t *mark = e->marks;
@@ -103,29 +131,9 @@ mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
         if (passes(f))
             for (int32_t j = 0; j < d->nin; j++)
                 mark[g->operands[d->first + j]] |= REACHED;
-    }
-}
-
-static int
-add_source(engine *e, int32_t node, int dense, int64_t rows)
-{
-    for (int32_t i = 0; i < e->nsources; i++)
-        if (e->sources[i] == node) {
-            e->source_dense[i] |= (uint8_t)dense;
-            e->source_rows[i] += rows;
-            return AB_OK;
-        }
-    if (e->nsources == e->source_room) {
-        int32_t n = e->source_room ? 2 * e->source_room : 16;
-        if (reserve(&e->sources, sizeof *e->sources, n) < 0
-            || reserve(&e->source_rows, sizeof *e->source_rows, n) < 0
-            || reserve(&e->source_dense, sizeof *e->source_dense, n) < 0)
+        if (f->flags & (AB_FORM_PARAMETER | AB_FORM_TABLE) && add_source(g, e, i, f) < 0)
             return AB_NO_MEMORY;
-        e->source_room = n;
     }
-    e->sources[e->nsources] = node;
-    e->source_dense[e->nsources] = (uint8_t)dense;
-    e->source_rows[e->nsources++] = rows;
     return AB_OK;
 }
 
@@ -179,19 +187,8 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     memset(e->flush, 0xff, ((size_t)e->ntape + 1) * sizeof *e->flush);
     for (int32_t i = 0; i < e->nweights; i++)
         e->weights[i].first_use = -1;
-    mark(g, e, nseeds, seeds, nwrt, wrt);
-    for (int32_t i = 0; i < e->n; i++) {
-        if (!is_live(e, i))
-            continue;
-        const ab_form *f = form_of(g, i);
-        int error = AB_OK;
-        if (f->flags & AB_FORM_PARAMETER)
-            error = add_source(e, i, 1, 0);
-        else if (f->flags & AB_FORM_TABLE)
-            error = add_source(e, g->operands[g->nodes[i].first], 0, f->batch);
-        if (error < 0)
-            return error;
-    }
+    if (mark(g, e, nseeds, seeds, nwrt, wrt) < 0)
+        return AB_NO_MEMORY;
     int64_t at = 0;
     for (int64_t b = 0; b < e->ntape; b++) {
         e->batch_first[b] = at;
@@ -419,17 +416,23 @@ static void
 fill_gradient(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes, int64_t first,
               int64_t n, void **out)
 {
-    const int64_t batch = f->batch, own = ab_in_batch(g, f, j);
-    for (int64_t i = 0; i < n; i++) {
-        const ab_node *d = &g->nodes[nodes[(first + i) / batch]];
-        int64_t element = (first + i) % batch;
+    const int64_t batch = f->batch;
+    const int minibatch = ab_in_batch(g, f, j) > 1;
+    const int32_t *node = nodes + first / batch;
+    int64_t element = first % batch;
+    for (int64_t i = 0; i < n; element = 0) {
+        const ab_node *d = &g->nodes[*node++];
         if (f->flags & AB_FORM_TABLE) {
             ab_param *p = (ab_param *)(intptr_t)g->nodes[g->operands[d->first]].data[0];
-            out[i] = slot_of(p, d->data[element * (d->ndata / batch)]);
+            for (int64_t words = d->ndata / batch; element < batch && i < n; element++)
+                out[i++] = slot_of(p, d->data[element * words]);
             continue;
         }
         int32_t o = g->operands[d->first + j];
-        out[i] = g->grad[o] + (own > 1 ? element * ab_batch_stride(g, o) : 0);
+        int64_t step = minibatch ? ab_batch_stride(g, o) : 0;
+        for (char *at = g->grad[o] + element * step; element < batch && i < n;
+             element++, at += step)
+            out[i++] = at;
     }
 }
 
@@ -943,7 +946,8 @@ walk(worker *w, void *argument)
         int64_t b = e->at;
         for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
             flush_weight(w, &e->weights[v]);
-        flush_views(w->r->g, e, b);
+        if (e->nviews)
+            flush_views(w->r->g, e, b);
         if (e->batch_first[b + 1] == e->batch_first[b])
             continue;
         if (form_at(g, b)->kernel < 0)

@@ -141,17 +141,40 @@ ab_fill_result(const ab_graph *g, const ab_form *f, char *const *base, const int
             out[i] = base[nodes[first + i]];
         return;
     }
-    for (int64_t i = 0; i < n; i++)
-        out[i] = base[nodes[(first + i) / batch]] + (first + i) % batch * row;
+    const int32_t *node = nodes + first / batch;
+    int64_t element = first % batch;
+    for (int64_t i = 0; i < n; element = 0) {
+        char *at = base[*node++] + element * row;
+        for (; element < batch && i < n; element++, at += row)
+            out[i++] = at;
+    }
 }
 
 void
 ab_fill_data(const ab_graph *g, const ab_form *f, const int32_t *nodes, int64_t first, int64_t n,
              const int64_t **out)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const ab_node *d = &g->nodes[nodes[(first + i) / f->batch]];
-        out[i] = d->data + (first + i) % f->batch * (d->ndata / f->batch);
+    const int32_t *node = nodes + first / f->batch;
+    int64_t element = first % f->batch;
+    for (int64_t i = 0; i < n; element = 0) {
+        const ab_node *d = &g->nodes[*node++];
+        for (int64_t words = d->ndata / f->batch; element < f->batch && i < n; element++)
+            out[i++] = d->data + element * words;
+    }
+}
+
+/* Operand rows of a call for one node of one row. */
+static void
+fill_single(const ab_graph *g, const ab_form *f, frame *fr, uint32_t reads, int32_t node)
+{
+    const int32_t *operands = g->operands + g->nodes[node].first;
+    for (int32_t j = 0; j < f->nin; j++) {
+        void **x = fr->y; /* where it is not read */
+        if (j >= 31 || reads >> j & 1) {
+            x = ab_frame_x(fr, j);
+            *x = ab_value_address(g, operands[j]);
+        }
+        fr->xs[j] = (ab_rows){x, in_size(g, f, j) * g->itemsize};
     }
 }
 
@@ -161,7 +184,11 @@ ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_
 {
     const ab_graph *g = w->r->g;
     ab_fill_result(g, f, g->value, nodes, first, n, fr->y);
-    for (int32_t j = 0; j < f->nin; j++) {
+    const int single =
+        n == 1 && f->batch == 1 && !(f->flags & (AB_FORM_TABLE | AB_FORM_BATCH_AWARE));
+    if (single)
+        fill_single(g, f, fr, reads, nodes[first]);
+    for (int32_t j = 0; j < f->nin && !single; j++) {
         const int64_t row = in_size(g, f, j) * g->itemsize;
         if (j < 31 && !(reads >> j & 1)) {
             fr->xs[j] = (ab_rows){fr->y, row};
