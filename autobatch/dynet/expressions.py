@@ -28,11 +28,11 @@ from ..errors import (
     ShapeError,
     StaleExpressionError,
 )
-from ..recording import placeholder, recorder
+from ..recording import recorder
 from ..selection import pick_batch_elements
 from ..selection import sparse_input as _sparse_input
 from . import random
-from .graph import _CG, Node
+from .graph import _CG, Node, zero_content
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -130,6 +130,7 @@ class Expression(_Base, metaclass=_Kind):
 
     # ------------------------------------------------------------------ values
 
+    @_direct
     def npvalue(self, recalculate: bool = False) -> np.ndarray:
         """The value as an array of doubles; a minibatch is its last axis.
 
@@ -546,7 +547,8 @@ def vecInput(dim: int, device: str = "") -> Any:
         dim: its length.
         device: accepted.
     """
-    return placeholder((int(dim),))
+    words = (1, int(dim))
+    return _PLACEHOLDER((), words, zero_content(_CG._itemsize, words))
 
 
 def scalarInput(s: float, device: str = "") -> Any:
@@ -656,7 +658,8 @@ def inputTensorTranspose(
 
 def matInput(d1: int, d2: int) -> Any:
     """A matrix of zeros, to be filled by `Expression.set`. Use `inputTensor`."""
-    return placeholder((int(d2), int(d1)))
+    words = (1, int(d2), int(d1))
+    return _PLACEHOLDER((), words, zero_content(_CG._itemsize, words))
 
 
 def inputMatrix(v: Any, d: Sequence[int]) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core, engine
 from ..backends import cpu
-from ..errors import AutobatchError, GradientError
+from ..errors import AutobatchError, GradientError, ShapeError
 from ..parameters import Lookup
 from ..recording import current_graph, forms, recorder
 from ..recording import new_graph as _new_graph
@@ -42,6 +42,22 @@ _PLACEHOLDER = recorder("placeholder").record
 _TRIALS = 3
 _SOURCES = ("input", "placeholder")
 _NOTHING, _COMPUTED, _ALL = range(3)  # of Graph.direct
+
+
+def zero_content(itemsize: int, sizes: tuple[int, ...]) -> bytes:
+    """The content of an input of zeros; that of small ones is made once."""
+    known = _ZEROS.get((itemsize, sizes))
+    if known is None:
+        if min(sizes) < 0:
+            raise ShapeError(f"an input's dimensions are at least 0, got {sizes[:0:-1]}")
+        known = bytes(itemsize * math.prod(sizes))
+        if len(known) <= _KEPT_BYTES and len(_ZEROS) < _KEPT:
+            _ZEROS[itemsize, sizes] = known
+    return known
+
+
+_ZEROS: dict[tuple[int, tuple[int, ...]], bytes] = {}
+_KEPT, _KEPT_BYTES = 256, 4096
 
 
 class InvalidValueError(AutobatchError, RuntimeError):
@@ -143,7 +159,8 @@ class ComputationGraph:
             batch: size of the minibatch.
             draw: what is drawn, in memory order, a minibatch's elements in turn.
         """
-        node = _PLACEHOLDER((), (batch, *shape), bytes(self._itemsize * batch * math.prod(shape)))
+        words = (batch, *shape)
+        node = _PLACEHOLDER((), words, zero_content(self._itemsize, words))
         self._random.append((node.node, draw))
         self._graph.direct = _NOTHING
         return node

@@ -1696,10 +1696,13 @@ def _probability(op: str, p: Any) -> float:
 
 def _mask(op: str, x: Any, p: Any, shape: tuple[int, ...], batch: int) -> Any:
     """x times a mask of zeros, with probability p, and ``1 / (1 - p)``."""
-    p = _probability(op, p)
-    keep = 1.0 - p
-    scale = 1.0 / keep if keep else 0.0
-    return F.multiply(x, _CG.delayed(shape, batch, Draw.bernoulli(keep, scale)))
+    return F.multiply(x, _CG.delayed(shape, batch, _mask_draw(op, p)))
+
+
+@functools.lru_cache(maxsize=256)
+def _mask_draw(op: str, p: Any) -> Draw:
+    keep = 1.0 - _probability(op, p)
+    return Draw.bernoulli(keep, 1.0 / keep if keep else 0.0)
 
 
 def dropout(x: Any, p: float) -> Any:
@@ -1709,7 +1712,9 @@ def dropout(x: Any, p: float) -> Any:
     >>> sorted(set(dy.dropout(dy.ones(100), 0.5).value()))
     [0.0, 2.0]
     """
-    return _mask("dropout", x, p, _shape(x), _batch(x))
+    if type(x) is Node:
+        return _mask("dropout", x, p, x.shape, x.batch_size)
+    return _mask("dropout", x, p, _shape(x), 1)
 
 
 def dropout_dim(x: Any, d: int, p: float) -> Any:

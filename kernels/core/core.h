@@ -186,6 +186,7 @@ int ab_is_computed(const ExpressionObject *e);
 PyObject *ab_expression_computed(PyObject *self, PyObject *none);
 PyObject *ab_expression_value(PyObject *self, PyObject *none);
 PyObject *ab_expression_item(PyObject *self, PyObject *none);
+PyObject *ab_expression_columns(PyObject *self);
 PyObject *ab_expression_numbers(PyObject *self, PyObject *none);
 PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);

@@ -50,6 +50,13 @@ scalar_value(PyObject *self, PyObject *none)
 }
 
 static PyObject *
+npvalue(PyObject *self, PyObject *none)
+{
+    (void)none;
+    return or_function(ab_expression_columns(self), Py_None);
+}
+
+static PyObject *
 backward(PyObject *self, PyObject *none)
 {
     PyObject *done = or_function(ab_expression_differentiate(self, none), Py_False);
@@ -63,10 +70,8 @@ static const struct {
     const char *name;
     answer *answers;
 } ANSWERS[] = {
-    {"value", value},
-    {"vec_value", vec_value},
-    {"scalar_value", scalar_value},
-    {"backward", backward},
+    {"value", value},     {"vec_value", vec_value}, {"scalar_value", scalar_value},
+    {"npvalue", npvalue}, {"backward", backward},
 };
 
 static int

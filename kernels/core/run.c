@@ -253,6 +253,45 @@ numbers_of(PyObject *self, int plain)
     return list;
 }
 
+/* An array of doubles with the axes reversed and the minibatch last: the same order in memory,
+ * column-major. None: not the straight way. */
+PyObject *
+ab_expression_columns(PyObject *self)
+{
+    ExpressionObject *e = (ExpressionObject *)self;
+    const ab_settings *s;
+    const char *at = evaluate(e, &s);
+    if (!at && PyErr_Occurred())
+        return NULL;
+    const ab_form *f = at ? form_of(e) : NULL;
+    if (!at || f->flags & AB_FORM_INTEGER
+        || (f->batch > 1 && e->graph->graph->nodes[e->node].stride != f->size))
+        Py_RETURN_NONE;
+    const ab_type *type = ab_type_get(&core.registry, f->type);
+    const int32_t ndim = type->ndim ? type->ndim : 1;
+    const int64_t one = 1, *dims = type->ndim ? type->dims : &one;
+    const Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);
+    PyObject *shape = PyTuple_New(ndim + (f->batch > 1));
+    PyObject *copy = PyByteArray_FromStringAndSize(NULL, n * (Py_ssize_t)sizeof(double));
+    PyObject *array = NULL;
+    int error = !shape || !copy;
+    for (int32_t i = 0; !error && i < ndim + (f->batch > 1); i++) {
+        PyObject *dim = PyLong_FromLongLong(i < ndim ? dims[ndim - 1 - i] : f->batch);
+        error = !dim || PyTuple_SetItem(shape, i, dim) < 0;
+    }
+    if (!error) {
+        double *to = (double *)(void *)PyByteArray_AsString(copy);
+        for (Py_ssize_t i = 0; i < n; i++)
+            to[i] =
+                e->graph->graph->itemsize == 8 ? ((const double *)at)[i] : ((const float *)at)[i];
+        array = PyObject_CallFunction(core.ndarray, "OOOiOs", shape, core.dtype[1], copy, 0,
+                                      Py_None, "F");
+    }
+    Py_XDECREF(shape);
+    Py_XDECREF(copy);
+    return array;
+}
+
 /* The numbers of a value in memory order, as a list of floats; None: not the straight way. */
 PyObject *
 ab_expression_numbers(PyObject *self, PyObject *none)

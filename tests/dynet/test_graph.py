@@ -15,6 +15,7 @@ import pytest
 import autobatch as ab
 import autobatch.dynet as dy
 from autobatch.dynet import config, random
+from autobatch.errors import ShapeError
 
 
 @pytest.fixture(autouse=True)
@@ -604,3 +605,33 @@ def test_names_for_star_imports() -> None:
     assert "random" not in names
     assert "config" not in names
     assert all(hasattr(dy, name) for name in names)
+
+
+@pytest.mark.parametrize("dims", [(), (1,), (3,), (2, 3), (2, 1, 3)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_values_asked_for_directly_are_those_of_the_long_way(dims: tuple, batch: int) -> None:
+    dy.renew_cg()
+    if not dims:
+        x = dy.scalarInput(0.5)
+    else:
+        numbers = np.random.default_rng(4).normal(size=(*dims, batch))
+        x = dy.inputTensor(numbers, batched=True)
+    y = dy.tanh(x)
+    array = y.npvalue()
+    np.testing.assert_array_equal(array, y.npvalue(recalculate=True), strict=True)
+    assert array.dtype == np.float64
+    assert y.vec_value() == y.vec_value(recalculate=True) == array.flatten("F").tolist()
+    assert np.array_equal(y.value(), y.value(recalculate=True))
+    if array.size == 1:
+        assert y.scalar_value() == y.scalar_value(recalculate=True) == array.item()
+    else:
+        with pytest.raises(ShapeError, match="expected a scalar"):
+            y.scalar_value()
+
+
+def test_inputs_have_dimensions_of_at_least_nothing() -> None:
+    dy.renew_cg()
+    assert dy.vecInput(0).npvalue().shape == (0,)
+    for make in (lambda: dy.vecInput(-1), lambda: dy.matInput(-2, -3)):
+        with pytest.raises(ShapeError, match=r"at least 0, got \(-"):
+            make()
