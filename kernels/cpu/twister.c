@@ -42,19 +42,26 @@ ab_twister_untouched(const ab_twister *t)
     return t->untouched;
 }
 
+static inline uint32_t
+twisted(uint32_t high, uint32_t low)
+{
+    uint32_t both = (high & UINT32_C(0x80000000)) | (low & UINT32_C(0x7fffffff));
+    return both >> 1 ^ (both & 1 ? UINT32_C(0x9908b0df) : 0);
+}
+
 static void
 refill(ab_twister *t)
 {
-    for (int i = 0; i < WORDS; i++) {
-        uint32_t both = (t->state[i] & UINT32_C(0x80000000))
-                        | (t->state[(i + 1) % WORDS] & UINT32_C(0x7fffffff));
-        t->state[i] =
-            t->state[(i + MIDDLE) % WORDS] ^ both >> 1 ^ (both & 1 ? UINT32_C(0x9908b0df) : 0);
-    }
+    uint32_t *s = t->state;
+    for (int i = 0; i < WORDS - MIDDLE; i++)
+        s[i] = s[i + MIDDLE] ^ twisted(s[i], s[i + 1]);
+    for (int i = WORDS - MIDDLE; i < WORDS - 1; i++)
+        s[i] = s[i + MIDDLE - WORDS] ^ twisted(s[i], s[i + 1]);
+    s[WORDS - 1] = s[MIDDLE - 1] ^ twisted(s[WORDS - 1], s[0]);
     t->at = 0;
 }
 
-static uint32_t
+static inline uint32_t
 raw(ab_twister *t)
 {
     if (t->at == WORDS)
@@ -67,7 +74,7 @@ raw(ab_twister *t)
 }
 
 /* In [0, 1): never 1, though the nearest float may be. */
-static float
+static inline float
 canonical(ab_twister *t)
 {
     float u = (float)raw(t) * 0x1p-32f;
@@ -75,7 +82,7 @@ canonical(ab_twister *t)
 }
 
 /* Two raw numbers, the first of lower weight. */
-static int
+static inline int
 bernoulli(ab_twister *t, double p)
 {
     double low = raw(t), high = raw(t);
@@ -83,7 +90,7 @@ bernoulli(ab_twister *t, double p)
 }
 
 /* The polar method (Marsaglia and Bray 1964). */
-static void
+static inline void
 pair(ab_twister *t, float *first, float *second)
 {
     float x, y, r;
@@ -99,45 +106,98 @@ pair(ab_twister *t, float *first, float *second)
     *second = x * scale;
 }
 
-static void
-put(void *out, int itemsize, int64_t i, float number)
+/* What is drawn, see ab_twister_draw. */
+typedef struct drawing {
+    int kind, itemsize;
+    double p;
+    float low, width, std;
+    int64_t n;
+    void *out;
+} drawing;
+
+static inline void
+put(const drawing *d, int64_t i, float number)
 {
-    if (itemsize == 8)
-        ((double *)out)[i] = number;
+    if (d->itemsize == 8)
+        ((double *)d->out)[i] = number;
     else
-        ((float *)out)[i] = number;
+        ((float *)d->out)[i] = number;
+}
+
+static inline __attribute__((always_inline)) void
+draw(ab_twister *t, const drawing *d)
+{
+    const float least = 1e-20f;
+    switch (d->kind) {
+    case AB_DRAW_UNIFORM:
+        for (int64_t i = 0; i < d->n; i++)
+            put(d, i, fmaf(canonical(t), d->width, d->low));
+        break;
+    case AB_DRAW_BERNOULLI:
+        for (int64_t i = 0; i < d->n; i++)
+            put(d, i, (float)bernoulli(t, d->p));
+        break;
+    case AB_DRAW_GUMBEL:
+        for (int64_t i = 0; i < d->n; i++) {
+            float one = canonical(t);
+            one = -logf(one > least ? one : least);
+            put(d, i, -logf(one > least ? one : least));
+        }
+        break;
+    default: /* normal: the second of an odd count is lost */
+        for (int64_t i = 0; i < d->n; i += 2) {
+            float one, two;
+            pair(t, &one, &two);
+            put(d, i, fmaf(one, d->std, d->low));
+            if (i + 1 < d->n)
+                put(d, i + 1, fmaf(two, d->std, d->low));
+        }
+    }
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/* A fused multiplication and addition is one instruction where there is one, else a function. */
+__attribute__((target("fma"))) static void
+draw_fused(ab_twister *t, const drawing *d)
+{
+    draw(t, d);
+}
+#endif
+
+/* Not where additions are fused: the wheel rounds twice here. */
+static void
+scale(const drawing *d, float factor, float term)
+{
+    for (int64_t i = 0; i < d->n; i++)
+        if (d->itemsize == 8)
+            ((double *)d->out)[i] = (float)((double *)d->out)[i] * factor + term;
+        else
+            ((float *)d->out)[i] = ((float *)d->out)[i] * factor + term;
 }
 
 void
 ab_twister_draw(ab_twister *t, int kind, double a, double b, double factor, double term, int64_t n,
                 void *out, int itemsize)
 {
-    const float low = (float)a, width = (float)b - low, scale = (float)factor, shift = (float)term;
-    const float std = (float)b, least = 1e-20f;
+    const drawing d = {
+        .kind = kind,
+        .itemsize = itemsize,
+        .p = a,
+        .low = (float)a,
+        .width = (float)b - (float)a,
+        .std = (float)b,
+        .n = n,
+        .out = out,
+    };
     t->untouched = t->untouched && n == 0;
-    for (int64_t i = 0; i < n; i++) {
-        float one = 0, two = 0;
-        switch (kind) {
-        case AB_DRAW_UNIFORM:
-            one = fmaf(canonical(t), width, low);
-            break;
-        case AB_DRAW_BERNOULLI:
-            one = (float)bernoulli(t, a);
-            break;
-        case AB_DRAW_GUMBEL:
-            one = canonical(t);
-            one = -logf(one > least ? one : least);
-            one = -logf(one > least ? one : least);
-            break;
-        default: /* normal: the second of an odd count is lost */
-            pair(t, &one, &two);
-            put(out, itemsize, i, fmaf(one, std, low) * scale + shift);
-            one = fmaf(two, std, low);
-            if (++i == n)
-                return;
-        }
-        put(out, itemsize, i, one * scale + shift);
-    }
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("fma"))
+        draw_fused(t, &d);
+    else
+#endif
+        draw(t, &d);
+    if (factor != 1 || term != 0)
+        scale(&d, (float)factor, (float)term);
 }
 
 void
