@@ -249,8 +249,13 @@ def _index(op: str, index: Any, length: int) -> int:
     return value + length if value < 0 else value
 
 
+_INTS = {int}
+
+
 def _labels(op: str, labels: Any) -> tuple[int, ...]:
     """A sequence of ints (or an integer array of one axis) as a tuple."""
+    if isinstance(labels, (list, tuple)) and set(map(type, labels)) == _INTS:
+        return tuple(labels)
     array = np.asarray(labels)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         got = f"{array.dtype} of shape {array.shape}" if array.ndim else type(labels).__name__

@@ -11,8 +11,6 @@ from __future__ import annotations
 import functools
 import math
 import operator
-import struct
-from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +64,7 @@ _numbers = _core.Expression._numbers
 _core_plain = _core.Expression._plain
 _differentiate = _core.Expression._differentiate
 _write = _core.Expression._write
+_numbers_input = _core.numbers_input
 
 
 class NotSupportedError(AutobatchError, NotImplementedError):
@@ -478,13 +477,20 @@ _core.set_columns(product, _getitem)
 # ---------------------------------------------------------------------- inputs
 
 
+def _numbers_of(op: str, given: Any) -> np.ndarray:
+    try:
+        if given is not None:  # which NumPy takes for a NaN
+            return np.asarray(given, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise OperandError(f"{op}: expected numbers, got {given!r}")
+
+
 def _float(numbers: np.ndarray) -> bytes:
     return np.ascontiguousarray(numbers, _CODES[_CG._itemsize]).tobytes()
 
 
-# For a few numbers, Python's own ways to their bytes take less time than an array.
 _CODES = {4: "f", 8: "d"}
-_PACK = {size: struct.Struct(f"={code}").pack for size, code in _CODES.items()}
 
 
 def _input(shape: Dims, batch: int, content: bytes) -> Any:
@@ -558,7 +564,14 @@ def scalarInput(s: float, device: str = "") -> Any:
     >>> dy.scalarInput(3).value()
     3.0
     """
-    return _PLACEHOLDER((), (1,), _PACK[_CG._itemsize](s))
+    if type(s) is float or type(s) is int:
+        made = _numbers_input(s)
+        if made is not None:
+            return made
+    number = _numbers_of("scalarInput", s)
+    if number.size != 1:
+        raise OperandError(f"scalarInput: expected a number, got {s!r}")
+    return _input((), 1, _float(number))
 
 
 def inputVector(v: Any, device: str = "") -> Any:
@@ -572,13 +585,10 @@ def inputVector(v: Any, device: str = "") -> Any:
     [1.0, 2.0]
     """
     if type(v) is list:
-        try:
-            content = array(_CODES[_CG._itemsize], v).tobytes()
-        except TypeError:
-            pass  # a list of lists, or of no numbers
-        else:
-            return _input((len(v),), 1, content)
-    numbers = np.asarray(v, np.float64)
+        made = _numbers_input(v)
+        if made is not None:
+            return made
+    numbers = _numbers_of("inputVector", v)
     if numbers.ndim != 1:
         if numbers.ndim == 0:
             raise OperandError(f"inputVector: expected a list of numbers, got {v!r}")

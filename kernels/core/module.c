@@ -117,6 +117,8 @@ static PyMethodDef functions[] = {
 #ifndef Py_LIMITED_API
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
 #endif
+    {"numbers_input", ab_numbers_input, METH_O,
+     "A placeholder that holds a number or a list of numbers; None: a case for others."},
     {"set_engine", ab_set_engine, METH_VARARGS, NULL},
     {"settings_changed", ab_settings_changed, METH_NOARGS, "Settings are asked for anew."},
     {"set_inference", ab_set_inference, METH_O,

@@ -644,6 +644,42 @@ ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n)
     return list;
 }
 
+/* numbers_input(number or list of numbers): a placeholder that holds them, of shape () or (n,);
+ * None: not a short path. */
+PyObject *
+ab_numbers_input(PyObject *module, PyObject *given)
+{
+    (void)module;
+    enum { SHORT = 512 };
+    const int list = PyList_CheckExact(given);
+    const Py_ssize_t n = list ? AB_LIST_SIZE(given) : 1;
+    int64_t content[SHORT], dims[] = {1, n};
+    GraphObject *g = recording();
+    if (!g)
+        return NULL;
+    if (n > SHORT)
+        Py_RETURN_NONE;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *item = list ? AB_LIST_ITEM(given, i) : given;
+        if (!PyFloat_Check(item) && !PyLong_CheckExact(item))
+            Py_RETURN_NONE;
+        double number = PyFloat_AsDouble(item);
+        if (number == -1 && PyErr_Occurred()) {
+            PyErr_Clear();
+            Py_RETURN_NONE;
+        }
+        if (g->graph->itemsize == 8)
+            ((double *)(void *)content)[i] = number;
+        else
+            ((float *)(void *)content)[i] = (float)number;
+    }
+    int32_t form = find_form_words(core.placeholder, g->graph, 0, NULL, list ? 2 : 1, dims, NULL);
+    if (form < 0)
+        return NULL;
+    int32_t words = (int32_t)((n * g->graph->itemsize + 7) / 8);
+    return add(core.placeholder, g, form, 0, NULL, words, content);
+}
+
 /* Operators. */
 
 static int
