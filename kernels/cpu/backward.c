@@ -953,7 +953,7 @@ walk(worker *w, void *argument)
         if (form_at(g, b)->kernel < 0)
             return;
         run_batch(w, b);
-        if (b % 16 == 0 && ab_late(&how->deadline, how->seconds)) {
+        if (b && b % 16 == 0 && ab_late(&how->deadline, how->seconds)) {
             if (--e->at >= 0)
                 return;
             break;
