@@ -199,8 +199,7 @@ def _named(op: Declaration, values: Sequence[Any] | None) -> dict[str, Any]:
 
 def _common_batch(op: Declaration, operands: Sequence[Operand]) -> int:
     common = 1
-    for operand in operands:
-        batch = operand.batch
+    for batch in dict.fromkeys([operand.batch for operand in operands]):
         if batch != 1 and batch != common:
             if common != 1:
                 raise ShapeError(
@@ -215,7 +214,10 @@ def _rule(number: int, attrs: tuple[Any, ...] | None, inputs: tuple[Any, ...]) -
     # A program's first graphs come here once for every form, all together a good part of a
     # short run: what the ops' rules and this do is kept short.
     op = _DECLARATIONS[number]
-    operands = tuple(map(Operand._make, inputs))
+    if len(inputs) > 1 and inputs.count(inputs[0]) == len(inputs):
+        operands = (Operand._make(inputs[0]),) * len(inputs)
+    else:
+        operands = tuple(map(Operand._make, inputs))
     named = _named(op, attrs)
     form: Form = op.rule(named, operands)
     shape, batch, kernel, params, same, view, view_batch, limit, aware, blocked, flops = form

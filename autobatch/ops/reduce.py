@@ -213,6 +213,8 @@ def _equal_shapes(name: str, operands: Sequence[Operand]) -> Operand:
     if not operands:
         raise OperandError(f"{name}: expected at least one expression, got an empty list")
     first = operands[0]
+    if operands.count(first) == len(operands):
+        return first
     shape = first.shape
     for i, x in enumerate(operands):
         if x.shape != shape:

@@ -36,7 +36,7 @@ typedef struct ab_trace {
     struct ab_trace *next;
     int32_t nargs, nkey, itemsize;
     int64_t *key; /* see arguments */
-    int plain;    /* it cannot be traced: the function is called */
+    int untraced; /* it cannot be traced: the function is called */
     int32_t nsteps, nouts, most;
     step *steps;
     int32_t *operands;
@@ -210,7 +210,7 @@ read_steps(trace *t, const ab_graph *m, PyObject *cell)
             ab_error("cell parameter", cell, NULL);
             return -1;
         }
-        t->plain |= (f->flags & (AB_FORM_RANDOM | AB_FORM_PARAMETER)) != 0;
+        t->untraced |= (f->flags & (AB_FORM_RANDOM | AB_FORM_PARAMETER)) != 0;
         words += d->ndata;
         t->most = d->nin > t->most ? d->nin : t->most;
     }
@@ -253,7 +253,8 @@ read_result(trace *t, const GraphObject *g, PyObject *result, PyObject *cell)
         items = PyTuple_Check(result) ? ((PyTupleObject *)result)->ob_item
                                       : ((PyListObject *)result)->ob_item;
         /* A tuple of another layout than tuple's (none is known) could not be made here. */
-        t->plain |= t->result->tp_basicsize != PyTuple_Type.tp_basicsize && !PyList_Check(result);
+        t->untraced |=
+            t->result->tp_basicsize != PyTuple_Type.tp_basicsize && !PyList_Check(result);
     }
     t->nouts = (int32_t)n;
     if (!(t->outs = malloc(((size_t)n + 1) * sizeof *t->outs))) {
@@ -262,7 +263,7 @@ read_result(trace *t, const GraphObject *g, PyObject *result, PyObject *cell)
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         if (!ab_is_expression(items[i]) || ((ExpressionObject *)items[i])->graph != g) {
-            t->plain = 1;
+            t->untraced = 1;
             if (((CellObject *)cell)->lenient)
                 return 0;
             ab_error("cell result", cell, Py_NewRef((PyObject *)Py_TYPE(items[i])));
@@ -434,7 +435,7 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
     if (!t && !(t = trace_new(cell, g, &a, args, n, names)))
         return NULL;
-    if (t->plain)
+    if (t->untraced)
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
     return replay(cell, g, t, a.ids);
 }
@@ -510,7 +511,7 @@ cell_traces(PyObject *self, void *closure)
     (void)closure;
     long count = 0;
     for (const trace *t = ((CellObject *)self)->traces; t; t = t->next)
-        count += !t->plain;
+        count += !t->untraced;
     return PyLong_FromLong(count);
 }
 

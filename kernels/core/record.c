@@ -114,6 +114,7 @@ new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObje
     PyObject *described = NULL, *inputs = PyTuple_New(nin);
     int32_t id = -1, *types = malloc(((size_t)nin + 1) * sizeof *types);
     int64_t *p = NULL;
+    int before = 0;
     if (!inputs || !types) {
         PyErr_NoMemory();
         goto done;
@@ -121,11 +122,18 @@ new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObje
     for (int32_t i = 0; i < nin; i++) {
         const ab_node *d = &g->nodes[operands[i]];
         types[i] = ab_form_get(&core.registry, d->form)->type;
-        PyObject *shape = ab_type_shape(types[i]);
-        PyObject *input =
-            shape ? Py_BuildValue("OiO", shape, ab_type_get(&core.registry, types[i])->batch,
-                                  op->weights && d->flags & AB_NODE_WEIGHT ? Py_True : Py_False)
-                  : NULL;
+        const int weight = op->weights && d->flags & AB_NODE_WEIGHT;
+        PyObject *input;
+        if (i && types[i] == types[i - 1]
+            && weight == before) { /* a sum of many is one of equals */
+            input = AB_TUPLE_ITEM(inputs, i - 1);
+            Py_INCREF(input);
+        } else {
+            PyObject *shape = ab_type_shape(types[i]);
+            int32_t batch = ab_type_get(&core.registry, types[i])->batch;
+            input = shape ? Py_BuildValue("OiO", shape, batch, weight ? Py_True : Py_False) : NULL;
+        }
+        before = weight;
         if (!input || PyTuple_SetItem(inputs, i, input) < 0)
             goto done;
     }
