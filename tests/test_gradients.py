@@ -159,6 +159,29 @@ def test_operands_that_are_one_memory(frozen: bool) -> None:
         check_gradient(loss, *many, *([] if frozen else [one]))
 
 
+@pytest.mark.parametrize("fixed", [{}, {0: 0}, {0: 2, 2: 0}, {1: 4}, {0: 0, 1: 5, 2: 9}])
+def test_rows_of_many_operands_some_of_which_are_constant(fixed: dict[int, int]) -> None:
+    """One batch; of row r, operand fixed[r] depends on no parameter."""
+    generator = np.random.default_rng(4)
+    with ab.configure(dtype="float64"):
+        tables = [
+            [ab.Parameter(init=generator.normal(size=3)) for _ in range(10)] for _ in range(3)
+        ]
+        numbers = generator.normal(size=(3, 3))
+
+        def operand(row: int, place: int) -> ab.Expression:
+            constant = fixed.get(row) == place
+            return ab.tanh(ab.input(numbers[row]) if constant else tables[row][place])
+
+        def loss() -> ab.Expression:
+            tops = [ab.max([operand(row, place) for place in range(10)]) for row in range(3)]
+            return ab.sum([ab.sum(ab.square(top)) for top in tops])
+
+        places = [(row, place) for row in range(3) for place in range(10)]
+        used = [tables[row][place] for row, place in places if fixed.get(row) != place]
+        check_gradient(loss, *used)
+
+
 def test_rows_that_overlap() -> None:
     """A window that slides: views of one profile that lie in each other's memory."""
     x = ab.input(np.arange(10.0))

@@ -632,6 +632,7 @@ many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
     for (int64_t first = 0; first < rows; first += fr.chunk) {
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
         ab_call call = ab_fill_call(w, f, k, &fr, UINT32_MAX, nodes, first, count);
+        int64_t shifted = 0; /* rows that the operands' addresses begin with */
         ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         for (int32_t j = 0; j < f->nin; j++) {
             /* Runs of rows whose operand j takes part. */
@@ -649,9 +650,10 @@ many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
                 if (part.n != call.n) {
                     part.y = (ab_rows){fr.y + from, AB_SCATTERED};
                     part.data = fr.data + from;
-                    for (int32_t i = 0; i < f->nin; i++)
-                        fr.xs[i] = (ab_rows){ab_frame_x(&fr, i) + from, AB_SCATTERED};
                 }
+                for (int32_t i = 0; i < f->nin && shifted != from; i++)
+                    fr.xs[i] = (ab_rows){ab_frame_x(&fr, i) + from, AB_SCATTERED};
+                shifted = from;
                 fill_gradient(g, f, j, nodes, first + from, part.n, fr.dx);
                 part.dy = (ab_rows){fr.dy + from, AB_SCATTERED};
                 part.dx = (ab_rows){fr.dx, ab_stride_of(fr.dx, part.n, in_bytes(g, f, j))};
