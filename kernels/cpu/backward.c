@@ -618,20 +618,24 @@ flush_weight(worker *w, const weight *v)
              ab_parts(w->r, job.rows * v->stored_rows * v->stored_columns / 4));
 }
 
-/* Every operand of an op of many operands, with the addresses looked up once. */
+/* Every operand in turn, with the addresses looked up once: for ops of many operands, and for
+ * batches that are too small to be shared out. */
 static void
-many_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
+all_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
 {
     const ab_graph *g = w->r->g;
     const engine *e = w->r->e;
     const ab_kernel *k = &w->r->table->kernels[f->kernel];
     if (!k->backward)
         return;
+    uint32_t reads = k->reads ? 0 : UINT32_MAX;
+    for (int32_t j = 0; j < f->nin && j < FEW && k->reads; j++)
+        reads |= k->reads[j];
     frame fr = ab_frame(w, f);
     int64_t rows = n * f->batch;
     for (int64_t first = 0; first < rows; first += fr.chunk) {
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
-        ab_call call = ab_fill_call(w, f, k, &fr, UINT32_MAX, nodes, first, count);
+        ab_call call = ab_fill_call(w, f, k, &fr, reads, nodes, first, count);
         int64_t shifted = 0; /* rows that the operands' addresses begin with */
         ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         for (int32_t j = 0; j < f->nin; j++) {
@@ -740,11 +744,14 @@ gradient_part(worker *w, const void *job, int part, int parts)
 {
     const gradient_job *j = job;
     const ab_graph *g = w->r->g;
-    int32_t *mine = (int32_t *)(w->scratch + ab_frame_bytes(j->f, g, w->r->table));
-    char *spare = (char *)mine + ((size_t)j->n * sizeof *mine + 63) / 64 * 64;
     const int32_t *nodes;
+    int32_t *mine = NULL;
+    char *spare = NULL, *into = NULL;
+    if (parts > 1 || j->a) {
+        mine = (int32_t *)(w->scratch + ab_frame_bytes(j->f, g, w->r->table));
+        spare = (char *)mine + ((size_t)j->n * sizeof *mine + 63) / 64 * 64;
+    }
     int64_t n = part_rows(g, j, part, parts, &nodes, mine);
-    char *into = NULL;
     if (j->to_sums) {
         into = w->r->e->sums + (size_t)part * w->r->e->sum_each;
         memset(into, 0, (size_t)j->size);
@@ -769,14 +776,16 @@ run_batch(worker *w, int64_t b)
     affine a = {0};
     if (is_affine(f)) {
         a = affine_of(f);
-    } else if (f->nin > FEW && !(f->flags & AB_FORM_BATCH_AWARE)) {
-        many_gradients(w, f, nodes, n);
-        return;
-    } else if (w->r->table->kernels[f->kernel].joint) {
+    } else if (f->nin > 1 && !(f->flags & (AB_FORM_BATCH_AWARE | AB_FORM_TABLE))) {
         joint_job job = {f, nodes, n};
         int divisible, parts = ab_parts(w->r, work_of(f, n));
-        if (is_joint(g, e, &job, &divisible) && (divisible || parts == 1)) {
+        if (w->r->table->kernels[f->kernel].joint && is_joint(g, e, &job, &divisible)
+            && (divisible || parts == 1)) {
             ab_share(w, joint_part, &job, parts);
+            return;
+        }
+        if (f->nin > FEW || parts == 1) {
+            all_gradients(w, f, nodes, n);
             return;
         }
     }

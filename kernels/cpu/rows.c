@@ -170,7 +170,7 @@ fill_single(const ab_graph *g, const ab_form *f, frame *fr, uint32_t reads, int3
     const int32_t *operands = g->operands + g->nodes[node].first;
     for (int32_t j = 0; j < f->nin; j++) {
         void **x = fr->y; /* where it is not read */
-        if (j >= 31 || reads >> j & 1) {
+        if (reads && (j >= 31 || reads >> j & 1)) {
             x = ab_frame_x(fr, j);
             *x = ab_value_address(g, operands[j]);
         }
@@ -190,7 +190,7 @@ ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_
         fill_single(g, f, fr, reads, nodes[first]);
     for (int32_t j = 0; j < f->nin && !single; j++) {
         const int64_t row = in_size(g, f, j) * g->itemsize;
-        if (j < 31 && !(reads >> j & 1)) {
+        if (!reads || (j < 31 && !(reads >> j & 1))) {
             fr->xs[j] = (ab_rows){fr->y, row};
             continue;
         }
