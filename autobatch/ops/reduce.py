@@ -231,6 +231,7 @@ def _nary_samples() -> tuple[Sample, ...]:
         Sample(((5,), (5,))),
         Sample(((),) * 7),
         Sample(((3, 4),) * 3),
+        Sample(((2,),) * 10),  # more operands than the engine looks at one by one
         Sample(((0,), (0,))),
         Sample(((5,),) * 3, batches=(3, 1, 3)),
     )

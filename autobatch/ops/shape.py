@@ -84,6 +84,7 @@ declare(
             Sample(((5,), (3,)), {"axis": 0}),
             Sample(((5,), (0,), (3,)), {"axis": 0}),
             Sample(((2, 3), (4, 3)), {"axis": 0}),
+            Sample(((1,), (2,)) * 5, {"axis": 0}),
             Sample(((2, 3), (2, 4), (2, 1)), {"axis": 1}),
             Sample(((2, 3, 2), (2, 1, 2)), {"axis": 1}),
             Sample(((5,), (3,)), {"axis": 0}, batches=(3, 3)),
