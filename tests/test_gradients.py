@@ -182,6 +182,33 @@ def test_rows_of_many_operands_some_of_which_are_constant(fixed: dict[int, int])
         check_gradient(loss, *used)
 
 
+def test_operands_of_two_rows_that_are_one_memory() -> None:
+    """What is one row's c lies in another row's gates: threads do not add to it at once."""
+    generator, d = np.random.default_rng(3), 8192
+    many = [ab.Parameter(init=generator.normal(size=4 * d)) for _ in range(3)]
+
+    def gradients(loss: ab.Expression) -> np.ndarray:
+        for p in many:
+            p.zero_grad()
+        loss.backward()
+        return np.stack([p.gradient() for p in many])
+
+    def recorded(offset: int) -> ab.Expression:
+        ab.new_graph()
+        x, y, z = [ab.exp(p) for p in many]
+        cells = [ab.lstm_cell(x, y[offset : offset + d]), ab.lstm_cell(y, z[:d])]
+        return ab.sum(ab.stack([ab.sum(cell) for cell in cells]))
+
+    for offset in range(64, 1024, 64):
+        with ab.configure(threads=2):
+            loss = recorded(offset)
+            found = [gradients(loss) for _ in range(50)]
+        with ab.configure(threads=1):
+            expected = gradients(recorded(offset))
+        np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-5)
+        assert all(np.array_equal(one, found[0]) for one in found)
+
+
 def test_rows_that_overlap() -> None:
     """A window that slides: views of one profile that lie in each other's memory."""
     x = ab.input(np.arange(10.0))

@@ -678,7 +678,7 @@ typedef struct joint_job {
 static int
 is_joint(const ab_graph *g, const engine *e, const joint_job *job, int *divisible)
 {
-    const char *before[FEW] = {NULL};
+    const char *first[FEW] = {NULL}, *last[FEW] = {NULL};
     const int32_t nin = job->f->nin;
     *divisible = 1;
     for (int64_t i = 0; i < job->n; i++)
@@ -687,11 +687,15 @@ is_joint(const ab_graph *g, const engine *e, const joint_job *job, int *divisibl
                 return 0;
             const char *owner = owner_of(g, job->nodes[i], j);
             for (int32_t other = 0; other < j; other++)
-                if (before[other] == owner) /* parts of one node's gradient may overlap */
+                if (last[other] == owner) /* parts of one node's gradient may overlap */
                     return 0;
-            *divisible &= owner > before[j];
-            before[j] = owner;
+            *divisible &= owner > last[j];
+            first[j] = i ? first[j] : owner;
+            last[j] = owner;
         }
+    for (int32_t j = 0; j < nin; j++) /* operands of two rows may be one node */
+        for (int32_t other = 0; other < j; other++)
+            *divisible &= last[other] < first[j] || last[j] < first[other];
     return 1;
 }
 
