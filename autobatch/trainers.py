@@ -195,8 +195,9 @@ class Trainer:
             self._updates = self._make_updates()
         norm = self._updates.run(*arguments)
         if norm == cpu.STATES:
-            self._start(self._updates)
-            norm = self._updates.run(*arguments)
+            with gradients_turn:  # no pass begins a gradient that has no states yet
+                self._start(self._updates)
+                norm = self._updates.run(*arguments)
         return norm
 
     def _update(self, rate: float) -> None:
@@ -244,9 +245,10 @@ class Trainer:
         return self._arrays
 
     def _set_state(self, state: dict[str, dict[str, np.ndarray]]) -> None:
-        self._arrays = state
-        self._started = []
-        self._updates = None
+        with gradients_turn:  # no update uses the memory of the old ones
+            self._arrays = state
+            self._started = []
+            self._updates = None
 
     def _first_state(self) -> float:
         """What the numbers of states begin with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -411,6 +412,40 @@ def test_a_parameter_that_joins_later_leaves_the_others_states():
 def test_updates_refuse(make, error):
     with pytest.raises(error):
         make(Parameter(2))
+
+
+def test_updates_of_no_parameters_are_not_run():
+    updates = _core.Updates.__new__(_core.Updates)
+    with pytest.raises(TypeError, match="expected parameters"):
+        updates.__init__([3], "", True)
+    with pytest.raises(TypeError):
+        updates.run("sgd", (0.1,), True, True, None, None, 1.0)
+    assert len(updates) == 0
+
+
+def test_a_gradient_that_begins_while_states_do(monkeypatch):
+    """Another thread's pass waits until the states that are missing have their memory."""
+    parameters = [Parameter(2), Parameter(3000)]
+    trainer = trainers.Adam(parameters)
+    zeros, others = trainers.aligned_zeros, []
+
+    def backward():
+        ab.sum(parameters[1] * 1.0).backward()
+
+    def meanwhile(*args):
+        others.append(threading.Thread(target=backward))
+        others[-1].start()
+        others[-1].join(0.2)
+        return zeros(*args)
+
+    ab.sum(parameters[0] * 1.0).backward()
+    monkeypatch.setattr(trainers, "aligned_zeros", meanwhile)
+    trainer.update()
+    others[0].join()
+    assert [*trainer.state_dict()["state"]["m"]] == ["0"]
+    monkeypatch.undo()
+    trainer.update()
+    assert [*trainer.state_dict()["state"]["m"]] == ["0", "1"]
 
 
 def changed(given, **parts):

@@ -135,8 +135,9 @@ class Trainer(trainers.Trainer):
         clip = self.clip_norm
         norm = self._updates.run(rule, numbers, self.sparse, clip is not None, None, clip, scale)
         if norm == cpu.STATES:
-            self._start(self._updates)
-            return self._run(rule, numbers, scale)
+            with gradients_turn:  # no pass begins a gradient that has no states yet
+                self._start(self._updates)
+                return self._run(rule, numbers, scale)
         if clip is not None and norm is not None and norm >= 0:
             self.gradient_norm = norm
             self._clips += norm > clip

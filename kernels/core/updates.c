@@ -48,30 +48,38 @@ updates_init(PyObject *self, PyObject *args, PyObject *kwargs)
     int idle;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Osp", names, &parameters, &states, &idle))
         return -1;
+    PyObject *tuple = PySequence_Tuple(parameters);
+    if (!tuple)
+        return -1;
+    Py_ssize_t n = PyTuple_Size(tuple);
+    ab_updated *items = NULL;
     if (u->items || strlen(states) > STATES || strspn(states, "mvx") != strlen(states)) {
         PyErr_SetString(PyExc_ValueError, "Updates: made once, of states called m, v and x");
-        return -1;
+        goto failed;
     }
-    if (!(u->parameters = PySequence_Tuple(parameters)))
-        return -1;
-    Py_ssize_t n = PyTuple_Size(u->parameters);
-    if (!(u->items = calloc((size_t)n + 1, sizeof *u->items))) {
+    if (!(items = calloc((size_t)n + 1, sizeof *items))) {
         PyErr_NoMemory();
-        return -1;
+        goto failed;
     }
-    u->nstates = (int)strlen(states);
-    memcpy(u->states, states, strlen(states));
     for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *parameter = AB_TUPLE_ITEM(u->parameters, i);
+        PyObject *parameter = AB_TUPLE_ITEM(tuple, i);
         if (!ab_is_param(parameter) || !((ParamObject *)parameter)->param) {
             PyErr_SetString(PyExc_TypeError, "Updates: expected parameters");
-            return -1;
+            goto failed;
         }
-        u->items[i].param = ((ParamObject *)parameter)->param;
-        u->items[i].idle = idle;
-        u->items[i].started = !u->nstates;
+        items[i].param = ((ParamObject *)parameter)->param;
+        items[i].idle = idle;
+        items[i].started = !*states;
     }
+    u->parameters = tuple;
+    u->items = items;
+    u->nstates = (int)strlen(states);
+    memcpy(u->states, states, strlen(states));
     return 0;
+failed:
+    free(items);
+    Py_DECREF(tuple);
+    return -1;
 }
 
 static int
