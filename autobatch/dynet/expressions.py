@@ -479,8 +479,11 @@ _core.set_columns(product, _getitem)
 
 def _numbers_of(op: str, given: Any) -> np.ndarray:
     try:
-        if given is not None:  # which NumPy takes for a NaN
-            return np.asarray(given, np.float64)
+        array = np.asarray(given)
+        # NumPy takes texts for the numbers in them, and None for a NaN.
+        kind = array.dtype.kind
+        if kind in "biuf" or (kind == "O" and all(hasattr(n, "__float__") for n in array.flat)):
+            return array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         pass
     raise OperandError(f"{op}: expected numbers, got {given!r}")

@@ -87,7 +87,6 @@ class ComputationGraph:
 
     def _begin(self) -> None:
         self._version = 0
-        self._itemsize = _core.itemsize()
         self._check = False
         # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
         self._random: list[tuple[int, Draw]] = []
@@ -116,7 +115,6 @@ class ComputationGraph:
         self._version += 1
         if self.movable and self._version >= _TRIALS:
             self.movable = self.moved
-        self._itemsize = _core.itemsize()
         self._check = bool(check_validity)
         if self._check:
             graph.direct = _NOTHING
@@ -150,6 +148,10 @@ class ComputationGraph:
     @property
     def direct(self) -> bool:
         return self._graph.direct == _ALL
+
+    @property
+    def _itemsize(self) -> int:
+        return current_graph()._itemsize
 
     def delayed(self, shape: tuple[int, ...], batch: int, draw: Draw) -> Any:
         """An input whose numbers are drawn when its value is first needed.

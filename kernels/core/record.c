@@ -435,7 +435,14 @@ ab_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     int32_t form = find_form(op, g->graph, (int32_t)nin, ids, attrs);
     if (form < 0)
         goto done;
-    int64_t limit = ab_form_get(&core.registry, form)->index_limit;
+    const ab_form *f = ab_form_get(&core.registry, form);
+    int64_t limit = f->index_limit;
+    if (content && f->size * f->batch * g->graph->itemsize != PyBytes_Size(data)) {
+        PyErr_Format(PyExc_ValueError, "%U: expected %lld numbers of %d bytes, got %zd bytes",
+                     op->name, (long long)(f->size * f->batch), g->graph->itemsize,
+                     PyBytes_Size(data));
+        goto done;
+    }
     for (Py_ssize_t i = 0; limit >= 0 && i < ndata; i++)
         if (words[i] < 0 || words[i] >= limit) {
             ab_error("index", self, Py_BuildValue("LL", (long long)words[i], (long long)limit));

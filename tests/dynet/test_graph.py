@@ -15,7 +15,8 @@ import pytest
 import autobatch as ab
 import autobatch.dynet as dy
 from autobatch.dynet import config, random
-from autobatch.errors import ShapeError
+from autobatch.errors import OperandError, ShapeError
+from autobatch.recording import recorder
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,26 @@ def test_arrays_have_the_minibatch_last() -> None:
     assert dy.sum_elems(x).npvalue().shape == (1, 4)
     assert x.vec_value() == numbers.reshape(-1, order="F").tolist()
     np.testing.assert_array_equal(x.tensor_value().as_numpy(), numbers)
+
+
+def test_inputs_of_a_number_type_chosen_after_the_graph_began() -> None:
+    dy.renew_cg()
+    with ab.configure(dtype="float64"):
+        made = [dy.vecInput(3), dy.matInput(1, 3), dy.inputVector((1, 2, 3)), dy.zeros(3)]
+        assert [x.vec_value() for x in made] == [[0] * 3, [0] * 3, [1, 2, 3], [0] * 3]
+        assert dy.scalarInput(0.1).value() == 0.1
+        dy.renew_cg()
+        assert dy.random_normal((3,)).npvalue().shape == (3,)
+    dy.renew_cg()
+    with pytest.raises(ValueError, match="placeholder: expected 3 numbers of 4 bytes, got 8"):
+        recorder("placeholder").record((), (1, 3), bytes(8))
+
+
+@pytest.mark.parametrize("given", [["1"], [None, 1.0], b"12", np.array(["1"]), {}])
+def test_what_is_no_number(given: object) -> None:
+    for make in (dy.inputVector, dy.scalarInput):
+        with pytest.raises(OperandError, match=f"{make.__name__}: expected"):
+            make(given)
 
 
 def test_vectors_and_columns_stay_apart() -> None:
