@@ -433,9 +433,12 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
     trace *t = trace_find(cell, g->graph, &a);
     if (!t && cell->count >= (cell->lenient ? FEW : MANY))
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
-    if (!t && !(t = trace_new(cell, g, &a, args, n, names)))
-        return NULL;
-    if (t->untraced)
+    if (!t && !(t = trace_new(cell, g, &a, args, n, names))) {
+        if (!cell->lenient || !PyErr_ExceptionMatches(PyExc_Exception))
+            return NULL;
+        PyErr_Clear(); /* it may have asked for a value; else the function says the same again */
+    }
+    if (!t || t->untraced)
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
     return replay(cell, g, t, a.ids);
 }

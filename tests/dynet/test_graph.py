@@ -85,6 +85,16 @@ def test_what_is_no_number(given: object) -> None:
             make(given)
 
 
+def test_expressions_where_a_number_is_expected() -> None:
+    """What a traced function asks the value of is asked for outside of the trace."""
+    x, half = dy.inputVector([-1, 2]), dy.scalarInput(0.5)
+    for _ in range(2):
+        expected = dy.elu(x, 0.5).value()
+        assert dy.elu(x, half).value() == dy.elu(x, alpha=half).value() == expected
+    with pytest.raises(ShapeError, match="expected a scalar"):
+        dy.elu(x, alpha=x)
+
+
 def test_vectors_and_columns_stay_apart() -> None:
     vector, column, matrix = dy.ones((3,)), dy.ones((3, 1)), dy.ones((2, 3))
     assert (matrix * vector).dim() == ((2,), 1)
