@@ -221,13 +221,14 @@ class Trainer:
             for place, (name, _) in enumerate(self._items()):
                 held = [arrays[name] for arrays in state.values() if name in arrays]
                 if len(held) == len(state):
-                    updates._place(place, tuple(map(address_of, held)))
+                    updates._place(place, held, tuple(map(address_of, held)))
         return updates
 
     def _start(self, updates: Updates) -> None:
         """Gives states to the parameters that have a gradient for the first time."""
         room = aligned_zeros((updates._missing(),), np.uint8)
-        self._started.append((room, updates._start(address_of(room), self._first_state())))
+        started = updates._start(room, address_of(room), self._first_state())
+        self._started.append((room, started))
 
     @property
     def _state(self) -> dict[str, dict[str, np.ndarray]]:
@@ -245,10 +246,9 @@ class Trainer:
         return self._arrays
 
     def _set_state(self, state: dict[str, dict[str, np.ndarray]]) -> None:
-        with gradients_turn:  # no update uses the memory of the old ones
-            self._arrays = state
-            self._started = []
-            self._updates = None
+        self._arrays = state
+        self._started = []
+        self._updates = None
 
     def _first_state(self) -> float:
         """What the numbers of states begin with."""

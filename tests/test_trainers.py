@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 import autobatch as ab
 from autobatch import _core, schedules, trainers
+from autobatch.engine import gradients_turn
 from autobatch.errors import ConfigurationError, GradientError
 from autobatch.parameters import Lookup, Parameter
 
@@ -404,8 +407,8 @@ def test_a_parameter_that_joins_later_leaves_the_others_states():
         (lambda p: _core.Updates([p], "mw", True), ValueError),
         (lambda p: _core.Updates([p], "mvxm", True), ValueError),
         (lambda p: _core.Updates([p, 3], "m", True), TypeError),
-        (lambda p: _core.Updates([p], "m", True)._place(1, (0,)), ValueError),
-        (lambda p: _core.Updates([p], "mv", True)._place(0, (0,)), ValueError),
+        (lambda p: _core.Updates([p], "m", True)._place(1, None, (0,)), ValueError),
+        (lambda p: _core.Updates([p], "mv", True)._place(0, None, (0,)), ValueError),
         (lambda p: _core.Updates([p], "", True).__init__([p], "", True), ValueError),
     ],
 )
@@ -446,6 +449,28 @@ def test_a_gradient_that_begins_while_states_do(monkeypatch):
     monkeypatch.undo()
     trainer.update()
     assert [*trainer.state_dict()["state"]["m"]] == ["0", "1"]
+
+
+def test_states_replaced_while_an_update_waits():
+    """The update that waits for its turn has the memory that it was made ready with."""
+    p, other = Parameter(100_000), []
+    trainer = trainers.Adam(p)
+    ab.sum(p * 1.0).backward()
+    trainer.update()
+    ab.sum(p * 1.0).backward()
+    room = weakref.ref(next(iter(trainer._state["m"].values())).base)
+    with gradients_turn:
+        thread = threading.Thread(target=trainer.update)
+        thread.start()
+        thread.join(0.2)
+        trainer.load_state_dict(trainer.state_dict())
+        gc.collect()
+        other.append(room() is None)
+    thread.join()
+    assert other == [False]
+    gc.collect()
+    assert room() is None
+    assert trainer.step == 2
 
 
 def changed(given, **parts):

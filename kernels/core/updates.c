@@ -11,6 +11,7 @@ enum { STATES = 3 };
 typedef struct UpdatesObject {
     PyObject_HEAD
     PyObject *parameters; /* a tuple: keeps alive what the items point to */
+    PyObject *kept;       /* a list: so does this, the memory of states */
     ab_updated *items;
     int nstates;
     char states[STATES]; /* their names: m, v, x */
@@ -87,6 +88,7 @@ updates_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((UpdatesObject *)self)->parameters);
+    Py_VISIT(((UpdatesObject *)self)->kept);
     return 0;
 }
 
@@ -98,6 +100,7 @@ updates_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     free(u->items);
     Py_XDECREF(u->parameters);
+    Py_XDECREF(u->kept);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -108,6 +111,15 @@ updates_length(PyObject *self)
 {
     UpdatesObject *u = (UpdatesObject *)self;
     return u->parameters ? PyTuple_Size(u->parameters) : 0;
+}
+
+/* Keeps memory alive as long as an update may use it. */
+static int
+keep(UpdatesObject *u, PyObject *memory)
+{
+    if (!u->kept && !(u->kept = PyList_New(0)))
+        return -1;
+    return PyList_Append(u->kept, memory);
 }
 
 /* _missing(): bytes that the states of the parameters that wait for theirs take. */
@@ -133,8 +145,8 @@ fill(void *numbers, const ab_param *p, double number)
             ((float *)numbers)[i] = (float)number;
 }
 
-/* _start(address, first): gives them their states, which lie there, zeroed; every number
- * begins with `first`. Answers a list of (parameter, where its first state begins, bytes from
+/* _start(memory, address, first): gives them their states, which lie there in it, zeroed; every
+ * number begins with `first`. Answers a list of (parameter, where its first state begins, bytes from
  * one to the next). */
 static PyObject *
 updates_start(PyObject *self, PyObject *args)
@@ -142,7 +154,10 @@ updates_start(PyObject *self, PyObject *args)
     UpdatesObject *u = (UpdatesObject *)self;
     unsigned long long address;
     double first;
-    PyObject *started = PyArg_ParseTuple(args, "Kd", &address, &first) ? PyList_New(0) : NULL;
+    PyObject *memory;
+    if (!PyArg_ParseTuple(args, "OKd", &memory, &address, &first) || keep(u, memory) < 0)
+        return NULL;
+    PyObject *started = PyList_New(0);
     char *base = (char *)(uintptr_t)address;
     int64_t at = 0;
     for (Py_ssize_t i = 0; started && i < updates_length(self); i++) {
@@ -165,19 +180,21 @@ updates_start(PyObject *self, PyObject *args)
     return started;
 }
 
-/* _place(place, addresses): the states of one parameter. */
+/* _place(place, memory, addresses): the states of one parameter. */
 static PyObject *
 updates_place(PyObject *self, PyObject *args)
 {
     UpdatesObject *u = (UpdatesObject *)self;
     Py_ssize_t place;
-    PyObject *addresses;
-    if (!PyArg_ParseTuple(args, "nO!", &place, &PyTuple_Type, &addresses))
+    PyObject *memory, *addresses;
+    if (!PyArg_ParseTuple(args, "nOO!", &place, &memory, &PyTuple_Type, &addresses))
         return NULL;
     if (place < 0 || place >= updates_length(self) || PyTuple_Size(addresses) != u->nstates) {
         PyErr_SetString(PyExc_ValueError, "Updates: no such parameter, or another count of states");
         return NULL;
     }
+    if (keep(u, memory) < 0)
+        return NULL;
     for (int s = 0; s < u->nstates; s++) {
         void *address = PyLong_AsVoidPtr(AB_TUPLE_ITEM(addresses, s));
         if (PyErr_Occurred())
