@@ -674,6 +674,8 @@ ab_numbers_input(PyObject *module, PyObject *given)
         return NULL;
     if (n > SHORT)
         Py_RETURN_NONE;
+    if (n)
+        content[(n * g->graph->itemsize - 1) / 8] = 0; /* of which half may be left over */
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *item = list ? AB_LIST_ITEM(given, i) : given;
         if (!PyFloat_Check(item) && !PyLong_CheckExact(item))
