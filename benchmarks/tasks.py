@@ -56,7 +56,7 @@ class Task:
     dim: int
     size: int
     contenders: tuple[Contender, ...]
-    rounds_of: int = 6
+    rounds_of: int = 20
     mode: str = "train"
     operations: Callable[[list], int] | None = None
 
