@@ -538,7 +538,9 @@ def contents(path: Path) -> dict:
         }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
+)
 def test_resumed_run_gives_the_same_numbers(tmp_path: Path, name: str) -> None:
     """Two epochs, and one and then another: the same metrics, the same files bit for bit."""
     whole, half = [*SMALL, "--epochs", 2], [*SMALL, "--epochs", 1]

@@ -88,7 +88,7 @@ def run_recorded(program: Program, backend: str, together: bool) -> list[np.ndar
     return values + [np.zeros(0) if g is None else g for g in gradients]
 
 
-@pytest.mark.parametrize("backend", ["cpu", "numpy"])
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("numpy", marks=pytest.mark.slow)])
 @given(program=programs())
 @RANDOM
 def test_nothing_changes_a_number(backend: str, program: Program) -> None:
