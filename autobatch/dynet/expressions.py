@@ -142,7 +142,7 @@ class Expression(_Base, metaclass=_Kind):
                [3., 4.]])
         """
         node = _node(self)
-        if not recalculate and (_CG.direct or _CG.readable(node)):
+        if not recalculate and (_CG.readable(node)):
             return _array(node, _value(node))
         return _array(node, _CG.values([node], recalculate)[0])
 
@@ -155,7 +155,7 @@ class Expression(_Base, metaclass=_Kind):
         >>> dy.scalarInput(2).value(), dy.inputVector([1, 2]).value()
         (2.0, [1.0, 2.0])
         """
-        if not recalculate and type(self) is Node and (_CG.direct or _CG.readable(self)):
+        if not recalculate and type(self) is Node and (_CG.readable(self)):
             plain = _core_plain(self)
             if plain is not None:
                 return plain
@@ -166,7 +166,7 @@ class Expression(_Base, metaclass=_Kind):
     def vec_value(self, recalculate: bool = False) -> list[float]:
         """The value as a flat list, in column-major order."""
         node = _node(self)
-        if not recalculate and (_CG.direct or _CG.readable(node)):
+        if not recalculate and (_CG.readable(node)):
             numbers = _numbers(node)
             if numbers is not None:
                 return numbers
@@ -180,7 +180,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: there is more than one number.
         """
         node = _node(self)
-        if not recalculate and (_CG.direct or _CG.readable(node)):
+        if not recalculate and (_CG.readable(node)):
             numbers = _numbers(node)
             if numbers is not None and len(numbers) == 1:
                 return numbers[0]
@@ -211,7 +211,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: not a scalar.
         """
         node = _node(self)
-        if not full and (_CG.direct or _CG.ready(node)) and _differentiate(node):
+        if not full and _CG.ready(node) and _differentiate(node):
             return
         shape = node.shape
         if node.batch_size != 1 or (shape and math.prod(shape) != 1):

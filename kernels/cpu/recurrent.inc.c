@@ -25,6 +25,22 @@ lstm_cell_forward(const ab_call *call)
     }
 }
 
+/* Adds the gradient of the gates of cell k; answers that of c' and its sigmoid(f). */
+ALWAYS_INLINE real
+lstm_gates_gradient(int64_t d, int64_t k, const real *a, const real *c, const real *y,
+                    const real *dy, real *da, real *open)
+{
+    const real i = ab_sigmoid(a[k]), f = ab_sigmoid(a[d + k]), o = ab_sigmoid(a[2 * d + k]);
+    const real g = ab_tanh(a[3 * d + k]), t = ab_tanh(y[d + k]);
+    const real dc = dy[d + k] + dy[k] * o * (1 - t * t);
+    da[k] += dc * g * i * (1 - i);
+    da[d + k] += dc * c[k] * f * (1 - f);
+    da[2 * d + k] += dy[k] * t * o * (1 - o);
+    da[3 * d + k] += dc * i * (1 - g * g);
+    *open = f;
+    return dc;
+}
+
 static void
 lstm_cell_backward(const ab_call *call)
 {
@@ -43,13 +59,8 @@ lstm_cell_backward(const ab_call *call)
         }
 #pragma omp simd
         for (int64_t k = 0; k < d; k++) {
-            const real i = ab_sigmoid(a[k]), f = ab_sigmoid(a[d + k]), o = ab_sigmoid(a[2 * d + k]);
-            const real g = ab_tanh(a[3 * d + k]), t = ab_tanh(y[d + k]);
-            const real dc = dy[d + k] + dy[k] * o * (1 - t * t);
-            dx[k] += dc * g * i * (1 - i);
-            dx[d + k] += dc * c[k] * f * (1 - f);
-            dx[2 * d + k] += dy[k] * t * o * (1 - o);
-            dx[3 * d + k] += dc * i * (1 - g * g);
+            real open;
+            lstm_gates_gradient(d, k, a, c, y, dy, dx, &open);
         }
     }
 }
@@ -64,14 +75,8 @@ lstm_cell_joint(const ab_call *call)
         real *restrict da = ROW(call->dxs[0], row), *restrict dc = ROW(call->dxs[1], row);
 #pragma omp simd
         for (int64_t k = 0; k < d; k++) {
-            const real i = ab_sigmoid(a[k]), f = ab_sigmoid(a[d + k]), o = ab_sigmoid(a[2 * d + k]);
-            const real g = ab_tanh(a[3 * d + k]), t = ab_tanh(y[d + k]);
-            const real memory = dy[d + k] + dy[k] * o * (1 - t * t);
-            da[k] += memory * g * i * (1 - i);
-            da[d + k] += memory * c[k] * f * (1 - f);
-            da[2 * d + k] += dy[k] * t * o * (1 - o);
-            da[3 * d + k] += memory * i * (1 - g * g);
-            dc[k] += memory * f;
+            real open;
+            dc[k] += lstm_gates_gradient(d, k, a, c, y, dy, da, &open) * open;
         }
     }
 }
