@@ -411,8 +411,14 @@ part_rows(const ab_graph *g, const gradient_job *job, int part, int parts, const
     return kept;
 }
 
-/* Addresses of the gradients of operand j. */
-static void
+static int64_t
+in_bytes(const ab_graph *g, const ab_form *f, int32_t j)
+{
+    return ab_type_get(g->registry, f->in_type[j])->size * g->itemsize;
+}
+
+/* Addresses of the gradients of operand j; answers their stride. */
+static int64_t
 fill_gradient(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes, int64_t first,
               int64_t n, void **out)
 {
@@ -433,13 +439,10 @@ fill_gradient(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nod
         for (char *at = g->grad[o] + element * step; element < batch && i < n;
              element++, at += step)
             out[i++] = at;
+        if (i == n && n > 1 && node == nodes + first / batch + 1)
+            return step; /* all are one node's */
     }
-}
-
-static int64_t
-in_bytes(const ab_graph *g, const ab_form *f, int32_t j)
-{
-    return ab_type_get(g->registry, f->in_type[j])->size * g->itemsize;
+    return ab_stride_of(out, n, in_bytes(g, f, j));
 }
 
 /* The kernel's gradient of operand j for the given nodes; `into`: to there instead. */
@@ -458,8 +461,8 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
         ab_call call = ab_fill_call(w, f, k, &fr, reads, nodes, first, count);
         call.wrt = j;
-        ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
-        call.dy = (ab_rows){fr.dy, ab_stride_of(fr.dy, count, f->size * g->itemsize)};
+        call.dy.row = fr.dy;
+        call.dy.stride = ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         if (f->flags & AB_FORM_BATCH_AWARE) { /* all elements of the operand's minibatch */
             int64_t own = ab_in_batch(g, f, j);
             void **dx = ab_frame_x(&fr, j); /* nothing reads x: sums and means only */
@@ -474,8 +477,8 @@ kernel_gradient(worker *w, const ab_form *f, int32_t j, const int32_t *nodes, in
                 fr.dx[i] = into;
             call.dx = (ab_rows){fr.dx, count > 1 ? 0 : in_bytes(g, f, j)};
         } else {
-            fill_gradient(g, f, j, nodes, first, count, fr.dx);
-            call.dx = (ab_rows){fr.dx, ab_stride_of(fr.dx, count, in_bytes(g, f, j))};
+            call.dx.row = fr.dx;
+            call.dx.stride = fill_gradient(g, f, j, nodes, first, count, fr.dx);
         }
         k->backward(&call);
     }
@@ -618,6 +621,24 @@ flush_weight(worker *w, const weight *v)
              ab_parts(w->r, job.rows * v->stored_rows * v->stored_columns / 4));
 }
 
+/* From `from` on the next rows whose operand j takes part: [from, the answer), which is 0 if there
+ * are none. */
+static int64_t
+live_rows(const ab_graph *g, const engine *e, const ab_form *f, int32_t j, const int32_t *nodes,
+          int64_t first, int64_t count, int64_t *from)
+{
+    const int64_t batch = f->batch;
+    int64_t to = *from;
+    for (int64_t k = (first + to) / batch; to < count; k++) {
+        const int live = is_live(e, g->operands[g->nodes[nodes[k]].first + j]);
+        if (!live && to > *from)
+            return to;
+        to = (k + 1) * batch - first < count ? (k + 1) * batch - first : count;
+        *from = live ? *from : to;
+    }
+    return to > *from ? to : 0;
+}
+
 /* Every operand in turn, with the addresses looked up once: for ops of many operands, and for
  * batches that are too small to be shared out. */
 static void
@@ -637,30 +658,24 @@ all_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
         ab_call call = ab_fill_call(w, f, k, &fr, reads, nodes, first, count);
         int64_t shifted = 0; /* rows that the operands' addresses begin with */
-        ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
+        call.dy.row = fr.dy;
+        call.dy.stride = ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         for (int32_t j = 0; j < f->nin; j++) {
-            /* Runs of rows whose operand j takes part. */
-            for (int64_t from = 0, to; from < count; from = to + 1) {
-                for (to = from; to < count; to++) {
-                    int32_t node = nodes[(first + to) / f->batch];
-                    if (!is_live(e, g->operands[g->nodes[node].first + j]))
-                        break;
-                }
-                if (to == from)
-                    continue;
+            for (int64_t from = 0, to = 0; (to = live_rows(g, e, f, j, nodes, first, count, &from));
+                 from = to) {
                 ab_call part = call;
                 part.n = to - from;
                 part.wrt = j;
                 if (part.n != call.n) {
                     part.y = (ab_rows){fr.y + from, AB_SCATTERED};
+                    part.dy = (ab_rows){fr.dy + from, AB_SCATTERED};
                     part.data = fr.data + from;
                 }
                 for (int32_t i = 0; i < f->nin && shifted != from; i++)
                     fr.xs[i] = (ab_rows){ab_frame_x(&fr, i) + from, AB_SCATTERED};
                 shifted = from;
-                fill_gradient(g, f, j, nodes, first + from, part.n, fr.dx);
-                part.dy = (ab_rows){fr.dy + from, AB_SCATTERED};
-                part.dx = (ab_rows){fr.dx, ab_stride_of(fr.dx, part.n, in_bytes(g, f, j))};
+                part.dx.row = fr.dx;
+                part.dx.stride = fill_gradient(g, f, j, nodes, first + from, part.n, fr.dx);
                 k->backward(&part);
             }
         }
@@ -713,12 +728,11 @@ joint_part(worker *w, const void *argument, int part, int parts)
         int64_t count = rows - first < fr.chunk ? rows - first : fr.chunk;
         ab_call call = ab_fill_call(w, f, k, &fr, UINT32_MAX, nodes, first, count);
         ab_rows dxs[FEW];
-        ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
-        call.dy = (ab_rows){fr.dy, ab_stride_of(fr.dy, count, f->size * g->itemsize)};
+        call.dy.row = fr.dy;
+        call.dy.stride = ab_fill_result(g, f, g->grad, nodes, first, count, fr.dy);
         for (int32_t j = 0; j < f->nin; j++) {
             void **dx = fr.dx + j * fr.chunk;
-            fill_gradient(g, f, j, nodes, first, count, dx);
-            dxs[j] = (ab_rows){dx, ab_stride_of(dx, count, in_bytes(g, f, j))};
+            dxs[j] = (ab_rows){dx, fill_gradient(g, f, j, nodes, first, count, dx)};
         }
         call.dxs = dxs;
         k->joint(&call);

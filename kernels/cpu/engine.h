@@ -139,11 +139,12 @@ ab_frame_x(const frame *fr, int64_t j)
 
 int64_t ab_in_batch(const ab_graph *g, const ab_form *f, int32_t j);
 int64_t ab_stride_of(void *const *row, int64_t n, int64_t row_bytes);
-/* Fills addresses for rows [first, first + n) of the listed nodes (row = node * batch + element). */
-void ab_fill_operand(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes,
-                     int64_t first, int64_t n, void **out);
-void ab_fill_result(const ab_graph *g, const ab_form *f, char *const *base, const int32_t *nodes,
-                    int64_t first, int64_t n, void **out);
+/* These fill in the addresses of rows [first, first + n) of the listed nodes (row = node * batch +
+ * element), nodes of one batch in its order. They answer the rows' stride as in ab_rows. */
+int64_t ab_fill_operand(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes,
+                        int64_t first, int64_t n, void **out);
+int64_t ab_fill_result(const ab_graph *g, const ab_form *f, char *const *base, const int32_t *nodes,
+                       int64_t first, int64_t n, void **out);
 void ab_fill_data(const ab_graph *g, const ab_form *f, const int32_t *nodes, int64_t first,
                   int64_t n, const int64_t **out);
 /* x, y and data of a call; returns the call with everything but the gradients. reads: as in

@@ -91,63 +91,68 @@ ab_stride_of(void *const *row, int64_t n, int64_t row_bytes)
     return step;
 }
 
-void
+/* Rows `step` bytes apart. */
+static int64_t
+fill_even(char *at, int64_t step, int64_t n, int64_t row_bytes, void **out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = at + i * step;
+    return n < 2 ? row_bytes : step;
+}
+
+int64_t
 ab_fill_operand(const ab_graph *g, const ab_form *f, int32_t j, const int32_t *nodes, int64_t first,
                 int64_t n, void **out)
 {
     const int64_t batch = f->batch, item = g->itemsize, own = ab_in_batch(g, f, j);
+    const int64_t row = in_size(g, f, j) * item;
     if (f->flags & AB_FORM_TABLE) {
-        int64_t row = f->size * item;
+        const int64_t bytes = f->size * item;
         for (int64_t i = 0; i < n; i++) {
             const ab_node *d = &g->nodes[nodes[(first + i) / batch]];
             int64_t words = d->ndata / batch;
             out[i] = ab_value_address(g, g->operands[d->first])
-                     + d->data[(first + i) % batch * words] * row;
+                     + d->data[(first + i) % batch * words] * bytes;
         }
-        return;
+        return ab_stride_of(out, n, row);
     }
-    if (f->flags & AB_FORM_BATCH_AWARE) {
-        for (int64_t i = 0; i < n; i++) {
-            int32_t o = g->operands[g->nodes[nodes[first + i]].first + j];
-            char *at = ab_value_address(g, o);
-            int64_t step = own > 1 ? ab_batch_stride(g, o) : 0;
-            for (int64_t b = 0; b < own; b++)
-                out[i * own + b] = at + b * step;
-        }
-        return;
-    }
-    if (batch == 1) {
+    const int aware = (f->flags & AB_FORM_BATCH_AWARE) != 0;
+    const int64_t rows = aware ? own : batch, element = aware ? 0 : first % batch;
+    const int32_t *node = nodes + (aware ? first : first / batch);
+    if (aware)
+        n *= own;
+    if (rows == 1) {
         for (int64_t i = 0; i < n; i++)
-            out[i] = ab_value_address(g, g->operands[g->nodes[nodes[first + i]].first + j]);
-        return;
+            out[i] = ab_value_address(g, g->operands[g->nodes[node[i]].first + j]);
+        return ab_stride_of(out, n, row);
     }
-    for (int64_t i = 0; i < n;) {
-        int32_t o = g->operands[g->nodes[nodes[(first + i) / batch]].first + j];
-        char *at = ab_value_address(g, o);
-        int64_t step = own > 1 ? ab_batch_stride(g, o) : 0;
-        for (int64_t b = (first + i) % batch; b < batch && i < n; b++)
-            out[i++] = at + b * step;
+    int64_t stride = row;
+    for (int64_t i = 0, at = element; i < n; at = 0, node++) {
+        const int32_t o = g->operands[g->nodes[*node].first + j];
+        const int64_t step = own > 1 ? ab_batch_stride(g, o) : 0;
+        const int64_t here = rows - at < n - i ? rows - at : n - i;
+        stride = fill_even(ab_value_address(g, o) + at * step, step, here, row, out + i);
+        i += here;
+        if (here == n) /* all are one node's: mostly */
+            return stride;
     }
+    return ab_stride_of(out, n, row);
 }
 
-/* base: g->value or g->grad. Results are never views, so rows lie side by side. */
-void
+/* base: g->value or g->grad. Results are never views, so a node's rows lie side by side, and so
+ * do the nodes' of a batch, in its order, unless some take no part. */
+int64_t
 ab_fill_result(const ab_graph *g, const ab_form *f, char *const *base, const int32_t *nodes,
                int64_t first, int64_t n, void **out)
 {
-    const int64_t batch = f->batch, row = f->size * g->itemsize;
-    if (batch == 1) {
-        for (int64_t i = 0; i < n; i++)
-            out[i] = base[nodes[first + i]];
-        return;
-    }
-    const int32_t *node = nodes + first / batch;
-    int64_t element = first % batch;
-    for (int64_t i = 0; i < n; element = 0) {
-        char *at = base[*node++] + element * row;
-        for (; element < batch && i < n; element++, at += row)
-            out[i++] = at;
-    }
+    const int64_t batch = f->batch, row = f->size * g->itemsize, last = first + n - 1;
+    char *const begin = base[nodes[first / batch]] + first % batch * row;
+    char *const end = base[nodes[last / batch]] + last % batch * row;
+    if (end - begin == (n - 1) * row)
+        return fill_even(begin, row, n, row, out);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = base[nodes[(first + i) / batch]] + (first + i) % batch * row;
+    return ab_stride_of(out, n, row);
 }
 
 void
@@ -183,21 +188,18 @@ ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_
              const int32_t *nodes, int64_t first, int64_t n)
 {
     const ab_graph *g = w->r->g;
-    ab_fill_result(g, f, g->value, nodes, first, n, fr->y);
+    const int64_t stride = ab_fill_result(g, f, g->value, nodes, first, n, fr->y);
     const int single =
         n == 1 && f->batch == 1 && !(f->flags & (AB_FORM_TABLE | AB_FORM_BATCH_AWARE));
     if (single)
         fill_single(g, f, fr, reads, nodes[first]);
     for (int32_t j = 0; j < f->nin && !single; j++) {
-        const int64_t row = in_size(g, f, j) * g->itemsize;
         if (!reads || (j < 31 && !(reads >> j & 1))) {
-            fr->xs[j] = (ab_rows){fr->y, row};
+            fr->xs[j] = (ab_rows){fr->y, in_size(g, f, j) * g->itemsize};
             continue;
         }
-        int64_t rows = f->flags & AB_FORM_BATCH_AWARE ? n * ab_in_batch(g, f, j) : n;
         void **x = ab_frame_x(fr, j);
-        ab_fill_operand(g, f, j, nodes, first, n, x);
-        fr->xs[j] = (ab_rows){x, ab_stride_of(x, rows, row)};
+        fr->xs[j] = (ab_rows){x, ab_fill_operand(g, f, j, nodes, first, n, x)};
     }
     if (g->nodes[nodes[0]].ndata)
         ab_fill_data(g, f, nodes, first, n, fr->data);
@@ -206,7 +208,7 @@ ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_
         .nin = f->nin,
         .p = f->p,
         .x = fr->xs,
-        .y = {fr->y, ab_stride_of(fr->y, n, f->size * g->itemsize)},
+        .y = {fr->y, stride},
         .data = fr->data,
         .scratch = fr->kernel,
         .self = k->self,
