@@ -182,7 +182,10 @@ ab_strategy_agenda(const ab_problem *p)
     return batches;
 }
 
-enum { LANES = 16 }; /* profiles whose chains are followed at a time: a vector of bytes */
+enum {
+    LANES = 16, /* profiles whose chains are followed at a time: a vector of bytes */
+    FEW = 512,  /* tasks whose chains are followed without looking for knots */
+};
 
 /* A profile has chains only within its knot: the profiles that it reads and that read it, be
  * it through others. Elsewhere every chain is 0, and no path that leaves a knot comes back. */
@@ -236,9 +239,9 @@ typedef struct link {
 static int64_t
 links_list(const ab_problem *p, link *links)
 {
-    enum { SEEN = 256, FEW = 64 };
+    enum { SEEN = 256, LINKS = 64 };
     link seen[SEEN];
-    const bool all = p->operand_end[p->n - 1] <= FEW; /* looking for repeats does not pay */
+    const bool all = p->operand_end[p->n - 1] <= LINKS; /* looking for repeats does not pay */
     if (!all)
         memset(seen, 0xff, sizeof seen);
     int64_t n = 0;
@@ -331,22 +334,35 @@ knots_find(const ab_problem *p, route *routes)
     return knots;
 }
 
+/* All profiles in one knot, where their chains can be followed at once: of few tasks this takes less
+ * time than to find the knots. */
+static void
+knot_single(const ab_problem *p, route *routes)
+{
+    int32_t lanes = 0;
+    for (int32_t k = 0; k < p->nprofiles; k++)
+        routes[k] = (route){0, p->profile[k].shallowest < p->profile[k].deepest ? lanes++ : -1};
+}
+
 int
 ab_chains(const ab_problem *p, int32_t *longest)
 {
-    int32_t deepest = 0, lanes = 0;
-    bool flat = true;
+    int32_t deepest = 0, several = 0, lanes = 0;
     for (int32_t k = 0; k < p->nprofiles; k++) {
         longest[k] = 1;
         deepest = p->profile[k].deepest > deepest ? p->profile[k].deepest : deepest;
-        flat &= p->profile[k].shallowest == p->profile[k].deepest;
+        several += p->profile[k].shallowest < p->profile[k].deepest;
     }
-    if (flat)
+    if (!several)
         return AB_OK;
     const size_t profiles = (size_t)p->nprofiles;
     route *routes = ab_space_take(p->space, 2 * profiles, sizeof *routes),
           *pass = routes + profiles;
-    if (!routes || knots_find(p, routes) < 0)
+    if (!routes)
+        return AB_NO_MEMORY;
+    if (several <= LANES && p->n <= FEW)
+        knot_single(p, routes);
+    else if (knots_find(p, routes) < 0)
         return AB_NO_MEMORY;
     for (size_t k = 0; k < profiles; k++)
         lanes = routes[k].lane >= lanes ? routes[k].lane + 1 : lanes;
