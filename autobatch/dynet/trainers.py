@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 
+# Updates of small programs take a microsecond: what they look up often is at hand.
+_STATES, _NOT_FINITE = cpu.STATES, cpu.NOT_FINITE
+
+
 class Trainer(trainers.Trainer):
     """Base class of DyNet's trainers.
 
@@ -75,7 +79,26 @@ class Trainer(trainers.Trainer):
         Raises:
             RuntimeError: the gradient's norm is not finite, while clipping is on.
         """
-        self._update_all(None)
+        rule, numbers, scale = self._next_rule()
+        collection, updates, clip = self._collection, self._updates, self.clip_norm
+        count = len(collection._parameters) + len(collection._lookups)
+        if updates is None or count != self._count:
+            updates, self._count = self._make_updates(), count
+            self._updates = updates
+        clips = clip is not None
+        norm = updates.run(rule, numbers, self.sparse, clips, None, clip, scale)
+        if norm == _STATES:
+            with gradients_turn:  # no pass begins a gradient that has no states yet
+                self._start(updates)
+                norm = updates.run(rule, numbers, self.sparse, clips, None, clip, scale)
+        if norm is None or norm == _NOT_FINITE:
+            self._update_chosen(None, rule, numbers, scale)
+        elif clips and norm >= 0:
+            self.gradient_norm = norm
+            if norm > clip:
+                self._clips += 1
+        if collection._decay:
+            collection._shrink()
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:
         """Updates some parameters only; the gradients of the others are kept.
@@ -88,7 +111,9 @@ class Trainer(trainers.Trainer):
         parameters = collection.parameters_list()
         lookups = collection.lookup_parameters_list()
         chosen = [parameters[i] for i in updated_params] + [lookups[i] for i in updated_lookups]
-        self._update_all({id(held) for held in chosen})
+        self._update_chosen({id(held) for held in chosen}, *self._next_rule())
+        if collection._decay:
+            collection._shrink()
 
     def _held(self) -> Iterable[tuple[str, Any]]:
         """Parameters with keys of their own; places stay, as collections only grow."""
@@ -96,7 +121,8 @@ class Trainer(trainers.Trainer):
         yield from ((f"p{i}", held) for i, held in enumerate(collection._parameters))
         yield from ((f"l{i}", held) for i, held in enumerate(collection._lookups))
 
-    def _update_all(self, chosen: set[int] | None) -> None:
+    def _next_rule(self) -> tuple[str, tuple[float, ...], float]:
+        """Begins an update: the rule, its numbers and the factor of the gradients."""
         collection = self._collection
         rate = self.rate
         scale = rate if self.scaled else 1.0
@@ -107,41 +133,21 @@ class Trainer(trainers.Trainer):
         _CG.update()
         if _CG.keeps:
             _CG.keep(collection._parameters, collection._lookups, not self.sparse)
-        norm = None if chosen is not None else self._run(rule, numbers, scale)
-        if norm is None or norm == cpu.NOT_FINITE:
-            with gradients_turn, timed("update"):
-                self._update_chosen(chosen, rule, numbers, scale)
-        if collection._decay:
-            collection._shrink()
+        return rule, numbers, scale
 
     def _update_chosen(
         self, chosen: set[int] | None, rule: str, numbers: tuple[float, ...], scale: float
     ) -> None:
         """The update in NumPy, one parameter after the other."""
-        held = [(name, p) for name, p in self._held() if p._stored.size]
-        found = [(self._gradient_of(name, p._stored), p) for name, p in held]
-        factor = scale * self._clip([g for g, _ in found if g is not None])
-        for gradient, p in found:
-            wanted = chosen is None or id(p) in chosen
-            if gradient is not None and wanted and p.is_updated():
-                self._apply_to(gradient, factor, rule, numbers)
-                gradient.parameter.zero_grad()
-
-    def _run(self, rule: str, numbers: tuple[float, ...], scale: float = 1.0) -> float | None:
-        collection = self._collection
-        count = len(collection._parameters) + len(collection._lookups)
-        if self._updates is None or count != self._count:
-            self._updates, self._count = self._make_updates(), count
-        clip = self.clip_norm
-        norm = self._updates.run(rule, numbers, self.sparse, clip is not None, None, clip, scale)
-        if norm == cpu.STATES:
-            with gradients_turn:  # no pass begins a gradient that has no states yet
-                self._start(self._updates)
-                return self._run(rule, numbers, scale)
-        if clip is not None and norm is not None and norm >= 0:
-            self.gradient_norm = norm
-            self._clips += norm > clip
-        return norm
+        with gradients_turn, timed("update"):
+            held = [(name, p) for name, p in self._held() if p._stored.size]
+            found = [(self._gradient_of(name, p._stored), p) for name, p in held]
+            factor = scale * self._clip([g for g, _ in found if g is not None])
+            for gradient, p in found:
+                wanted = chosen is None or id(p) in chosen
+                if gradient is not None and wanted and p.is_updated():
+                    self._apply_to(gradient, factor, rule, numbers)
+                    gradient.parameter.zero_grad()
 
     def _items(self) -> Iterable[tuple[str, AnyParameter]]:
         return ((name, held._stored) for name, held in self._held() if held._stored.size)
