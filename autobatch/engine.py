@@ -82,7 +82,7 @@ class GraphView:
         self._address = graph._address
         self._parameters = graph.parameters
         self.dtype = np.dtype(f"f{cpu.itemsize(graph)}")
-        self.forms: list[BoundForm] = forms
+        self.forms: Sequence[BoundForm] = forms
 
     def refresh(self, graph: Graph) -> None:
         """Looks again: nodes were recorded, addresses given."""

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import numpy as np
 
 from . import _core, config
-from ._core import Expression, Graph, Op, current_graph, forms, new_graph, set_hooks, set_ops
+from ._core import Expression, Graph, Op, current_graph, new_graph, set_hooks, set_ops
 from .errors import (
     AutobatchError,
     GraphError,
@@ -49,12 +49,31 @@ _DECLARATIONS: list[Declaration] = list(REGISTRY.values())
 _VIEW, _VIEW_BATCH, _SOURCE, _RANDOM, _BATCH_AWARE = 1, 2, 4, 8, 16
 _TABLE, _NO_GRADIENT, _INTEGER, _ALWAYS_SHARE, _PARAMETER = 32, 64, 128, 256, 512
 
+# What of a form's flags is the op's.
+_OP_FLAGS = [
+    _SOURCE * op.source
+    | _RANDOM * op.random
+    | _TABLE * op.table
+    | _NO_GRADIENT * (op.gradient is None)
+    | _INTEGER * op.integer
+    | (_ALWAYS_SHARE | _PARAMETER) * (op.name == "parameter")
+    for op in _DECLARATIONS
+]
+
 _kernel_numbers: dict[str, int] = {}
 
 
 def set_kernels(numbers: dict[str, int]) -> None:
     """Tells which compiled kernels there are, by name. Called once, before anything records."""
     _kernel_numbers.update(numbers)
+    for number, op in enumerate(_DECLARATIONS):
+        _tell_kernel(_recorders[op.name], number, op)
+
+
+def _tell_kernel(recorder: Op, number: int, op: Declaration) -> None:
+    """What the core needs to make an elementwise op's usual forms itself."""
+    if op.elementwise and op.name in _kernel_numbers:
+        recorder.elementwise(_kernel_numbers[op.name], _OP_FLAGS[number], op.cost)
 
 
 class GraphState:
@@ -84,7 +103,9 @@ def _make(number: int, op: Declaration) -> Op:
     fixed = [name for name in op.inputs if not name.startswith("*")]
     least = len(fixed) + op.variadic
     plain = not op.attrs and not op.data and not op.source
-    return Op(number, op.name, least, op.variadic, plain, op.reads_weights, op.doc)
+    made = Op(number, op.name, least, op.variadic, plain, op.reads_weights, op.doc)
+    _tell_kernel(made, number, op)
+    return made
 
 
 _recorders = {op.name: _make(number, op) for number, op in enumerate(_DECLARATIONS)}
@@ -176,18 +197,6 @@ def traced(function: F) -> F:
 # What the C types ask.
 
 
-# What of a form's flags is the op's.
-_OP_FLAGS = [
-    _SOURCE * op.source
-    | _RANDOM * op.random
-    | _TABLE * op.table
-    | _NO_GRADIENT * (op.gradient is None)
-    | _INTEGER * op.integer
-    | (_ALWAYS_SHARE | _PARAMETER) * (op.name == "parameter")
-    for op in _DECLARATIONS
-]
-
-
 def _named(op: Declaration, values: Sequence[Any] | None) -> dict[str, Any]:
     """Attributes by name from the flat tuple."""
     values = values or ()
@@ -239,6 +248,23 @@ def _rule(number: int, attrs: tuple[Any, ...] | None, inputs: tuple[Any, ...]) -
         *(shape, batch, at, flags, shared, offset, scale),
         *(-1 if limit is None else limit, flops, params, bound),
     )
+
+
+class _Forms(Sequence[BoundForm]):
+    """All that is fixed for the nodes of each form, by its number. Where the core has made a form
+    without asking the rule, the rule is asked when somebody looks."""
+
+    def __len__(self) -> int:
+        return len(_core.forms)
+
+    def __getitem__(self, number: Any) -> Any:
+        known = _core.forms[number]
+        if type(known) is tuple:
+            known = _core.forms[number] = _rule(*known)[-1]
+        return known
+
+
+forms: Sequence[BoundForm] = _Forms()
 
 
 def _operand(op: Op, value: Any) -> Expression:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import threading
 import warnings
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from formulas import batch_of, form_of
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded import data_of, flat, make_operands, record_case
 from samples import SAMPLES, Case
 
 import autobatch as ab
-from autobatch import _core
+from autobatch import _core, recording
 from autobatch.ops import REGISTRY
+from autobatch.ops.declare import Operand
 from autobatch.recording import recorder
 from autobatch.testing import count_batches
+
+PLAIN_ELEMENTWISE = [op for op in REGISTRY.values() if op.elementwise and not op.attrs]
 
 # ---------------------------------------------------------------------------- operands
 
@@ -387,6 +393,31 @@ def test_forms_are_interned() -> None:
     for i in range(100):
         ab.tanh(ab.input([float(i), 0.0]))
     assert len(_core.forms) <= before + 1
+
+
+SHAPES = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, max_side=4)
+
+
+@given(SHAPES, st.tuples(st.sampled_from([1, 5]), st.sampled_from([1, 5])), st.data())
+def test_forms_that_the_core_makes_are_those_of_the_rule(shapes, batches, data) -> None:
+    op = data.draw(st.sampled_from(PLAIN_ELEMENTWISE))
+    operands = [
+        ab.input(np.ones((batch, *shape) if batch > 1 else shape), batched=batch > 1)
+        for shape, batch in zip(shapes.input_shapes, batches, strict=True)
+    ][: len(op.inputs)]
+    form = recorder(op.name)(*operands)._form
+    number = list(REGISTRY).index(op.name)
+    inputs = tuple((x.shape, x.batch_size, False) for x in operands)
+    assert _core.form(form) == recording._rule(number, None, inputs)[:-1]
+    assert recording.forms[form].operands == tuple(Operand(*x) for x in inputs)
+
+
+def test_usual_elementwise_forms_are_made_by_the_core() -> None:
+    x, one = ab.input(np.ones((3, 91))), ab.input(1.0)
+    before = len(_core.forms)
+    ab.tanh(x * x + one)
+    made = list(_core.forms)[before:]
+    assert [type(known) for known in made] == [tuple] * 3, "arguments of a rule not yet asked"
 
 
 def test_nothing_warns_on_numbers_that_are_none() -> None:

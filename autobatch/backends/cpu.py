@@ -315,6 +315,7 @@ def _forward_formula(graph: Graph) -> None:
     ((number, nodes),) = tape(graph, done)[:1]
     bound = forms[number]
     call, xs = _call(graph, bound, nodes)
+    assert bound.op.forward is not None
     with np.errstate(all="ignore"):
         y = bound.op.forward(call, *xs)
     row = 0

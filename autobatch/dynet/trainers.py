@@ -85,15 +85,15 @@ class Trainer(trainers.Trainer):
         if updates is None or count != self._count:
             updates, self._count = self._make_updates(), count
             self._updates = updates
-        clips = clip is not None
-        norm = updates.run(rule, numbers, self.sparse, clips, None, clip, scale)
+        measured = clip is not None
+        norm = updates.run(rule, numbers, self.sparse, measured, None, clip, scale)
         if norm == _STATES:
             with gradients_turn:  # no pass begins a gradient that has no states yet
                 self._start(updates)
-                norm = updates.run(rule, numbers, self.sparse, clips, None, clip, scale)
+                norm = updates.run(rule, numbers, self.sparse, measured, None, clip, scale)
         if norm is None or norm == _NOT_FINITE:
             self._update_chosen(None, rule, numbers, scale)
-        elif clips and norm >= 0:
+        elif clip is not None and norm >= 0:
             self.gradient_norm = norm
             if norm > clip:
                 self._clips += 1

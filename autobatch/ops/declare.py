@@ -177,6 +177,7 @@ class Op:
             with the rows.
         surrogate: the gradient is on purpose not the value's derivative.
         reads_weights: the rule asks which operands are weights; forms differ by it.
+        cost: elementwise ops: floating-point operations per element.
         doc: the public docstring: shapes, defaults, errors, source, executed example.
         samples: cases for tests and benchmarks.
         errors: cases that must raise: (shapes, attrs, data, text in the message).
@@ -198,6 +199,7 @@ class Op:
     table: bool = False
     surrogate: bool = False
     reads_weights: bool = False
+    cost: int = 1
     doc: str = ""
     samples: tuple[Sample, ...] = ()
     errors: tuple[tuple[Any, ...], ...] = ()

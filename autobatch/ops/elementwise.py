@@ -232,6 +232,7 @@ def elementwise(
             attrs=tuple((attr, "float") for attr in attrs),
             expression=expression,
             gradients=gradients,
+            cost=cost,
             doc=doc,
             samples=samples,
             errors=own_errors + errors,

@@ -195,7 +195,7 @@ standin_form(ab_graph *m, const ab_type *type)
     }
     words[0] = type->batch;
     memcpy(words + 1, type->dims, (size_t)type->ndim * sizeof *words);
-    return ab_find_form(core.placeholder, m, 0, NULL, 1 + type->ndim, words);
+    return ab_find_form(core.placeholder, m, 0, NULL, 1 + type->ndim, words, NULL);
 }
 
 /* Copies the nodes of a trace's graph. */

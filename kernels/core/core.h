@@ -107,8 +107,12 @@ typedef struct OpObject {
     int32_t id;
     int32_t nin; /* operands; of a variadic op, the least count */
     int variadic;
-    int plain;   /* neither attributes nor data: may be called */
-    int weights; /* the rule asks which operands are weights */
+    int plain;       /* neither attributes nor data: may be called */
+    int weights;     /* the rule asks which operands are weights */
+    int elementwise; /* then of all its forms, see form.c: */
+    int32_t kernel;
+    uint32_t flags;
+    int64_t flops; /* per element */
     PyObject *name;
     PyObject *doc;
     PyObject *dict; /* __module__, __signature__ ... */
@@ -141,8 +145,8 @@ typedef struct {
     PyObject *columns;     /* the tuple of the next two, for the collector */
     PyObject *on_product, *on_column_item; /* see ab_slot_product */
     PyObject *on_lookup;                   /* the op of `table[i]` */
-    PyObject *forms;                       /* list: what on_rule said of each form, for Python */
-    PyObject *shapes;                      /* list: by type, the shape as a tuple */
+    PyObject *forms;  /* list: of each form what on_rule said, or what to ask it, for Python */
+    PyObject *shapes; /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
     OpObject *input, *parameter, *lookup, *slice, *pick, *placeholder;
     /* run.c: the engine, and the functions of Python that serve what is unusual. */
@@ -249,12 +253,23 @@ PyObject *ab_slot_product(PyObject *a, PyObject *b);
 PyObject *ab_column_item(PyObject *x, PyObject *key);
 PyObject *ab_slot_power(PyObject *a, PyObject *b, PyObject *modulo);
 
+/* form.c */
+/* The form of whole-number attributes, given as words. attrs: the same as a tuple, or NULL. -1: an
+ * exception. */
+int32_t ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
+                     int32_t nattrs, const int64_t *words, PyObject *attrs);
+/* attrs: a tuple of numbers or NULL. */
+int32_t ab_find_form_of(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
+                        PyObject *attrs);
+/* A number as a word; -1 with an exception if it is none or too large for one. */
+int64_t ab_whole_number(OpObject *op, PyObject *number);
+PyObject *ab_form_known(PyObject *module, PyObject *number);
+PyObject *ab_op_elementwise(PyObject *op, PyObject *args);
+
 /* record.c */
 GraphObject *ab_recording(void); /* the current graph, ready for a node */
 /* The node of an expression, a parameter or a number. */
 int32_t ab_record_operand(GraphObject *g, PyObject *op, PyObject *object);
-int32_t ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands,
-                     int32_t nattrs, const int64_t *words);
 PyObject *ab_record_failed(int error, PyObject *op);
 PyObject *ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record(PyObject *op, PyObject *const *args, Py_ssize_t n);

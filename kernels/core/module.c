@@ -117,6 +117,8 @@ static PyMethodDef functions[] = {
 #ifndef Py_LIMITED_API
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
 #endif
+    {"form", ab_form_known, METH_O,
+     "form(number): what the core knows of a form, in the order of the rule's answer."},
     {"numbers_input", ab_numbers_input, METH_O,
      "A placeholder that holds a number or a list of numbers; None: a case for others."},
     {"set_engine", ab_set_engine, METH_VARARGS, NULL},

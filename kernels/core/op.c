@@ -232,6 +232,8 @@ static PyMethodDef op_methods[] = {
 #endif
      "record(operands, attrs, data): the general form of a call."},
     {"short_calls", op_short_calls, METH_VARARGS, NULL},
+    {"elementwise", ab_op_elementwise, METH_VARARGS,
+     "elementwise(kernel, flags, flops): what all forms of an elementwise op have in common."},
     {0},
 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STACK = 64 }; /* operands and key words that need no allocation */
+enum { STACK = 64 }; /* operands that need no allocation */
 
 PyObject *
 ab_error(const char *kind, PyObject *op, PyObject *detail)
@@ -106,218 +106,6 @@ ab_record_operand(GraphObject *g, PyObject *op, PyObject *object)
     return operand(op, g, object);
 }
 
-/* Asks the declaration, once per form. */
-static int32_t
-new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs,
-         int32_t nkey, const int64_t *key)
-{
-    PyObject *described = NULL, *inputs = PyTuple_New(nin);
-    int32_t id = -1, *types = malloc(((size_t)nin + 1) * sizeof *types);
-    int64_t *p = NULL;
-    int before = 0;
-    if (!inputs || !types) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    for (int32_t i = 0; i < nin; i++) {
-        const ab_node *d = &g->nodes[operands[i]];
-        types[i] = ab_form_get(&core.registry, d->form)->type;
-        const int weight = op->weights && d->flags & AB_NODE_WEIGHT;
-        PyObject *input;
-        if (i && types[i] == types[i - 1]
-            && weight == before) { /* a sum of many is one of equals */
-            input = AB_TUPLE_ITEM(inputs, i - 1);
-            Py_INCREF(input);
-        } else {
-            PyObject *shape = ab_type_shape(types[i]);
-            int32_t batch = ab_type_get(&core.registry, types[i])->batch;
-            input = shape ? Py_BuildValue("OiO", shape, batch, weight ? Py_True : Py_False) : NULL;
-        }
-        before = weight;
-        if (!input || PyTuple_SetItem(inputs, i, input) < 0)
-            goto done;
-    }
-    described = PyObject_CallFunction(core.on_rule, "iOO", op->id, attrs ? attrs : Py_None, inputs);
-    if (!described)
-        goto done;
-    PyObject *shape, *params, *bound;
-    ab_form f = {.op = op->id, .nin = nin, .in_type = types, .nkey = nkey, .key = (int64_t *)key};
-    unsigned long long same;
-    long long offset, scale, limit, flops;
-    unsigned int flags;
-    if (!PyArg_ParseTuple(described, "O!iiIKLLLLO!O", &PyTuple_Type, &shape, &f.batch, &f.kernel,
-                          &flags, &same, &offset, &scale, &limit, &flops, &PyTuple_Type, &params,
-                          &bound))
-        goto done;
-    f.flags = flags;
-    f.same = same;
-    f.view_offset = offset;
-    f.view_scale = scale;
-    f.index_limit = limit;
-    f.flops = flops;
-    f.np = (int32_t)PyTuple_Size(params);
-    if (!(p = malloc(((size_t)f.np + (size_t)PyTuple_Size(shape) + 1) * sizeof *p))) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    int32_t ndim = (int32_t)PyTuple_Size(shape);
-    int64_t *dims = p + f.np;
-    for (int32_t i = 0; i < f.np; i++)
-        p[i] = PyLong_AsLongLong(PyTuple_GetItem(params, i));
-    for (int32_t i = 0; i < ndim; i++)
-        dims[i] = PyLong_AsLongLong(PyTuple_GetItem(shape, i));
-    if (PyErr_Occurred())
-        goto done;
-    f.p = p;
-    f.type = ab_type_intern(&core.registry, ndim, dims, f.batch);
-    if (f.type < 0) {
-        failed(f.type, op);
-        goto done;
-    }
-    f.size = ab_type_get(&core.registry, f.type)->size;
-    /* While the rule ran, another thread may have asked for the same form. */
-    id = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
-    if (id < 0) {
-        if (PyList_Append(core.forms, bound) < 0)
-            goto done;
-        id = ab_form_add(&core.registry, &f);
-        if (id < 0) {
-            PyList_SetSlice(core.forms, core.registry.nforms, PY_SSIZE_T_MAX, NULL);
-            failed(id, op);
-            id = -1;
-        }
-    }
-done:
-    free(p);
-    free(types);
-    Py_XDECREF(inputs);
-    Py_XDECREF(described);
-    return id;
-}
-
-static PyObject *
-tuple_of(int32_t n, const int64_t *words)
-{
-    PyObject *tuple = PyTuple_New(n);
-    for (int32_t i = 0; tuple && i < n; i++) {
-        PyObject *word = PyLong_FromLongLong(words[i]);
-        if (!word || PyTuple_SetItem(tuple, i, word) < 0)
-            Py_CLEAR(tuple);
-    }
-    return tuple;
-}
-
-/* Where the form of operands of these types may have been kept, and whether it is that one. */
-static inline int
-recent_place(const OpObject *op, const ab_graph *g, int32_t nin, const int32_t *operands,
-             int64_t *types)
-{
-    for (int32_t i = 0; i < nin; i++) {
-        const ab_node *d = &g->nodes[operands[i]];
-        types[i] = 2 * (int64_t)d->type + (op->weights && d->flags & AB_NODE_WEIGHT);
-    }
-    return (int)((types[0] + 3 * types[1] + 5 * types[2]) >> 1 & (RECENT - 1));
-}
-
-static inline int
-is_recent(const OpObject *op, int place, int32_t nin, const int64_t *types)
-{
-    const int64_t *key = op->recent[place].key;
-    return op->recent[place].nin == nin && key[0] == types[0] && key[1] == types[1]
-           && key[2] == types[2] && op->recent[place].form >= 0;
-}
-
-/* The form of whole-number attributes, given as words. `attrs`: the same as a tuple, or NULL. */
-static int32_t
-find_form_words(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, int32_t nattrs,
-                const int64_t *words, PyObject *attrs)
-{
-    int32_t nkey = 2 + nattrs + nin, form = -1;
-    int64_t stack[STACK], *key = stack;
-    int place = -1;
-    int64_t types[3] = {0};
-    if (!nattrs && nin <= 3) {
-        place = recent_place(op, g, nin, operands, types);
-        if (is_recent(op, place, nin, types))
-            return op->recent[place].form;
-    }
-    if (nkey > STACK && !(key = malloc((size_t)nkey * sizeof *key))) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    key[0] = op->id;
-    key[1] = nattrs;
-    if (nattrs)
-        memcpy(key + 2, words, (size_t)nattrs * sizeof *words);
-    for (int32_t i = 0; i < nin; i++) {
-        const ab_node *d = &g->nodes[operands[i]];
-        key[2 + nattrs + i] = 2 * (int64_t)d->type + (op->weights && d->flags & AB_NODE_WEIGHT);
-    }
-    form = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
-    if (form < 0) {
-        PyObject *made = nattrs && !attrs ? tuple_of(nattrs, words) : NULL;
-        if (!PyErr_Occurred())
-            form = new_form(op, g, nin, operands, attrs ? attrs : made, nkey, key);
-        Py_XDECREF(made);
-    }
-    if (form >= 0 && place >= 0) {
-        memcpy(op->recent[place].key, types, sizeof types);
-        op->recent[place].nin = nin;
-        op->recent[place].form = form;
-    }
-    if (key != stack)
-        free(key);
-    return form;
-}
-
-int32_t
-ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, int32_t nattrs,
-             const int64_t *words)
-{
-    return find_form_words(op, g, nin, operands, nattrs, words, NULL);
-}
-
-/* A number as a word; -1 with an exception if it is none or too large for one. */
-static int64_t
-whole_number(OpObject *op, PyObject *number)
-{
-    int64_t word = PyLong_AsLongLong(number);
-    if (word == -1 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError)) {
-        PyErr_Clear();
-        Py_INCREF(number);
-        ab_error("too large", (PyObject *)op, number);
-    }
-    return word;
-}
-
-/* attrs: a tuple of numbers or NULL. */
-static int32_t
-find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObject *attrs)
-{
-    int32_t nattrs = attrs ? (int32_t)AB_TUPLE_SIZE(attrs) : 0, form = -1;
-    int64_t stack[STACK], *words = stack;
-    if (nattrs > STACK && !(words = malloc((size_t)nattrs * sizeof *words))) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (int32_t i = 0; i < nattrs; i++) {
-        PyObject *attr = AB_TUPLE_ITEM(attrs, i);
-        if (PyFloat_Check(attr)) {
-            double value = PyFloat_AsDouble(attr);
-            memcpy(&words[i], &value, sizeof value);
-        } else {
-            words[i] = whole_number(op, attr);
-            if (words[i] == -1 && PyErr_Occurred())
-                goto done;
-        }
-    }
-    form = find_form_words(op, g, nin, operands, nattrs, words, attrs);
-done:
-    if (words != stack)
-        free(words);
-    return form;
-}
-
 static inline GraphObject *
 recording(void)
 {
@@ -371,7 +159,7 @@ ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n)
         if ((ids[i] = operand((PyObject *)op, g, args[i])) < 0)
             goto done;
     uint32_t expected = ab_graph_expect(g->graph, op->id, (int32_t)n, ids, 0, NULL);
-    int32_t form = find_form_words(op, g->graph, (int32_t)n, ids, 0, NULL, NULL);
+    int32_t form = ab_find_form(op, g->graph, (int32_t)n, ids, 0, NULL, NULL);
     if (form >= 0)
         made = add_expected(op, g, expected, form, (int32_t)n, ids, 0, NULL);
 done:
@@ -426,13 +214,13 @@ ab_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
                 double value = PyFloat_AsDouble(word);
                 memcpy(&words[i], &value, sizeof value);
             } else {
-                words[i] = whole_number(op, word);
+                words[i] = ab_whole_number(op, word);
                 if (words[i] == -1 && PyErr_Occurred())
                     goto done;
             }
         }
     }
-    int32_t form = find_form(op, g->graph, (int32_t)nin, ids, attrs);
+    int32_t form = ab_find_form_of(op, g->graph, (int32_t)nin, ids, attrs);
     if (form < 0)
         goto done;
     const ab_form *f = ab_form_get(&core.registry, form);
@@ -472,7 +260,7 @@ ab_record_parameter(GraphObject *g, ParamObject *p)
         return -1;
     }
     if (p->form < 0) {
-        int32_t form = find_form(core.parameter, g->graph, 0, NULL, p->shape);
+        int32_t form = ab_find_form_of(core.parameter, g->graph, 0, NULL, p->shape);
         if (form < 0)
             return -1;
         p->form = form;
@@ -514,7 +302,7 @@ ab_record_lookup(ParamObject *table, PyObject *index)
         return ab_error("index", (PyObject *)core.lookup,
                         Py_BuildValue("OL", index, (long long)table->param->rows));
     uint32_t expected = ab_graph_expect(g->graph, core.lookup->id, 1, &id, 1, &row);
-    int32_t form = find_form_words(core.lookup, g->graph, 1, &id, 0, NULL, NULL);
+    int32_t form = ab_find_form(core.lookup, g->graph, 1, &id, 0, NULL, NULL);
     return form < 0 ? NULL : add_expected(core.lookup, g, expected, form, 1, &id, 1, &row);
 }
 
@@ -539,7 +327,7 @@ record_word(OpObject *op, GraphObject *g, int32_t x, int32_t nattrs, const int64
             int64_t word)
 {
     int32_t batch = ab_form_get(&core.registry, g->graph->nodes[x].form)->batch;
-    int32_t form = find_form_words(op, g->graph, 1, &x, nattrs, attrs, NULL);
+    int32_t form = ab_find_form(op, g->graph, 1, &x, nattrs, attrs, NULL);
     if (form < 0)
         return NULL;
     int64_t limit = ab_form_get(&core.registry, form)->index_limit, words[ELEMENTS];
@@ -690,7 +478,7 @@ ab_numbers_input(PyObject *module, PyObject *given)
         else
             ((float *)(void *)content)[i] = (float)number;
     }
-    int32_t form = find_form_words(core.placeholder, g->graph, 0, NULL, list ? 2 : 1, dims, NULL);
+    int32_t form = ab_find_form(core.placeholder, g->graph, 0, NULL, list ? 2 : 1, dims, NULL);
     if (form < 0)
         return NULL;
     int32_t words = (int32_t)((n * g->graph->itemsize + 7) / 8);
