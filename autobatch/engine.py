@@ -107,6 +107,11 @@ class GraphView:
         batch = () if bound.batch == 1 else (bound.batch,)
         return content.reshape((*batch, *bound.shape))
 
+    def kept(self, node: int) -> np.ndarray | None:
+        """The numbers with which the graph goes on where a parameter was changed."""
+        shape = self.forms[self.form_of[node]].shape
+        return cpu.kept(self, node, shape)  # type: ignore[arg-type]
+
 
 @functools.cache
 def _formulas(name: str) -> Any:

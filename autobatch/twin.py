@@ -101,6 +101,9 @@ class TwinGraph:
         """The array or the parameter that a source node stands for."""
         return self._source[node]
 
+    def kept(self, node: int) -> None:
+        """Of no parameter other numbers than its present ones are kept."""
+
     def input(self, array: Any, batched: bool = False) -> int:
         """Records an array; ``batched``: its first axis is the manual minibatch."""
         array = np.asarray(array, self.dtype, order="C")

@@ -186,6 +186,12 @@ def value(graph: Graph, node: int) -> np.ndarray:
     return _read(graph, node, lib.ab_node_value(pointer(graph), node))
 
 
+def kept(graph: Graph, node: int, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A parameter's numbers as the graph read them, if they were changed since and kept."""
+    address = lib.ab_node_kept(pointer(graph), node)
+    return None if address == ffi.NULL else _at(graph, address, shape).copy()
+
+
 def gradient(graph: Graph, node: int) -> np.ndarray | None:
     """A copy of a node's gradient after a backward pass.
 

@@ -49,6 +49,7 @@ class _State:
         self.stores: list[Any] = [xp.zeros(0, dtype), xp.zeros(0, dtype)]
         self.gradients: list[Any] = []
         self.parameters: list[Any] = []
+        self.parameter_nodes: list[int] = []
         self.tables: dict[int, tuple[Any, np.ndarray]] = {}  # node: lookup, rows
         self.used = 0  # elements of the input store
         self.store = np.zeros(0, np.int64)
@@ -79,9 +80,9 @@ class FormulaBackend:
 
     A graph, as the backend sees it, has by node the integer arrays ``form_of``, ``root``,
     ``parent`` (operand 0 of a view, else -1), ``view_offset``, ``batch_stride`` and
-    ``address``, the functions ``data(node)`` and ``source(node)``, the list ``forms`` and
-    the number type ``dtype``. What was computed for it is kept as long as the graph object
-    lives.
+    ``address``, the functions ``data(node)``, ``source(node)`` and ``kept(node)``, the list
+    ``forms`` and the number type ``dtype``. What was computed for it is kept as long as the
+    graph object lives.
 
     Args:
         xp: the array module, NumPy or one that works alike.
@@ -295,13 +296,20 @@ class FormulaBackend:
             else:
                 state.store[node] = FIRST_PARAMETER + len(state.parameters)
                 state.parameters.append(held)
+                state.parameter_nodes.append(node)
                 state.stores.append(None)
         if arrays:
             start = state.used - sum(array.size for array in arrays)
             state.stores[INPUTS] = self._grown(state.stores[INPUTS], state.used)
             state.stores[INPUTS][start : state.used] = self.xp.asarray(np.concatenate(arrays))
-        for i, parameter in enumerate(state.parameters, FIRST_PARAMETER):
-            state.stores[i] = self.parameter(parameter, graph.dtype)
+        held = zip(state.parameters, state.parameter_nodes, strict=True)
+        for i, (parameter, node) in enumerate(held, FIRST_PARAMETER):
+            kept = graph.kept(node)
+            state.stores[i] = (
+                self.parameter(parameter, graph.dtype)
+                if kept is None
+                else self.xp.asarray(kept.reshape(-1))
+            )
 
     def _prepare(
         self,

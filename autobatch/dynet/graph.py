@@ -7,8 +7,7 @@ are drawn then, too, in the order in which their nodes were made, as DyNet draws
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from .. import _core, engine
 from ..backends import cpu
 from ..errors import AutobatchError, GradientError, ShapeError
-from ..parameters import Lookup
 from ..recording import current_graph, forms, recorder
 from ..recording import new_graph as _new_graph
 from .random import Draw
@@ -69,12 +67,12 @@ class ComputationGraph:
 
     Attributes:
         direct: no random number waits to be drawn, no value to be checked and no parameter was
-            updated, so that values may be asked for without going through `values`.
-        updated: whether parameters were updated since this graph was begun or computed anew.
+            updated without being kept, so that values may be asked for without going through
+            `values`.
         movable: whether `lookup` and `pick` make nodes of their own, whose row or entry may be
             set. So they do in the first graphs, and for good in programs that set one; elsewhere
             equal ones are one node.
-        keeps: how many updates are to be preceded by `keep`.
+        keeps: before how many updates the numbers of parameters are kept.
 
     >>> import autobatch.dynet as dy
     >>> graph = dy.renew_cg()
@@ -93,10 +91,6 @@ class ComputationGraph:
         self._drawn = 0
         self.movable = True
         self.moved = False  # a row or an entry was set
-        # Parameters that an update has changed since this graph read them: the rows, None for
-        # all, and the numbers that were there.
-        self._read: list[tuple[Any, np.ndarray | None, np.ndarray]] = []
-        self.updated = False
         self.keeps: float = _TRIALS
         self._checkpoints: list[int] = []
         graph = current_graph()
@@ -110,6 +104,8 @@ class ComputationGraph:
         autobatching: int | None = None,
     ) -> ComputationGraph:
         """Begins a new graph; expressions of the old one end. See `renew_cg`."""
+        if self._graph._late:
+            self.keeps = math.inf
         self._graph = graph = _new_graph()
         graph.expression_type = Node
         self._version += 1
@@ -118,9 +114,6 @@ class ComputationGraph:
         self._check = bool(check_validity)
         if self._check:
             graph.direct = _NOTHING
-        self.updated = False
-        if self._read:
-            self._read = []
         if self._random:
             self._random, self._drawn = [], 0
         if self._checkpoints:
@@ -185,7 +178,10 @@ class ComputationGraph:
         """Whether a value may be read without going through `values`: all is `ready`, or what
         was computed before an update is read after it."""
         return self.ready(node) or (
-            self.updated and not self._check and node.graph is self._graph and node._computed()
+            self._graph._updated
+            and not self._check
+            and node.graph is self._graph
+            and node._computed()
         )
 
     def invalidate(self) -> None:
@@ -196,87 +192,47 @@ class ComputationGraph:
 
     def restart(self) -> None:
         """Nothing counts as computed, nor as drawn, any more."""
-        self._drawn, self.updated, self._read = 0, False, []
+        self._drawn, self._graph._updated = 0, False
         self._allow(not self._random)
 
     def _allow(self, drawn: bool) -> None:
         """Says what may be asked for directly; drawn: no random number is waited for."""
-        ready = _COMPUTED if self.updated else _ALL
+        ready = _COMPUTED if self._graph._updated and not self.keeps else _ALL
         self._graph.direct = ready if drawn and not self._check else _NOTHING
-
-    def update(self) -> None:
-        """A trainer is about to change parameters."""
-        self.updated = True
-        if self._graph.direct == _ALL:
-            self._graph.direct = _COMPUTED
 
     # ------------------------------------------------------------------ after an update
 
-    # DyNet's graphs keep the parameters as they read them: what is computed after an update,
-    # a second loss's gradient say, uses the old numbers. Few programs ask for anything then.
-    # The numbers of a trainer's first updates are kept; those of later ones only if a program
-    # has ever done so.
+    # DyNet's graphs go on with the parameters as they read them: what is computed after an
+    # update, a second loss's gradient say, uses the old numbers of what was read before it. Few
+    # programs compute anything then, and to keep the numbers takes time: those of a trainer's
+    # first updates are kept, those of later ones only if a program has ever computed so late.
 
     def look_out(self) -> None:
         """Keeps the numbers of the next few updates: there is a new trainer."""
         self.keeps = max(self.keeps, _TRIALS)
 
-    def keep(self, parameters: Sequence[Any], tables: Sequence[Any], every_row: bool) -> None:
-        """Keeps the numbers of parameters, which are about to be changed.
+    def update(self, parameters: list[Any], tables: list[Any], every_row: bool) -> None:
+        """A trainer is about to change parameters.
 
         Args:
             parameters, tables: Parameters and LookupParameters.
             every_row: rows without a gradient will be changed, too.
         """
-        if not self._graph.alive:
-            return
-        self.keeps -= 1
-        used, read = set(self._graph.parameters), self._read
-        for held in (*parameters, *tables):
-            stored = held._stored
-            if stored not in used:
-                continue
-            known = [rows for earlier, rows, _ in read if earlier is stored] if read else []
-            if not isinstance(stored, Lookup):
-                if not known:
-                    read.append((stored, None, stored._data.copy()))
-                continue
-            if every_row or stored._graded:
-                rows = np.arange(len(stored._data))
-            elif stored._slots:  # a copy: the next backward pass gives the slots to other rows
-                rows = stored._sparse.row_of_slot[: stored._slots].copy()
-            else:
-                continue
-            before = {row for earlier in known if earlier is not None for row in earlier.tolist()}
-            if before:
-                rows = np.array(sorted(set(rows.tolist()) - before), np.int64)
-            read.append((stored, rows, stored._data[rows]))
+        graph = self._graph
+        if graph._late:
+            self.keeps = math.inf
+        if self.keeps:
+            self.keeps -= 1
+            graph._keep(parameters, every_row)
+            if tables:
+                graph._keep(tables, every_row)
+        elif graph.direct == _ALL:
+            graph.direct = _COMPUTED
+        graph._updated = True
 
-    @contextmanager
-    def _as_read(self, rows: bool) -> Iterator[None]:
-        """Gives parameters, with `rows` tables too, the numbers that this graph read."""
-        self.keeps = math.inf
-        read = [entry for entry in self._read if rows or entry[1] is None]
-        self._exchange(read)
-        try:
-            yield
-        finally:
-            self._exchange(read)
-
-    def _exchange(self, read: list[tuple[Any, np.ndarray | None, np.ndarray]]) -> None:
-        for stored, rows, numbers in read:
-            where = slice(None) if rows is None else rows
-            now = stored._data[where].copy()
-            stored._data[where] = numbers
-            numbers[...] = now
-            stored._touch()
-
-    def _known(self, node: Any) -> bool:
-        """Whether an update does not matter to a value: it was computed before. A row's is
-        that of a lookup made now."""
-        if node.graph is not self._graph or node.op == "lookup":
-            return True
-        return node.op != "parameter" and cpu.computed(self._graph, node.node) is not None
+    def write(self, held: Any) -> None:
+        """A program is about to change a parameter, or rows of a table."""
+        self._graph._keep([held], True)
 
     def values(self, nodes: Sequence[Any], recalculate: bool = False) -> list[np.ndarray]:
         """The values of expressions as our arrays, the minibatch first."""
@@ -284,11 +240,8 @@ class ComputationGraph:
             self.invalidate()
         if self._drawn < len(self._random):
             self._draw(max([node.node for node in nodes], default=-1))
-        if self.updated and not all(map(self._known, nodes)):
-            with self._as_read(rows=False):
-                found = engine.values(nodes)
-        else:
-            found = engine.values(nodes)
+        self._notice()
+        found = engine.values(nodes)
         if self._check:
             for node, value in zip(nodes, found, strict=True):
                 if np.isnan(value).any():
@@ -315,11 +268,13 @@ class ComputationGraph:
             sources = {int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES}
             found = np.flatnonzero(np.isin(numbers, list(sources)))
             wrt = [self._graph.expression(int(node)) for node in found]
-        if not self.updated:
-            _core.Expression.backward(loss, wrt)
-            return
-        with self._as_read(rows=True):
-            _core.Expression.backward(loss, wrt)
+        self._notice()
+        _core.Expression.backward(loss, wrt)
+
+    def _notice(self) -> None:
+        """Something is computed: if after an update, its numbers are kept from now on."""
+        if self._graph._updated:
+            self.keeps = math.inf
 
     def _last(self) -> Any:
         count = len(self._graph)

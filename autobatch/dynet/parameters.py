@@ -26,6 +26,7 @@ from ..parameters import Lookup, Parameter
 from ..recording import recorder
 from . import config
 from .expressions import Expression, as_expression
+from .graph import _CG
 from .initializers import (
     ConstInitializer,
     Dims,
@@ -133,6 +134,7 @@ class _Held(Expression):
     def _write(self, data: np.ndarray) -> None:
         """Replaces the numbers, given without the factor of weight decay."""
         factor = self._factor()
+        _CG.write(self)
         self._stored._data[...] = data if factor == 1.0 else data * np.float32(factor)
         self._stored._touch()
 
@@ -161,6 +163,7 @@ class _Held(Expression):
 
     def scale(self, s: float) -> None:
         """Multiplies the numbers by `s`."""
+        _CG.write(self)
         self._stored._data *= np.float32(s)
         self._stored._touch()
 
@@ -172,6 +175,7 @@ class _Held(Expression):
 
     def zero(self) -> None:
         """Makes all numbers 0."""
+        _CG.write(self)
         self._stored._data[...] = 0
         self._stored._touch()
 
@@ -264,6 +268,7 @@ class Parameters(_Held):
     def clip_inplace(self, left: float, right: float) -> None:
         """Limits every number to ``[left, right]``."""
         data = self._stored._data
+        _CG.write(self)
         np.minimum(np.maximum(data, np.float32(left)), np.float32(right), out=data)
         self._stored._touch()
 
@@ -397,6 +402,7 @@ class LookupParameters(_Held):
             )
         flat = numbers.reshape(-1, order="F")
         data = self._stored._data
+        _CG.write(self)
         data[index] = (flat * np.float32(self._factor())).reshape(data.shape[1:])
         self._stored._touch()
 
@@ -418,6 +424,7 @@ class LookupParameters(_Held):
     def _write_rows(self, array: np.ndarray) -> None:
         """Replaces the first rows, given as programs see them."""
         data = self._stored._data
+        _CG.write(self)
         turned = array.transpose((0, *range(array.ndim - 1, 0, -1)))
         data[: len(array)] = turned.reshape((len(array), *data.shape[1:]))
         if self._factor() != 1.0:

@@ -130,9 +130,7 @@ class Trainer(trainers.Trainer):
             rate /= self._shrunk()
         self.step += 1
         rule, numbers = self._rule(rate)
-        _CG.update()
-        if _CG.keeps:
-            _CG.keep(collection._parameters, collection._lookups, not self.sparse)
+        _CG.update(collection._parameters, collection._lookups, not self.sparse)
         return rule, numbers, scale
 
     def _update_chosen(

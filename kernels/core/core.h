@@ -45,6 +45,8 @@ typedef struct GraphObject {
     int entered;                  /* it is the graph of a with-block */
     int apart;                    /* a cell's trace: nothing is run in it */
     int direct;                   /* what C may answer by itself, see direct.c */
+    int updated;                  /* parameters were changed since it began */
+    int late;                     /* something was run after that */
     int backend;                  /* that has begun to run it; -1: none */
     unsigned long thread;
 } GraphObject;
@@ -194,6 +196,7 @@ PyObject *ab_expression_columns(PyObject *self);
 PyObject *ab_expression_numbers(PyObject *self, PyObject *none);
 PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
+PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
 

@@ -39,7 +39,7 @@ graph_new(void)
     g->outer = g->replaced = NULL;
     g->state = NULL;
     g->type = NULL;
-    g->entered = g->apart = 0;
+    g->entered = g->apart = g->updated = g->late = 0;
     g->direct = DIRECT_ALL;
     g->backend = -1;
     g->thread = (unsigned long)PyThread_get_thread_ident();
@@ -367,6 +367,31 @@ graph_set_direct(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+static PyObject *
+graph_get_updated(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((GraphObject *)self)->updated);
+}
+
+static int
+graph_set_updated(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    int updated = value ? PyObject_IsTrue(value) : 0;
+    if (updated < 0)
+        return -1;
+    ((GraphObject *)self)->updated = updated;
+    return 0;
+}
+
+static PyObject *
+graph_get_late(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyBool_FromLong(((GraphObject *)self)->late);
+}
+
 static Py_ssize_t
 graph_len(PyObject *self)
 {
@@ -392,6 +417,9 @@ static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
     {"expression", graph_expression, METH_O, "The expression of a node, by its number."},
+    {"_keep", ab_graph_keep_all, METH_VARARGS,
+     "_keep(parameters, every_row)\n--\n\n"
+     "Goes on with the numbers of parameters as they were read, though they will be changed."},
     {0},
 };
 
@@ -407,6 +435,9 @@ static PyGetSetDef graph_getset[] = {
      "What may be asked for directly, because nothing has to be done first: 2 all, 1 values that "
      "are computed, 0 nothing.",
      NULL},
+    {"_updated", graph_get_updated, graph_set_updated,
+     "Whether parameters were changed since the graph began or was computed anew.", NULL},
+    {"_late", graph_get_late, NULL, "Whether anything was run after that.", NULL},
     {"expression_type", graph_get_type, graph_set_type, "The type of its expressions.", NULL},
     {"alive", graph_alive, NULL, "False once the graph is finished.", NULL},
     {"own_thread", graph_own_thread, NULL, "Whether this thread records in it.", NULL},

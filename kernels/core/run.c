@@ -141,8 +141,10 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     if (!s || s->backend != AB_BACKEND_CPU || (g->backend >= 0 && g->backend != s->backend))
         return NULL;
     const char *at = ab_value_address(m, e->node);
+    m->asked = e->node > m->asked ? e->node : m->asked;
     if (at && m->tape_done == m->tape_n)
         return at;
+    g->late |= g->updated;
     const ab_engine_functions *engine = core.engine;
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node, strategy = s->strategy, threads = s->threads;
@@ -325,6 +327,7 @@ differentiate(ExpressionObject *e, int ones)
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node;
     int threads = s->threads, code;
+    e->graph->late |= e->graph->updated;
     double begin = ab_clock(s);
     e->graph->backend = s->backend;
     Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, 0, NULL);
@@ -375,6 +378,61 @@ ab_expression_differentiate(PyObject *self, PyObject *none)
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
+/* Computes the rows that were looked up before the last node that was asked for. */
+static int
+compute_rows(GraphObject *g)
+{
+    ab_graph *m = g->graph;
+    const ab_settings *s = ab_settings_now();
+    if (!s)
+        return -1;
+    if (!core.engine || s->backend != AB_BACKEND_CPU || g->backend > AB_BACKEND_CPU)
+        return 0;
+    for (int32_t i = 0; i <= m->asked && i < m->n; i++) {
+        const ab_form *f = ab_form_get(&core.registry, m->nodes[i].form);
+        if (!(f->flags & AB_FORM_TABLE) || f->flags & AB_FORM_SOURCE || ab_value_address(m, i))
+            continue;
+        int64_t code = core.engine->plan(m, 1, &i, s->strategy);
+        while (code >= 0 && m->tape_done < m->tape_n)
+            code = core.engine->forward(m, s->table[m->itemsize == 8], s->threads, SLICE);
+        if (code < 0) {
+            ab_record_failed((int)code, NULL);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* _keep(parameters, every_row): see ab_graph_keep; parameters: a list of them, or of what stands
+ * for them. */
+PyObject *
+ab_graph_keep_all(PyObject *self, PyObject *args)
+{
+    GraphObject *g = (GraphObject *)self;
+    PyObject *list;
+    int every_row, tables = 0;
+    if (!PyArg_ParseTuple(args, "O!p", &PyList_Type, &list, &every_row))
+        return NULL;
+    for (Py_ssize_t i = 0; g->graph && i < PyList_Size(list); i++) {
+        PyObject *object = AB_LIST_ITEM(list, i);
+        if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+            object = ((HolderObject *)object)->stored;
+        if (!ab_is_param(object)) {
+            PyErr_SetString(PyExc_TypeError, "Graph._keep: expected parameters");
+            return NULL;
+        }
+        const ParamObject *p = (const ParamObject *)object;
+        if (p->serial != g->serial)
+            continue;
+        if (p->param->rows && !tables++ && compute_rows(g) < 0)
+            return NULL;
+        const int error = ab_graph_keep(g->graph, p->node, every_row);
+        if (error < 0)
+            return ab_record_failed(error, NULL);
+    }
+    Py_RETURN_NONE;
+}
+
 /* Writes numbers into a placeholder, and has all that is computed computed anew. False: the
  * general path has to see to it. */
 PyObject *
@@ -404,6 +462,7 @@ ab_expression_write(PyObject *self, PyObject *numbers)
             else if (pass)
                 ((float *)at)[i] = (float)number;
         }
-    m->tape_done = 0;
+    ab_graph_forget(m);
+    e->graph->updated = 0;
     Py_RETURN_TRUE;
 }

@@ -43,6 +43,7 @@ typedef struct weight {
 
 typedef struct engine {
     uint64_t epoch; /* of the graph that the rest belongs to */
+    uint64_t keeps; /* of the graph when the weights were entered */
     weight *weights;
     int32_t nweights, weight_capacity;
     int32_t *weight_of; /* node -> weight, -1 */

@@ -58,7 +58,10 @@ ab_tape_done(const ab_graph *g)
 void
 ab_tape_set_done(ab_graph *g, int64_t done)
 {
-    g->tape_done = done;
+    if (done)
+        g->tape_done = done;
+    else
+        ab_graph_forget(g);
 }
 
 int32_t

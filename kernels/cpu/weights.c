@@ -137,6 +137,10 @@ ab_engine(ab_graph *g)
         e->epoch = g->epoch;
         e->started = 0;
     }
+    if (e->keeps != g->keeps) {
+        e->keeps = g->keeps;
+        forget(e); /* weights may be their parameter's no more, or again */
+    }
     if (e->weight_of_n < g->capacity) {
         int32_t *grown = realloc(e->weight_of, (size_t)g->capacity * sizeof *grown);
         if (!grown)
@@ -195,7 +199,7 @@ ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t colum
     const ab_node *d = &g->nodes[node], *root = &g->nodes[d->root];
     if (ab_form_get(g->registry, root->form)->flags & AB_FORM_PARAMETER) {
         ab_param *p = (ab_param *)(intptr_t)root->data[0];
-        if (p->size == rows * columns)
+        if (p->size == rows * columns && g->value[d->root] == p->data)
             w->param = p;
     }
     return e->weight_of[node] = e->nweights++;

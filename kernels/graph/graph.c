@@ -41,6 +41,7 @@ ab_graph_free(ab_graph *g)
     free(g->tape);
     free(g->tape_nodes);
     free(g->grad);
+    free(g->kept);
     ab_arena_free(&g->values);
     ab_arena_free(&g->gradients);
     free(g);
@@ -57,6 +58,8 @@ ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit)
     g->grad_n = 0;
     g->shared = 0;
     g->epoch++;
+    g->asked = -1;
+    g->nkept = g->kept_free = 0;
     if (g->table)
         memset(g->table, 0xff, (size_t)g->slots * sizeof *g->table);
     /* The oldest block is the first and common size; larger ones go back. */
@@ -238,7 +241,7 @@ derive(ab_graph *g, int32_t id, ab_node *d, const ab_form *f, const int32_t *ope
         const ab_node *o = &g->nodes[operands[i]];
         depth = o->depth > depth ? o->depth : depth;
         any |= o->flags;
-        if (!o->flags)
+        if (!(o->flags & all))
             all = 0;
     }
     if (all && !(f->flags & AB_FORM_RANDOM) && d->nin)
@@ -278,7 +281,8 @@ add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
                 continue;
             int32_t id = g->table[at].node;
             const ab_node *d = &g->nodes[id];
-            if (d->form != form || d->nin != nin || d->ndata != ndata)
+            if (d->form != form || d->nin != nin || d->ndata != ndata
+                || d->flags & AB_NODE_KEPT)
                 continue;
             bool equal = true;
             for (int32_t i = 0; equal && i < nin; i++)

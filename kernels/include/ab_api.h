@@ -40,6 +40,7 @@ void ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *ro
 int32_t ab_node_operands(const ab_graph *g, int32_t node, const int32_t **operands);
 int32_t ab_node_data(const ab_graph *g, int32_t node, const int64_t **data);
 const void *ab_node_value(const ab_graph *g, int32_t node); /* NULL: not planned */
+const void *ab_node_kept(const ab_graph *g, int32_t node);  /* NULL: not kept, see ab_graph_keep */
 void *ab_node_gradient(const ab_graph *g, int32_t node);    /* NULL: none */
 
 /* Running. Times are seconds; a call returns soon after they are over, to be called again. */

@@ -106,6 +106,7 @@ struct ab_param {
 enum {
     AB_NODE_WEIGHT = 1,   /* a parameter, or computed from parameters and constants only */
     AB_NODE_CONSTANT = 2, /* the same number in every example */
+    AB_NODE_KEPT = 4, /* a row that was changed since it was read: no later lookup is this one */
 };
 
 typedef struct ab_node {
@@ -143,6 +144,12 @@ typedef struct ab_arena {
     size_t used;
 } ab_arena;
 
+/* A copy of a parameter or a row as it was when the graph read it, see keep.c. */
+typedef struct ab_kept {
+    char *copy;
+    int32_t node, used;
+} ab_kept;
+
 typedef struct ab_batch {
     int32_t form;
     int32_t n;     /* nodes */
@@ -178,6 +185,10 @@ struct ab_graph {
     void *engine; /* work space of the CPU engine */
     void (*engine_free)(void *);
     uint64_t epoch; /* counts resets */
+    int32_t asked;  /* the last node whose value was asked for; what stands before it was read */
+    ab_kept *kept;
+    int32_t nkept, kept_capacity, kept_free;
+    uint64_t keeps; /* counts changes of addresses by keeping */
 };
 
 static inline ab_form *
@@ -207,6 +218,13 @@ ab_batch_stride(const ab_graph *g, int32_t node)
 {
     return g->nodes[node].stride * g->itemsize;
 }
+
+/* keep.c */
+/* Lets a graph go on with a parameter's numbers, as far as it has read them; node: the parameter's.
+ * Of a table, with the rows that have a gradient, or every row. */
+int ab_graph_keep(ab_graph *g, int32_t node, int every_row);
+/* Nothing counts as computed, nor as read, any more. */
+void ab_graph_forget(ab_graph *g);
 
 /* param.c */
 void *ab_param_dense(ab_param *p); /* the gradient of the whole, to add to */

@@ -579,6 +579,8 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
     work *w = work_get(g);
     if (!w)
         return AB_NO_MEMORY;
+    for (int32_t t = 0; t < ntargets; t++)
+        g->asked = targets[t] > g->asked ? targets[t] : g->asked;
     reading r;
     int error = read_pending(&r, g, w, ntargets, targets);
     if (error < 0 || r.n == 0)

@@ -382,6 +382,82 @@ def test_a_parameter_that_a_graph_had_not_read_is_new() -> None:
     np.testing.assert_allclose(loss.value(), 1.7, rtol=1e-6)
 
 
+def test_what_stands_behind_all_that_was_asked_for_is_read_after_the_update() -> None:
+    """Numbers of DyNet 2.2: a loss recorded before the update, with a parameter of its own."""
+    m = dy.ParameterCollection()
+    a, b = m.add_parameters(1, init=1.0), m.add_parameters(1, init=2.0)
+    trainer = dy.AdamTrainer(m, 0.1)
+    values = []
+    for _ in range(6):
+        dy.renew_cg()
+        first = dy.square(a * 2.0)
+        second = dy.square(dy.cmult(a, b) - 1.0)
+        first.backward()
+        trainer.update()
+        second.backward()
+        trainer.update()
+        values.append(second.value())
+    np.testing.assert_allclose(values[1], 0.24668, rtol=1e-4)
+    np.testing.assert_allclose(a.as_array(), 0.05862, rtol=1e-3)
+
+
+def test_a_parameter_that_a_program_changes_stays_as_it_was_read() -> None:
+    m = dy.ParameterCollection()
+    w, table = m.add_parameters(2, init=3.0), m.add_lookup_parameters((3, 2), init=1.0)
+    assert dy.sum_elems(w * 2 + table[1]).value() == 14.0
+    w.set_value(np.array([7.0, 7.0]))
+    table.init_row(1, [5.0, 5.0])
+    assert dy.sum_elems(w * 3).value() == 18.0
+    assert w.value() == [3.0, 3.0]
+    assert w.as_array().tolist() == [7.0, 7.0]
+    assert table[1].value() == [5.0, 5.0]  # looked up anew
+    for change in (w.zero, lambda: w.scale(2.0), lambda: w.clip_inplace(0.0, 1.0)):
+        dy.renew_cg()
+        before = w.value()
+        change()
+        assert w.value() == before
+    dy.renew_cg()
+    assert w.value() == w.as_array().tolist() == [0.0, 0.0]
+
+
+def test_rows_stay_as_they_were_read() -> None:
+    """Whether the nodes of equal lookups are one or not, as in the first graphs of a program."""
+    for graphs in (0, 5):
+        m = dy.ParameterCollection()
+        table = m.add_lookup_parameters((4, 2), init=1.0)
+        w = m.add_parameters((2, 2), init=1.0)
+        trainer = dy.SimpleSGDTrainer(m, 0.5)
+        trainer.set_clip_threshold(0)
+        for _ in range(graphs):
+            dy.renew_cg()
+            _ = table[2] + table[2]
+        dy.renew_cg()
+        old, batch = table[2], dy.lookup_batch(table, [2, 3])
+        dy.sum_elems(w * old).backward()
+        trainer.update()
+        row = table.as_array()[2].copy()
+        assert (row != 1.0).all()
+        assert table[2].value() == row.tolist()  # another node than `old`
+        assert (old + 0.0).value() == [1.0, 1.0]
+        assert batch.npvalue().tolist() == [[1.0, 1.0], [1.0, 1.0]]
+        dy.sum_elems(w * old).backward()
+        np.testing.assert_array_equal(w.grad_as_array(), np.ones((2, 2)))
+
+
+def test_late_computations_of_every_update_are_exact() -> None:
+    """Also of updates after those whose numbers are kept on trial."""
+    m = dy.ParameterCollection()
+    w = m.add_parameters(1, init=1.0)
+    trainer = dy.SimpleSGDTrainer(m, 0.1)
+    for _ in range(12):
+        dy.renew_cg()
+        before = w.as_array()[0]
+        dy.squared_norm(w).backward()
+        trainer.update()
+        assert (w * 2).value() == pytest.approx(2 * before)
+        assert w.as_array()[0] < before
+
+
 def test_the_rows_of_an_update_stay_those_of_the_update() -> None:
     """Another loss of the same graph uses others, before the old numbers are taken back."""
     collection = dy.ParameterCollection()
@@ -400,6 +476,7 @@ def test_the_rows_of_an_update_stay_those_of_the_update() -> None:
 def test_graphs_that_are_used_after_late_updates_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    dy.renew_cg()
     monkeypatch.setattr(dy.cg(), "keeps", 0)
     w, *_ = _after_an_update(6)
     np.testing.assert_allclose((w * dy.ones(2)).value(), 2 * w.as_array()[0, 0])
