@@ -270,17 +270,18 @@ def operands_of(graph: Graph, node: int) -> list[int]:
 
 
 def node_table(graph: Graph, first: int = 0, count: int | None = None) -> dict[str, np.ndarray]:
-    """What ab_graph_table of ab_api.h tells of the nodes from `first` on."""
+    """What ab_graph_table of ab_api.h tells of `count` nodes from `first` on; default: all."""
     g = pointer(graph)
-    n = lib.ab_graph_nodes(g) - first
+    n = lib.ab_graph_nodes(g) - first if count is None else count
     columns: dict[str, np.ndarray] = {
         **{name: np.empty(n, np.int32) for name in ("form", "root", "parent")},
         **{name: np.empty(n, np.int64) for name in ("offset", "batch_stride", "address")},
         "batch": np.empty(n, np.int32),
     }
     kinds = {np.dtype(np.int32): "int32_t *", np.dtype(np.int64): "int64_t *"}
-    lib.ab_graph_table(g, first, *(ffi.cast(kinds[c.dtype], _address(c)) for c in columns.values()))
-    return columns if count is None else {name: c[:count] for name, c in columns.items()}
+    places = (ffi.cast(kinds[c.dtype], _address(c)) for c in columns.values())
+    lib.ab_graph_table(g, first, n, *places)
+    return columns
 
 
 def tape(graph: Graph, first: int = 0) -> list[tuple[int, list[int]]]:

@@ -63,6 +63,8 @@ _value = _core.Expression.value
 _numbers = _core.Expression._numbers
 _core_plain = _core.Expression._plain
 _differentiate = _core.Expression._differentiate
+_differentiate_full = _core.Expression._differentiate_full
+_gradient_columns = _core.Expression._gradient_columns
 _write = _core.Expression._write
 _numbers_input = _core.numbers_input
 
@@ -211,7 +213,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: not a scalar.
         """
         node = _node(self)
-        if not full and _CG.ready(node) and _differentiate(node):
+        if _CG.ready(node) and (_differentiate_full if full else _differentiate)(node):
             return
         shape = node.shape
         if node.batch_size != 1 or (shape and math.prod(shape) != 1):
@@ -230,7 +232,8 @@ class Expression(_Base, metaclass=_Kind):
             GradientError: there was no backward pass.
         """
         node = _node(self)
-        return _array(node, engine.gradient(node))
+        columns = _gradient_columns(node)
+        return columns if columns is not None else _array(node, engine.gradient(node))
 
     def set(self, values: Any) -> None:
         """Gives an input other numbers; the graph is computed anew when asked.

@@ -371,7 +371,9 @@ class LookupParameters(_Held):
 
     def rows_as_array(self, rows: Sequence[int]) -> np.ndarray:
         """Several rows, float64, one after the other."""
-        return self._some(self._plain(), rows)
+        wanted = self._wanted(rows)
+        numbers, factor = self._stored._data[wanted], self._factor()
+        return self._rows(numbers if factor == 1.0 else numbers / np.float32(factor), len(wanted))
 
     def row_grad_as_array(self, row: int) -> np.ndarray:
         """The gradient of one row, float64."""
@@ -379,13 +381,22 @@ class LookupParameters(_Held):
 
     def rows_grad_as_array(self, rows: Sequence[int]) -> np.ndarray:
         """The gradients of several rows, float64."""
-        return self._some(self._full_gradient(), rows)
+        wanted = self._wanted(rows)
+        stored = self._stored
+        if stored._grad is not None:
+            return self._rows(self._full_gradient()[wanted], len(wanted))
+        found = np.zeros((len(wanted), *stored._data.shape[1:]), stored._data.dtype)
+        sparse = stored._sparse
+        for place, slot in enumerate(sparse.slot_of_row[wanted]):
+            if slot >= 0:
+                found[place] = sparse.values[slot]
+        return self._rows(found, len(wanted))
 
-    def _some(self, array: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    def _wanted(self, rows: Sequence[int]) -> list[int]:
         wanted = [self._checked(row) for row in rows]
         if not wanted:
             raise ValueError(f"{self!r}: the list of rows is empty")
-        return self._rows(array[wanted], len(wanted))
+        return wanted
 
     def init_row(self, i: int, row: Any) -> None:
         """Replaces one row.

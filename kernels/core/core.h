@@ -196,6 +196,8 @@ PyObject *ab_expression_columns(PyObject *self);
 PyObject *ab_expression_numbers(PyObject *self, PyObject *none);
 PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
+PyObject *ab_expression_differentiate_full(PyObject *self, PyObject *none);
+PyObject *ab_expression_gradient_columns(PyObject *self, PyObject *none);
 PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);

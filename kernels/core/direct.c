@@ -30,7 +30,11 @@ or_function(PyObject *answer, PyObject *none)
 static PyObject *
 value(PyObject *self, PyObject *none)
 {
-    return or_function(ab_expression_plain(self, none), Py_None);
+    PyObject *plain = ab_expression_plain(self, none);
+    if (plain != Py_None)
+        return plain;
+    Py_DECREF(plain);
+    return or_function(ab_expression_columns(self), Py_None); /* of more than one axis */
 }
 
 static PyObject *

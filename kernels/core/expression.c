@@ -200,6 +200,8 @@ static PyMethodDef expression_methods[] = {
     {"_numbers", ab_expression_numbers, METH_NOARGS, NULL},
     {"_plain", ab_expression_plain, METH_NOARGS, NULL},
     {"_differentiate", ab_expression_differentiate, METH_NOARGS, NULL},
+    {"_differentiate_full", ab_expression_differentiate_full, METH_NOARGS, NULL},
+    {"_gradient_columns", ab_expression_gradient_columns, METH_NOARGS, NULL},
     {"_write", ab_expression_write, METH_O, NULL},
     {"backward", (PyCFunction)(void (*)(void))ab_expression_backward, METH_VARARGS | METH_KEYWORDS,
      "backward($self, wrt=())\n--\n\n"

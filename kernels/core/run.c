@@ -4,6 +4,7 @@
  * the functions of autobatch/engine.py, which this file only ever overtakes. */
 #include "core.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 static const double SLICE = 0.1; /* seconds after which Python may see signals */
@@ -257,14 +258,9 @@ numbers_of(PyObject *self, int plain)
 
 /* An array of doubles with the axes reversed and the minibatch last: the same order in memory,
  * column-major. None: not the straight way. */
-PyObject *
-ab_expression_columns(PyObject *self)
+static PyObject *
+columns_of(ExpressionObject *e, const char *at)
 {
-    ExpressionObject *e = (ExpressionObject *)self;
-    const ab_settings *s;
-    const char *at = evaluate(e, &s);
-    if (!at && PyErr_Occurred())
-        return NULL;
     const ab_form *f = at ? form_of(e) : NULL;
     if (!at || f->flags & AB_FORM_INTEGER
         || (f->batch > 1 && e->graph->graph->nodes[e->node].stride != f->size))
@@ -294,6 +290,27 @@ ab_expression_columns(PyObject *self)
     return array;
 }
 
+PyObject *
+ab_expression_columns(PyObject *self)
+{
+    ExpressionObject *e = (ExpressionObject *)self;
+    const ab_settings *s;
+    const char *at = evaluate(e, &s);
+    return PyErr_Occurred() ? NULL : columns_of(e, at);
+}
+
+/* The gradient, laid out alike; None: there may be none, or another backend has it. */
+PyObject *
+ab_expression_gradient_columns(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ExpressionObject *e = (ExpressionObject *)self;
+    const ab_graph *m = e->graph->graph;
+    const int here =
+        m && e->graph->backend == AB_BACKEND_CPU && e->graph->thread == PyThread_get_thread_ident();
+    return columns_of(e, here && e->node < m->grad_n ? m->grad[e->node] : NULL);
+}
+
 /* The numbers of a value in memory order, as a list of floats; None: not the straight way. */
 PyObject *
 ab_expression_numbers(PyObject *self, PyObject *none)
@@ -310,9 +327,24 @@ ab_expression_plain(PyObject *self, PyObject *none)
     return numbers_of(self, 1);
 }
 
-/* 1: done; 0: not the straight way; -1: an exception. ones: one number of any shape will do. */
+/* The inputs recorded before a node; *n: receives their count. NULL: no memory. */
+static int32_t *
+inputs_before(const ab_graph *m, int32_t node, int32_t *n)
+{
+    int32_t *found = malloc(((size_t)node + 1) * sizeof *found);
+    *n = 0;
+    for (int32_t i = 0; found && i <= node; i++) {
+        const int32_t op = ab_form_get(&core.registry, m->nodes[i].form)->op;
+        if (op == core.input->id || op == core.placeholder->id)
+            found[(*n)++] = i;
+    }
+    return found;
+}
+
+/* 1: done; 0: not the straight way; -1: an exception. ones: one number of any shape will do. full:
+ * gradients of inputs are wanted, too. */
 static int
-differentiate(ExpressionObject *e, int ones)
+differentiate(ExpressionObject *e, int ones, int full)
 {
     const ab_settings *s;
     if (inference || !evaluate(e, &s))
@@ -320,9 +352,16 @@ differentiate(ExpressionObject *e, int ones)
     const ab_form *f = form_of(e);
     if (f->batch * f->size != 1 || (!ones && ab_type_get(&core.registry, f->type)->ndim))
         return 0;
-    if (ab_turn_take() < 0) /* gradients of parameters are summed by one pass at a time */
-        return -1;
     ab_graph *m = e->graph->graph;
+    int32_t nwrt = 0, *wrt = full ? inputs_before(m, e->node, &nwrt) : NULL;
+    if (full && !wrt) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ab_turn_take() < 0) { /* gradients of parameters are summed by one pass at a time */
+        free(wrt);
+        return -1;
+    }
     const ab_engine_functions *engine = core.engine;
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node;
@@ -330,7 +369,7 @@ differentiate(ExpressionObject *e, int ones)
     e->graph->late |= e->graph->updated;
     double begin = ab_clock(s);
     e->graph->backend = s->backend;
-    Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, 0, NULL);
+    Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, nwrt, wrt);
     if (code == AB_OK)
         code = engine->backward_run(m, table, threads, SLICE);
     Py_END_ALLOW_THREADS ab_spent[AB_BACKWARD] += ab_clock(s) - begin;
@@ -340,6 +379,7 @@ differentiate(ExpressionObject *e, int ones)
     else
         Py_INCREF(rest);
     ab_turn_give();
+    free(wrt);
     Py_XDECREF(rest);
     return rest ? 1 : -1;
 }
@@ -348,7 +388,7 @@ PyObject *
 ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     if (!PyTuple_Size(args) && (!kwargs || !PyDict_Size(kwargs))) {
-        int done = differentiate((ExpressionObject *)self, 0);
+        int done = differentiate((ExpressionObject *)self, 0, 0);
         if (done < 0)
             return NULL;
         if (done)
@@ -374,7 +414,15 @@ PyObject *
 ab_expression_differentiate(PyObject *self, PyObject *none)
 {
     (void)none;
-    int done = differentiate((ExpressionObject *)self, 1);
+    int done = differentiate((ExpressionObject *)self, 1, 0);
+    return done < 0 ? NULL : PyBool_FromLong(done);
+}
+
+PyObject *
+ab_expression_differentiate_full(PyObject *self, PyObject *none)
+{
+    (void)none;
+    int done = differentiate((ExpressionObject *)self, 1, 1);
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 

@@ -73,10 +73,11 @@ ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int32_t **n
 }
 
 void
-ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *root, int32_t *parent,
-               int64_t *offset, int64_t *batch_stride, int64_t *address, int32_t *batch)
+ab_graph_table(const ab_graph *g, int32_t first, int32_t n, int32_t *form, int32_t *root,
+               int32_t *parent, int64_t *offset, int64_t *batch_stride, int64_t *address,
+               int32_t *batch)
 {
-    for (int32_t i = first; i < g->n; i++) {
+    for (int32_t i = first; i < first + n; i++) {
         const ab_node *d = &g->nodes[i];
         const ab_form *f = ab_form_get(g->registry, d->form);
         form[i - first] = d->form;

@@ -32,10 +32,10 @@ int64_t ab_tape_done(const ab_graph *g);   /* batches that have run */
 void ab_tape_set_done(ab_graph *g, int64_t done);
 /* A batch of the tape: its form, and where its nodes stand. */
 int32_t ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int32_t **nodes);
-/* Per node from `first` on: form, root, operand 0 of views or -1, offset in the root in
+/* Per node, of n nodes from `first` on: form, root, operand 0 of views or -1, offset in the root in
  * elements, elements between elements of a minibatch, address of computed values in elements
  * from the start of the arena (-1: none yet), batch of the tape (-1). */
-void ab_graph_table(const ab_graph *g, int32_t first, int32_t *form, int32_t *root, int32_t *parent,
+void ab_graph_table(const ab_graph *g, int32_t first, int32_t n, int32_t *form, int32_t *root, int32_t *parent,
                     int64_t *offset, int64_t *batch_stride, int64_t *address, int32_t *batch);
 int32_t ab_node_operands(const ab_graph *g, int32_t node, const int32_t **operands);
 int32_t ab_node_data(const ab_graph *g, int32_t node, const int64_t **data);
