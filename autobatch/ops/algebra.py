@@ -1,4 +1,4 @@
-"""Inverse and determinant of square matrices, by LAPACK through NumPy."""
+"""Inverse and determinant of square matrices; of large ones by LAPACK through NumPy."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def _square(name: str, x: Operand) -> int:
     return x.shape[0]
 
 
+_LARGE = 64  # from here on LAPACK's blocks are worth the way to it
+
+
+def _kernel(name: str, n: int) -> str | None:
+    return name if n < _LARGE else None
+
+
 def inverses(xp: Any, x: Any) -> Any:
     """The inverse of every matrix; NaN for a singular one."""
     try:
@@ -34,6 +41,7 @@ _SAMPLES = (
     Sample(((12, 12),), diagonal=15.0),
     Sample(((0, 0),)),
     Sample(((3, 3),), diagonal=5.0, batches=(4,)),
+    Sample(((_LARGE, _LARGE),), diagonal=80.0),
 )
 
 
@@ -47,7 +55,7 @@ def _errors(name: str) -> tuple[tuple[Any, ...], ...]:
 def _inverse_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     (x,) = operands
     n = _square("inverse", x)
-    return Form(x.shape, flops=2 * n**3)
+    return Form(x.shape, kernel=_kernel("inverse", n), params=(n,), flops=2 * n**3)
 
 
 def _inverse_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
@@ -85,7 +93,7 @@ Example:
 
 def _logdet_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     n = _square("logdet", operands[0])
-    return Form((), flops=n**3)
+    return Form((), kernel=_kernel("logdet", n), params=(n,), flops=n**3)
 
 
 def _logdet_forward(call: Call, x: Any) -> Any:

@@ -25,6 +25,7 @@
 #include "sparse.inc.c"
 #include "statistics.inc.c"
 #include "window.inc.c"
+#include "algebra.inc.c"
 
 static const uint32_t reads_nothing[8] = {0};
 
@@ -41,6 +42,15 @@ static const ab_kernel AB_NAME(kernels)[] = {
      .backward = matmul_backward,
      .scratch = matmul_scratch},
     {.name = "dot", .forward = dot_forward, .backward = dot_backward},
+    {.name = "inverse",
+     .forward = inverse_forward,
+     .backward = inverse_backward,
+     .scratch = algebra_scratch,
+     .reads = reads_nothing},
+    {.name = "logdet",
+     .forward = logdet_forward,
+     .backward = logdet_backward,
+     .scratch = algebra_scratch},
     {.name = "reduce_sum",
      .forward = reduce_sum_forward,
      .backward = reduce_sum_backward,
