@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import autobatch as ab
+from autobatch import engine
 from autobatch.testing import check_gradient
 
 pytestmark = pytest.mark.usefixtures("backend")
@@ -290,3 +291,54 @@ def test_a_gradient_that_was_not_asked_for() -> None:
     ab.sum(y).backward(wrt=[y])
     with pytest.raises(ab.GradientError):
         x.gradient()
+
+
+def test_passes_over_the_same_graph_again(dtype, rng) -> None:
+    """What a pass found out is kept for the next of the same graph: nothing may be out of date."""
+    W, b = ab.Parameter(init=rng.normal(size=(4, 3))), ab.Parameter(init=rng.normal(size=4))
+    V, table = ab.Parameter(init=rng.normal(size=(2, 4))), ab.Lookup(5, 3)
+    graph = ab.new_graph()
+    x = ab.recording.placeholder((3,))
+    hidden = ab.tanh(W @ x + b)
+    loss, other = ab.sum(V @ hidden), ab.dot(hidden, hidden)
+    rows = ab.sum(ab.tanh(table[1] * x))
+
+    def gradients(of: ab.Expression, wrt: bool = False) -> list[np.ndarray | None]:
+        for parameter in (W, b, V, table):
+            parameter.zero_grad()
+        engine.forget(graph)
+        of.backward([x] if wrt else [])
+        found = [p.gradient() for p in (W, b, V, table)]
+        return [*found, engine.gradient(x) if wrt else None]
+
+    def expected(of: str, wrt: bool) -> list[np.ndarray | None]:
+        with ab.new_graph():
+            y = ab.input(numbers)
+            h = ab.tanh(W @ y + b)
+            made = {
+                "loss": lambda: ab.sum(V @ h),
+                "other": lambda: ab.dot(h, h),
+                "rows": lambda: ab.sum(ab.tanh(table[1] * y)),
+            }[of]()
+            for parameter in (W, b, V, table):
+                parameter.zero_grad()
+            made.backward([y] if wrt else [])
+            found = [p.gradient() for p in (W, b, V, table)]
+            return [*found, engine.gradient(y) if wrt else None]
+
+    of_name = {"loss": loss, "other": other, "rows": rows}
+    for step in range(60):
+        numbers = rng.normal(size=3)
+        engine.write(x, numbers)
+        of = str(rng.choice(["loss", "loss", "loss", "other", "rows"]))
+        wrt = step % 7 == 3
+        if step % 5 == 4:
+            b.trainable = not b.trainable
+        if step % 11 == 10:  # the graph grows
+            of_name["loss"] = of_name["loss"] * 1.0
+        W._data += 0.1
+        W._touch()
+        for mine, theirs in zip(gradients(of_name[of], wrt), expected(of, wrt), strict=True):
+            assert (mine is None) == (theirs is None)
+            if mine is not None:
+                np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)

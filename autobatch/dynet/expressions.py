@@ -506,7 +506,7 @@ def _input(shape: Dims, batch: int, content: bytes) -> Any:
 
 def _set(x: Any, values: Any) -> None:
     if type(x) is Node and _write(x, values):
-        if not _CG.direct or _CG._random:
+        if _CG._random:
             _CG.restart()
         return
     op = x.op if type(x) is Node else type(x).__name__

@@ -221,13 +221,13 @@ class ComputationGraph:
         graph = self._graph
         if graph._late:
             self.keeps = math.inf
-        if self.keeps:
-            self.keeps -= 1
-            graph._keep(parameters, every_row)
-            if tables:
-                graph._keep(tables, every_row)
-        elif graph.direct == _ALL:
-            graph.direct = _COMPUTED
+        if not self.keeps:
+            graph._leave()
+            return
+        self.keeps -= 1
+        graph._keep(parameters, every_row)
+        if tables:
+            graph._keep(tables, every_row)
         graph._updated = True
 
     def write(self, held: Any) -> None:

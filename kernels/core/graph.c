@@ -417,6 +417,9 @@ static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
     {"expression", graph_expression, METH_O, "The expression of a node, by its number."},
+    {"_leave", ab_graph_leave, METH_NOARGS,
+     "_leave()\n--\n\n"
+     "Knows only what is computed from now on: parameters will be changed and are not kept."},
     {"_keep", ab_graph_keep_all, METH_VARARGS,
      "_keep(parameters, every_row)\n--\n\n"
      "Goes on with the numbers of parameters as they were read, though they will be changed."},

@@ -451,6 +451,18 @@ compute_rows(GraphObject *g)
     return 0;
 }
 
+/* Parameters are about to be changed, and the numbers that were read are not kept. */
+PyObject *
+ab_graph_leave(PyObject *self, PyObject *none)
+{
+    (void)none;
+    GraphObject *g = (GraphObject *)self;
+    g->updated = 1;
+    if (g->direct == DIRECT_ALL)
+        g->direct = DIRECT_COMPUTED;
+    Py_RETURN_NONE;
+}
+
 /* _keep(parameters, every_row): see ab_graph_keep; parameters: a list of them, or of what stands
  * for them. */
 PyObject *
@@ -511,6 +523,8 @@ ab_expression_write(PyObject *self, PyObject *numbers)
                 ((float *)at)[i] = (float)number;
         }
     ab_graph_forget(m);
+    if (e->graph->updated && e->graph->direct == DIRECT_COMPUTED)
+        e->graph->direct = DIRECT_ALL;
     e->graph->updated = 0;
     Py_RETURN_TRUE;
 }

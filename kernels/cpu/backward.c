@@ -168,6 +168,27 @@ add_uses(ab_graph *g, engine *e, int64_t b, const ab_form *f, int32_t node, int6
     return AB_OK;
 }
 
+/* Differs where other parameters are trainable. */
+static uint64_t
+trained(const ab_graph *g)
+{
+    uint64_t which = 0;
+    for (int32_t i = 0; i < g->n; i++)
+        if (form_of(g, i)->flags & AB_FORM_PARAMETER
+            && ((const ab_param *)(intptr_t)g->nodes[i].data[0])->trainable)
+            which = (which + (uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15);
+    return which;
+}
+
+/* Whether a pass is the last one again, of which all was kept. */
+static int
+is_repeated(const ab_graph *g, const engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt)
+{
+    return e->back.table && e->back.plans == g->plans && e->n == g->n && e->ntape == g->tape_done
+           && nseeds == 1 && e->nseeds == 1 && *seeds == *e->seeds && !nwrt && !e->nwrt
+           && e->trained == trained(g);
+}
+
 int
 ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
                   const int32_t *wrt)
@@ -175,10 +196,15 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     engine *e = ab_engine(g);
     if (!e)
         return AB_NO_MEMORY;
-    e->n = g->n;
+    const int repeated = is_repeated(g, e, nseeds, seeds, nwrt);
     e->started = 0;
     e->ntape = g->tape_done;
     e->at = e->ntape - 1;
+    if (repeated)
+        return AB_OK;
+    e->back.table = NULL;
+    e->n = g->n;
+    e->nwrt = nwrt;
     e->nsources = e->nuses = e->nviews = 0;
     if (make_room(g, e, nseeds, nwrt) < 0)
         return AB_NO_MEMORY;
@@ -840,24 +866,28 @@ run_batch(worker *w, int64_t b)
     }
 }
 
+/* Finds out what the batches to come need. */
 static int
-prepare(run *r, size_t *scratch, size_t *sum, int64_t *work)
+look_at(const run *r, preparation *p)
 {
     ab_graph *g = r->g;
     engine *e = r->e;
     int64_t most = 0;
+    *p = (preparation){.plans = g->plans, .batches = e->at + 1};
+    for (int32_t v = 0; v < e->nweights; v++)
+        e->weights[v].rows[1][0] = e->weights[v].rows[1][1] = 0;
     for (int64_t b = 0; b <= e->at; b++) {
         const ab_form *f = form_at(g, b);
         int64_t n = e->batch_first[b + 1] - e->batch_first[b];
         if (!n)
             continue;
         size_t bytes = ab_frame_bytes(f, g, r->table) + spare_bytes(g, f, n);
-        *scratch = bytes > *scratch ? bytes : *scratch;
-        *work += work_of(f, n);
+        p->scratch = bytes > p->scratch ? bytes : p->scratch;
+        p->work += work_of(f, n);
         most = n > most ? n : most;
         for (int32_t j = 0; j < f->nin && f->nin <= FEW; j++) {
             bytes = (size_t)in_bytes(g, f, j);
-            *sum = bytes > *sum ? bytes : *sum;
+            p->sum = bytes > p->sum ? bytes : p->sum;
         }
         if (f->kernel < 0 || !is_affine(f))
             continue;
@@ -868,7 +898,7 @@ prepare(run *r, size_t *scratch, size_t *sum, int64_t *work)
                                        a.trans ? a.k[pair] : a.m, a.trans ? a.m : a.k[pair]);
             if (v < 0)
                 return AB_NO_MEMORY;
-            e->weights[v].rows[a.trans ? 0 : 1] += n * f->batch * a.r;
+            e->weights[v].rows[1][a.trans ? 0 : 1] += n * f->batch * a.r;
         }
     }
     if (most > e->rows_n) {
@@ -878,20 +908,14 @@ prepare(run *r, size_t *scratch, size_t *sum, int64_t *work)
     }
     most = 0;
     for (int32_t i = 0; i < e->nweights; i++) {
-        weight *v = &e->weights[i];
-        for (int side = 0; side < 2; side++)
-            if (v->rows[side]) {
-                int error = ab_weight_reserve(r, v, side);
-                if (error < 0)
-                    return error;
-            }
-        if (v->first_use >= 0) {
-            most = v->outer_rows > most ? v->outer_rows : most;
-            size_t one = r->table->matrix->outer_scratch(v->stored_rows, v->stored_columns);
-            size_t two = r->table->matrix->outer_scratch(v->stored_columns, v->stored_rows);
-            one = one > two ? one : two;
-            *scratch = one > *scratch ? one : *scratch;
-        }
+        const weight *v = &e->weights[i];
+        if (v->first_use < 0)
+            continue;
+        most = v->outer_rows > most ? v->outer_rows : most;
+        size_t one = r->table->matrix->outer_scratch(v->stored_rows, v->stored_columns);
+        size_t two = r->table->matrix->outer_scratch(v->stored_columns, v->stored_rows);
+        one = one > two ? one : two;
+        p->scratch = one > p->scratch ? one : p->scratch;
     }
     if (most > e->outer_capacity) {
         if (reserve(&e->outer_x, sizeof *e->outer_x, most) < 0
@@ -900,6 +924,50 @@ prepare(run *r, size_t *scratch, size_t *sum, int64_t *work)
         e->outer_capacity = most;
     }
     return AB_OK;
+}
+
+/* Whether all that a pass uses has one address whenever it is run again. */
+static int
+is_steady(const engine *e)
+{
+    int dense = !e->nviews && !e->nwrt;
+    for (int32_t i = 0; i < e->nsources && dense; i++)
+        dense = e->source_dense[i];
+    return dense;
+}
+
+static int
+is_addressed(const ab_graph *g, const engine *e)
+{
+    for (int32_t i = 0; i < e->nsources; i++)
+        if (g->grad[e->sources[i]] != ((ab_param *)(intptr_t)g->nodes[e->sources[i]].data[0])->grad)
+            return 0;
+    return g->gradients.used == g->values.used;
+}
+
+/* Gives addresses, finds out what the batches to come need, and decides which weights are packed:
+ * as far as it has not been kept. */
+static int
+prepare(const run *r, int first)
+{
+    ab_graph *g = r->g;
+    engine *e = r->e;
+    int error = AB_OK;
+    if (!first || !is_prepared(&e->back, g, r->table, e->ntape) || !is_addressed(g, e)) {
+        if (first)
+            error = address(g, e);
+        if (error == AB_OK)
+            error = look_at(r, &e->back);
+        if (error == AB_OK && first && is_steady(e)) {
+            e->back.table = r->table;
+            e->trained = trained(g);
+        }
+    }
+    for (int32_t i = 0; i < e->nweights && error == AB_OK; i++)
+        for (int side = 0; side < 2 && error == AB_OK; side++)
+            if (e->weights[i].rows[1][side])
+                error = ab_weight_reserve(r, &e->weights[i], 1, side);
+    return error;
 }
 
 static void
@@ -998,24 +1066,18 @@ ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double s
 {
     engine *e = g->engine;
     walking how = {.seconds = seconds, .first = !e->started};
-    int64_t work = 0;
     run r = {.g = g, .e = e, .table = table, .threads = 1};
-    size_t scratch = 0, sum = 0;
-    int error = AB_OK;
     if (how.first && begin_sources(g, e) != AB_OK)
         return AB_RUN_ROOM;
     ab_lock();
-    if (how.first)
-        error = address(g, e);
-    if (error == AB_OK)
-        error = prepare(&r, &scratch, &sum, &work);
-    if (work >= 4 * WORK)
+    int error = prepare(&r, how.first);
+    if (e->back.work >= 4 * WORK)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
-        error = ab_engine_scratch(e, r.threads, scratch, sum);
+        error = ab_engine_scratch(e, r.threads, e->back.scratch, e->back.sum);
     if (error == AB_OK) {
         e->started = 1;
-        ab_lead(&r, 1, work, walk, &how);
+        ab_lead(&r, 1, e->back.work, walk, &how);
     }
     ab_unlock();
     if (error < 0)

@@ -30,8 +30,8 @@ typedef struct weight_use {
 /* A matrix that is the same for all rows of a batch. */
 typedef struct weight {
     int32_t node;
-    ab_param *param; /* it is this parameter's whole; NULL: packed for this graph only */
-    int64_t rows[2]; /* matrix as it is stored: rows x columns */
+    ab_param *param;    /* it is this parameter's whole; NULL: packed for this graph only */
+    int64_t rows[2][2]; /* that a run forward, or backward, brings to a side */
     int64_t stored_rows, stored_columns;
     void *packed[2]; /* 0: outputs are the stored rows; 1: the stored columns */
     int ready[2];
@@ -40,6 +40,22 @@ typedef struct weight {
     int64_t outer_rows; /* rows whose product the gradient is */
     int32_t first_use, flush_next;
 } weight;
+
+/* What was found out about all batches of a tape, kept for the next run of the same: programs that
+ * build a graph once and set its inputs run it again and again. */
+typedef struct preparation {
+    const ab_kernel_table *table; /* NULL: nothing is kept */
+    uint64_t plans;               /* of the graph then */
+    int64_t batches;
+    size_t scratch, sum;
+    int64_t work;
+} preparation;
+
+static inline int
+is_prepared(const preparation *p, const ab_graph *g, const ab_kernel_table *table, int64_t batches)
+{
+    return p->table == table && p->plans == g->plans && p->batches == batches;
+}
 
 typedef struct engine {
     uint64_t epoch; /* of the graph that the rest belongs to */
@@ -54,6 +70,7 @@ typedef struct engine {
     size_t sum_each, sums_n;
     int32_t *rows; /* nodes of the batch at hand */
     int64_t rows_n;
+    preparation ahead, back;
     /* backward */
     int64_t room;   /* nodes that there is memory for, in these four and in the graph's `grad` */
     uint8_t *marks; /* [n], see backward.c */
@@ -68,7 +85,9 @@ typedef struct engine {
     int64_t *source_rows;
     uint8_t *source_dense;
     int32_t nsources, source_room;
+    uint64_t trained; /* which parameters were trainable */
     int32_t nseeds, seed_room;
+    int32_t nwrt;
     int32_t *seeds;
     int32_t view_room;
     int32_t nviews; /* views with a gradient of their own, in descending order; -1: done */
@@ -157,7 +176,7 @@ ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr,
 engine *ab_engine(ab_graph *g);
 int ab_engine_scratch(engine *e, int threads, size_t each, size_t sum);
 int32_t ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t columns);
-int ab_weight_reserve(const run *r, weight *w, int side);
+int ab_weight_reserve(const run *r, weight *w, int backward, int side);
 void ab_weight_pack(worker *w, weight *v, int side);
 int ab_lock(void);
 void ab_unlock(void);

@@ -148,17 +148,20 @@ run_batch(worker *w, int64_t b)
     ab_share(w, forward_part, &job, parts);
 }
 
-/* Enters the weights of the batches to come, and decides which are packed. */
+/* Enters the weights of the batches to come. */
 static int
-prepare(const run *r, int64_t from, size_t *scratch, int64_t *work)
+look_at(const run *r, int64_t from, preparation *p)
 {
     ab_graph *g = r->g;
     engine *e = r->e;
+    *p = (preparation){.plans = g->plans, .batches = g->tape_n - from};
+    for (int32_t v = 0; v < e->nweights; v++)
+        e->weights[v].rows[0][0] = e->weights[v].rows[0][1] = 0;
     for (int64_t b = from; b < g->tape_n; b++) {
         const ab_form *f = form_at(g, b);
         size_t bytes = ab_frame_bytes(f, g, r->table);
-        *scratch = bytes > *scratch ? bytes : *scratch;
-        *work += work_of(f, g->tape[b].n);
+        p->scratch = bytes > p->scratch ? bytes : p->scratch;
+        p->work += work_of(f, g->tape[b].n);
         if (f->kernel < 0 || !is_affine(f))
             continue;
         affine a = affine_of(f);
@@ -169,13 +172,26 @@ prepare(const run *r, int64_t from, size_t *scratch, int64_t *work)
             int32_t v = ab_weight_find(g, e, node, rows, columns);
             if (v < 0)
                 return AB_NO_MEMORY;
-            e->weights[v].rows[forward_side(&a)] += (int64_t)g->tape[b].n * f->batch * a.r;
+            e->weights[v].rows[0][forward_side(&a)] += (int64_t)g->tape[b].n * f->batch * a.r;
         }
     }
+    if (!from) /* of the whole tape: it may run so again */
+        p->table = r->table;
+    return AB_OK;
+}
+
+/* Finds out what the batches to come need, and decides which weights are packed. */
+static int
+prepare(const run *r, int64_t from)
+{
+    engine *e = r->e;
+    if (!is_prepared(&e->ahead, r->g, r->table, r->g->tape_n - from)
+        && look_at(r, from, &e->ahead) < 0)
+        return AB_NO_MEMORY;
     for (int32_t v = 0; v < e->nweights; v++)
         for (int side = 0; side < 2; side++)
-            if (e->weights[v].rows[side]) {
-                int error = ab_weight_reserve(r, &e->weights[v], side);
+            if (e->weights[v].rows[0][side]) {
+                int error = ab_weight_reserve(r, &e->weights[v], 0, side);
                 if (error < 0)
                     return error;
             }
@@ -208,7 +224,6 @@ int
 ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
 {
     walking how = {.seconds = seconds, .reached = g->tape_done};
-    int64_t work = 0;
     if (g->tape_done == g->tape_n)
         return AB_RUN_DONE;
     engine *e = ab_engine(g);
@@ -216,14 +231,13 @@ ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double second
         return AB_NO_MEMORY;
     ab_lock();
     run r = {.g = g, .e = e, .table = table, .threads = 1};
-    size_t scratch = 0;
-    int error = prepare(&r, g->tape_done, &scratch, &work);
-    if (work >= 4 * WORK)
+    int error = prepare(&r, g->tape_done);
+    if (e->ahead.work >= 4 * WORK)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
-        error = ab_engine_scratch(e, r.threads, scratch, 0);
+        error = ab_engine_scratch(e, r.threads, e->ahead.scratch, 0);
     if (error == AB_OK)
-        ab_lead(&r, 0, work, walk, &how);
+        ab_lead(&r, 0, e->ahead.work, walk, &how);
     ab_unlock();
     if (error < 0)
         return error;

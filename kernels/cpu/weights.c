@@ -94,6 +94,7 @@ forget(engine *e)
     for (int32_t i = 0; i < e->nweights; i++)
         e->weight_of[e->weights[i].node] = -1;
     e->nweights = 0;
+    e->ahead.table = e->back.table = NULL;
 }
 
 static void
@@ -208,13 +209,12 @@ ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t colum
 /* Whether a side of a weight is packed or to be packed, given the rows that the run will
  * bring; makes the memory. */
 int
-ab_weight_reserve(const run *r, weight *w, int side)
+ab_weight_reserve(const run *r, weight *w, int backward, int side)
 {
     int64_t outputs = side ? w->stored_columns : w->stored_rows;
     int64_t inner = side ? w->stored_rows : w->stored_columns;
     ab_param *p = w->param;
-    int64_t rows = w->rows[side];
-    w->rows[side] = 0;
+    int64_t rows = w->rows[backward][side];
     if (p) {
         if (p->served_version != p->version) {
             p->served_version = p->version;

@@ -174,6 +174,7 @@ struct ab_graph {
     int32_t *tape_nodes;
     int64_t tape_nodes_n, tape_nodes_capacity;
     int64_t tape_done; /* batches that have run */
+    uint64_t plans;    /* counts changes of the tape */
     ab_arena values, gradients;
     size_t limit;       /* bytes, everything counted */
     size_t bookkeeping; /* bytes outside the arenas */

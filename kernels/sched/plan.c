@@ -600,6 +600,7 @@ ab_plan(ab_graph *g, int32_t ntargets, const int32_t *targets, int32_t strategy)
     memset(nodes, 0, AHEAD * sizeof *nodes); /* any node: it is only asked for early */
     const int64_t before = g->tape_n;
     w->planned = g->n;
+    g->plans++;
     for (int64_t b = 0; error == AB_OK && b < batches; b++) {
         const ab_span s = problem.batch[b];
         error = place(g, r.profile[r.task[problem.order[s.first]].profile].form, s.end - s.first);
@@ -619,6 +620,7 @@ ab_unplan(ab_graph *g, int64_t batches)
     if (batches >= g->tape_n)
         return;
     const int64_t first = g->tape[batches].first;
+    g->plans++;
     g->values.used = (size_t)(g->value[g->tape_nodes[first]] - g->values.base);
     for (int64_t i = first; i < g->tape_nodes_n; i++) {
         g->value[g->tape_nodes[i]] = NULL;
