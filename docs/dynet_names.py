@@ -101,6 +101,7 @@ MOVED = (
     "in a program's first three graphs, in all graphs once that was done, or made without the index"
 )
 STRAIGHT = "with `straight_through_gradient` the gradient passes; the wheel's is zero"
+NONE_KEPT = "of everything (p = 1), zeros; the wheel gives NaN"
 LOGSUM = "one result for each column or row; the wheel gives zeros for some"
 POPULATE = (
     "changes nothing unless everything in the file fits; gradients in the file are applied at "
@@ -128,6 +129,9 @@ DIFFERENT = {
     "kmax_pooling": "of equal entries the first count; the wheel may then leave out a larger one",
     "pairwise_rank_loss": "takes vectors, too",
     "silu": "the gradient has the factor `beta`, which the wheel's lacks",
+    "dropout": NONE_KEPT,
+    "dropout_dim": NONE_KEPT,
+    "dropout_batch": NONE_KEPT,
     "round": STRAIGHT,
     "ceil": STRAIGHT,
     "floor": STRAIGHT,

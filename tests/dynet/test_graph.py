@@ -517,6 +517,45 @@ def test_dropout_of_everything_is_zero() -> None:
         dy.dropout(dy.ones(3), 1.5)
 
 
+# A seed, how many pairs of raw numbers come before, and a rate: the next pair lies between the
+# threshold as a double and as DyNet has it, a float32.
+BESIDE_THE_THRESHOLD = [(14, 623, 0.15, True), (750, 1362, 0.35, False)]
+
+
+@pytest.mark.parametrize(("seed", "before", "rate", "kept"), BESIDE_THE_THRESHOLD)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x, rate: dy.dropout(x, rate),
+        lambda x, rate: dy.dropout_dim(x, 0, rate),
+        lambda x, rate: dy.dropout_batch(x, rate),
+        lambda x, rate: dy.block_dropout(x, rate),
+        lambda x, rate: dy.random_bernoulli(1, 1 - rate, 1 / (1 - rate)),
+    ],
+)
+def test_probabilities_are_float32(
+    draw: Any, seed: int, before: int, rate: float, kept: bool
+) -> None:
+    dy.reset_random_seed(seed)
+    random.uniform(2 * before)
+    expected = 1 / (1 - rate) if kept else 0.0
+    assert draw(dy.inputVector([1]), rate).value() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("seed", "before", "rate", "kept"), BESIDE_THE_THRESHOLD)
+def test_rates_of_builders_are_float32(seed: int, before: int, rate: float, kept: bool) -> None:
+    m = dy.ParameterCollection()
+    builder = dy.SimpleRNNBuilder(1, 1, 1, m)
+    for p in m.parameters_list():
+        p.set_value(np.ones(p.shape()))
+    builder.set_dropout(rate)
+    dy.reset_random_seed(seed)
+    random.uniform(2 * before)
+    output = builder.initial_state().add_input(dy.inputVector([1])).output()
+    expected = np.tanh(1 + (1 / (1 - rate) if kept else 0))
+    assert output.value() == pytest.approx(expected, rel=1e-5)
+
+
 # ------------------------------------------------------------------------------- flags, programs
 
 
