@@ -94,7 +94,6 @@ MEMBERS = {
     "DynetParams": "from_args init set_mem set_random_seed set_weight_decay",
     "dynet_config": "set set_gpu gpu",
 }
-INSTANCE = {"Trainer.learning_rate"}  # which the class does not have
 
 WEIGHTS = "noise is added to the weights; the wheel leaves the weights out"
 MOVED = (
@@ -203,7 +202,7 @@ def tables() -> str:
         for name in names.split():
             full = f"{owner}.{name}"
             listed.add(full)
-            rows.append(row(full, full in INSTANCE or hasattr(getattr(dy, owner), name)))
+            rows.append(row(full, hasattr(getattr(dy, owner), name)))
     found.append(f"### Methods and attributes\n\n{head}" + "\n".join(rows) + "\n")
     unknown = (DIFFERENT.keys() | MISSING.keys()) - listed
     if unknown:
