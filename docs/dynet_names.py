@@ -99,6 +99,10 @@ WEIGHTS = "noise is added to the weights; the wheel leaves the weights out"
 MOVED = (
     "in a program's first three graphs, in all graphs once that was done, or made without the index"
 )
+GRADIENT = (
+    "of parameters, the sum of all passes since the update; of what reaches parameters only "
+    "through `nobackprop`, `const_parameter` or `update=False`, after `backward(full=True)`"
+)
 STRAIGHT = "with `straight_through_gradient` the gradient passes; the wheel's is zero"
 NONE_KEPT = "of everything (p = 1), zeros; the wheel gives NaN"
 LOGSUM = "one result for each column or row; the wheel gives zeros for some"
@@ -113,6 +117,7 @@ DIFFERENT = {
     "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
     "Expression.set": f"of a `lookup(table, 3)` {MOVED}, and of `table[3]` not at all",
     "Expression.set_index": f"of a `pick(x, 3)` {MOVED}, and of `x[3]` not at all",
+    "Expression.gradient": GRADIENT,
     "Expression.scalar_value": "of a vector, raises; the wheel ends the process",
     "renew_cg": "`autobatching` is accepted: graphs are always batched. With `immediate_compute` "
     "and `check_validity`, a NaN is found when a value is asked for",

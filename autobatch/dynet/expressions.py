@@ -21,6 +21,7 @@ from .. import functions as F
 from ..backends import cpu
 from ..errors import (
     AutobatchError,
+    GradientError,
     IndexRangeError,
     OperandError,
     ShapeError,
@@ -224,13 +225,33 @@ class Expression(_Base, metaclass=_Kind):
     def gradient(self) -> np.ndarray:
         """The gradient after ``backward()``, laid out as `npvalue`.
 
-        Inputs, and what depends on inputs only, have one after ``backward(full=True)``.
+        Zero for inputs, and for what depends on inputs only: they have one after
+        ``backward(full=True)``.
 
         Raises:
-            GradientError: there was no backward pass.
+            GradientError: there was no backward pass, or this was recorded after its loss.
+
+        >>> import autobatch.dynet as dy
+        >>> x = dy.inputVector([1, 2])
+        >>> loss = dy.squared_norm(x)
+        >>> loss.backward()
+        >>> x.gradient()
+        array([0., 0.])
+        >>> loss.backward(full=True)
+        >>> x.gradient()
+        array([2., 4.])
         """
         node = _node(self)
-        return _array(node, engine.gradient(node))
+        found = engine.found_gradient(node)
+        loss = cpu.loss_of(node.graph)
+        if node.node > loss >= 0:
+            raise GradientError(
+                f"gradient: this {node.op} was recorded after the loss that backward() was "
+                f"called on; call it on a loss that depends on this"
+            )
+        if found is None:
+            found = _missing_gradient(node, loss)
+        return _array(node, found)
 
     def set(self, values: Any) -> None:
         """Gives an input other numbers; the graph is computed anew when asked.
@@ -311,6 +332,28 @@ def _give() -> None:
 
 
 _give()
+
+
+def _missing_gradient(node: Any, loss: int) -> np.ndarray:
+    """The gradient of what depends on no trained parameter: zeros, of the loss itself a one.
+
+    DyNet's pass also reaches through what is not trained to the parameters behind it, ours
+    only a full one.
+    """
+    waiting, seen = [node.node], set()
+    while waiting:
+        number = waiting.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        if node.graph.expression(number).op == "parameter":
+            raise GradientError(
+                f"gradient: backward() made none for this {node.op}, which depends on parameters "
+                f"only through nobackprop, const_parameter or the like; use backward(full=True)"
+            )
+        waiting += cpu.operands_of(node.graph, number)
+    shape = (node.batch_size, *node.shape) if node.batch_size > 1 else node.shape
+    return np.full(shape, float(node.node == loss))
 
 
 # ---------------------------------------------------------------------- reading operands

@@ -40,7 +40,7 @@ _PLACEHOLDER = recorder("placeholder").record
 # How many updates a graph's further use is looked out for, and how many graphs for rows that
 # are set: what few programs do, and takes time.
 _TRIALS = 3
-_SOURCES = ("input", "placeholder")
+_SOURCES = ("full", "input", "one_hot", "placeholder", "stop_gradient")
 _NOTHING, _COMPUTED, _ALL = range(3)  # of Graph.direct
 
 

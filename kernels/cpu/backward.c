@@ -238,6 +238,13 @@ ab_backward_has_run(const ab_graph *g)
     return g->grad_n > 0;
 }
 
+int32_t
+ab_backward_loss(const ab_graph *g)
+{
+    const engine *e = g->engine;
+    return e && ab_backward_has_run(g) ? e->seeds[0] : -1;
+}
+
 void *
 ab_node_gradient(const ab_graph *g, int32_t node)
 {

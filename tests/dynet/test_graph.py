@@ -418,6 +418,55 @@ def test_gradient_before_backward() -> None:
         x.gradient()
 
 
+def test_gradients_of_what_is_not_trained_are_zero() -> None:
+    p = dy.ParameterCollection().add_parameters((2, 3), init=1)
+    x, zeros = dy.inputTensor(np.ones((3, 2)), batched=True), dy.zeros((2, 2))
+    apart = dy.tanh(x)
+    loss = dy.sum_batches(dy.sum_elems(p * x + x[:2]))
+    for _ in range(2):
+        loss.backward()
+        for node in (x, zeros, apart):
+            np.testing.assert_array_equal(node.gradient(), np.zeros_like(node.npvalue()))
+        loss.backward(full=True)
+        np.testing.assert_array_equal(x.gradient(), [[3, 3], [3, 3], [2, 2]])
+    assert loss.gradient() == [1.0]
+    with pytest.raises(RuntimeError, match="recorded after the loss"):
+        dy.square(loss).gradient()
+
+
+def test_gradients_of_a_loss_without_parameters() -> None:
+    x = dy.inputVector([1, 2])
+    loss = dy.squared_norm(x)
+    loss.backward()
+    assert loss.gradient() == [1.0]
+    np.testing.assert_array_equal(x.gradient(), [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("make", "gradient"),
+    [
+        (lambda p, table: dy.const_parameter(p), [6, 6]),
+        (lambda p, table: dy.nobackprop(2 * p), [12, 12]),
+        (lambda p, table: dy.tanh(dy.nobackprop(p - 3)) + 3, [6, 6]),
+        (lambda p, table: dy.lookup(table, 1, update=False), [6, 6]),
+        (lambda p, table: dy.constant(2, 3), [6, 6]),
+        (lambda p, table: dy.one_hot(2, 1), [0, 2]),
+    ],
+)
+def test_full_gradients_of_all_that_is_not_trained(make: Any, gradient: Any) -> None:
+    m = dy.ParameterCollection()
+    p, table = m.add_parameters(2, init=3), m.add_lookup_parameters((2, 2), init=3)
+    x = make(p, table)
+    loss = dy.squared_norm(x)
+    loss.backward()
+    if x.op not in ("full", "one_hot"):
+        with pytest.raises(RuntimeError, match=r"use backward\(full=True\)"):
+            x.gradient()
+    loss.backward(full=True)
+    np.testing.assert_allclose(x.gradient(), gradient)
+    np.testing.assert_array_equal(p.grad_as_array(), [0, 0])
+
+
 def test_backward_of_scalars_in_every_form() -> None:
     p = dy.ParameterCollection().add_parameters((1, 1), init=3)
     for loss in (p, p * dy.ones((1, 1)), dy.sum_elems(p), dy.reshape(p, (1,))):
