@@ -71,6 +71,9 @@ NAMES = {
 MEMBERS = {
     "Expression": """value npvalue vec_value scalar_value tensor_value dim forward backward gradient
         set set_index""",
+    "ComputationGraph": """renew version checkpoint revert forward_scalar inc_forward_scalar
+        forward_vec inc_forward_vec forward inc_forward backward inputMatrixLiteral
+        inputSparseTensor print_graphviz dump""",
     "Tensor": "as_numpy argmax topk categorical_sample_log_prob",
     "ParameterCollection": """add_parameters add_lookup_parameters add_subcollection
         parameters_from_numpy lookup_parameters_from_numpy parameters_list lookup_parameters_list
@@ -119,11 +122,13 @@ DIFFERENT = {
     "Expression.set_index": f"of a `pick(x, 3)` {MOVED}, and of `x[3]` not at all",
     "Expression.gradient": GRADIENT,
     "Expression.scalar_value": "of a vector, raises; the wheel ends the process",
+    "ComputationGraph.print_graphviz": "see `print_text_graphviz`",
+    "ComputationGraph.dump": "see `dump_cg`",
     "renew_cg": "`autobatching` is accepted: graphs are always batched. With `immediate_compute` "
     "and `check_validity`, a NaN is found when a value is asked for",
     "print_text_graphviz": "nodes carry the names of our ops, and one op may be several nodes",
     "print_graphviz": "prints the text; options of the viewer are ignored",
-    "dump_cg": "nodes are ours",
+    "dump_cg": "nodes are ours, numbers are written as NumPy does, and the last node is there, too",
     "to_device": "only to the CPU; another device raises `NotSupportedError`",
     "available_devices": "names are `str`, not `bytes`",
     "DeviceInfo": "has a name only",

@@ -489,6 +489,67 @@ def test_checkpoints_are_a_stack() -> None:
     assert x.value() == 2.0
 
 
+def test_nodes_by_number() -> None:
+    g = dy.renew_cg()
+    p = dy.ParameterCollection().add_parameters((2, 3), init=0.5)
+    x = dy.inputVector([1, 2, 3])
+    y = p * x
+    total = dy.sum_elems(y)
+    dy.square(total)
+    assert [g.forward_scalar(3), g.inc_forward_scalar(index=4)] == [6.0, 36.0]
+    assert [g.forward_vec(0), g.inc_forward_vec(2)] == [[1.0, 2.0, 3.0], [3.0, 3.0]]
+    assert [g.forward(4), g.inc_forward(1), g.forward()] == [None] * 3
+    g.backward(3)
+    np.testing.assert_array_equal(y.gradient(), [1, 1])
+    g.backward(index=4, full=True)
+    np.testing.assert_array_equal(x.gradient(), [12, 12, 12])
+    g.backward()
+    np.testing.assert_array_equal(p.grad_as_array()[:, 0], [25, 25])
+    for number in (5, -1):
+        with pytest.raises(IndexError, match="the number of a node, from 0 to 4"):
+            g.forward(number)
+    with pytest.raises(ValueError, match="expected a scalar"):
+        g.backward(2)
+
+
+def test_forward_by_number_draws_anew() -> None:
+    g = dy.renew_cg()
+    dy.random_normal(1)
+    first = g.inc_forward_scalar(0)
+    assert g.inc_forward_vec(0) == [first]
+    second = g.forward_scalar(0)
+    assert first != second == g.inc_forward_scalar(0)
+    assert g.forward_vec(0) != [second]
+
+
+def test_inputs_of_the_graph() -> None:
+    g = dy.cg()
+    x = g.inputMatrixLiteral([1, 2, 3, 4], (2,), batch_size=2)
+    np.testing.assert_array_equal(x.npvalue(), [[1, 3], [2, 4]])
+    x.set([5, 6, 7, 8])
+    np.testing.assert_array_equal(x.npvalue(), [[5, 7], [6, 8]])
+    x = g.inputSparseTensor([0, 3], [5, 6], (2,), batch_size=2, defval=-1)
+    np.testing.assert_array_equal(x.npvalue(), [[5, -1], [-1, 6]])
+    with pytest.raises(IndexError, match="from 0 to 1"):
+        g.inputSparseTensor([2], [5], (2,))
+    with pytest.raises(ValueError, match="2 places, 1 numbers"):
+        g.inputSparseTensor([0, 1], [5], (2,))
+
+
+def test_dumps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dy.log(dy.inputVector([-1, 1]))
+    dy.dump_cg(show_gradients=False)
+    dy.dump_cg("", True, True, nan_check_only=True)
+    dy.dump_cg(show_values=False, filename=str(tmp_path / "dump"))
+    assert capsys.readouterr().out == (
+        "Node 0\nValue:\n[-1.  1.]\nNode 1\nValue:\n[nan  0.]\n"
+        "Node 0\nValue: valid\nGradient: (not computed)\n"
+        "Node 1\nValue: invalid\nGradient: (not computed)\n"
+    )
+    written = (tmp_path / "dump").read_text()
+    assert written == "Node 0\nGradient: (not computed)\nNode 1\nGradient: (not computed)\n"
+
+
 def test_validity_is_checked_on_demand() -> None:
     assert np.isnan(dy.log(dy.scalarInput(-1)).value())
     dy.renew_cg(immediate_compute=True, check_validity=True)
