@@ -131,7 +131,7 @@ DIFFERENT = {
     "dump_cg": "nodes are ours, numbers are written as NumPy does, and the last node is there, too",
     "to_device": "only to the CPU; another device raises `NotSupportedError`",
     "available_devices": "names are `str`, not `bytes`",
-    "DeviceInfo": "has a name only",
+    "DeviceInfo": "its name is a `str`, not `bytes`",
     "elu": "the wheel's batching takes it for `rectify` and the other way round",
     "rectify": "see `elu`",
     "l2_norm": "its gradient at zeros is 0; the wheel's is NaN",

@@ -275,11 +275,11 @@ class Expression(_Base, metaclass=_Kind):
         """
         _set(self, values)
 
-    def set_index(self, index: Any) -> None:
+    def set_index(self, i: Any) -> None:
         """Gives ``dy.pick(x)``, made without an index, or a `pick_batch` other indices.
 
         Args:
-            index: an int; for a minibatch a list.
+            i: an int; for a minibatch a list.
 
         >>> import autobatch.dynet as dy
         >>> entry = dy.pick(dy.inputVector([1, 2, 3]))
@@ -287,7 +287,7 @@ class Expression(_Base, metaclass=_Kind):
         >>> entry.value()
         3.0
         """
-        _set_index(self, index)
+        _set_index(self, i)
 
     # ------------------------------------------------------------------ operators
 
@@ -642,14 +642,16 @@ def inputVector(v: Any, device: str = "") -> Any:
     return _input(numbers.shape, 1, _float(numbers))
 
 
-def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable: bool = False) -> Any:
+def inputTensor(
+    arr: Any, batched: bool = False, device: str = "", reusable_expr: bool = False
+) -> Any:
     """A tensor of numbers.
 
     Args:
         arr: an array, whose shape gives the dimensions; a list of arrays, the elements of a
             minibatch; a (nested) list of numbers.
         batched: the last axis is a minibatch. Default: False.
-        device, reusable: accepted.
+        device, reusable_expr: accepted.
 
     >>> import numpy as np
     >>> import autobatch.dynet as dy

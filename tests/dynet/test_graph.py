@@ -565,6 +565,13 @@ def test_nobackprop() -> None:
     np.testing.assert_array_equal(p.grad_as_array(), [2, 2])
 
 
+def test_several_constants_are_a_list() -> None:
+    m = dy.ParameterCollection()
+    p, q = m.add_parameters(2, init=1), m.add_parameters(3, init=2)
+    assert [c.value() for c in dy.const_parameter(p, q)] == [[1.0, 1.0], [2.0, 2.0, 2.0]]
+    assert dy.const_parameter(q).dim() == ((3,), 1)
+
+
 def test_parameters_as_expressions() -> None:
     m = dy.ParameterCollection()
     W, b = m.add_parameters((2, 3), init=2), m.add_parameters(2, init=1)
