@@ -274,6 +274,17 @@ def gradient(expression: Expression) -> np.ndarray:
     Raises:
         GradientError: no backward pass has run in this graph, or the last one made none.
     """
+    found = found_gradient(expression)
+    if found is None:
+        raise GradientError(
+            f"gradient: the last backward pass made none for this {expression.op}, which depends "
+            f"on no trained parameter; ask for it by backward(wrt=[expression])"
+        )
+    return found
+
+
+def found_gradient(expression: Expression) -> np.ndarray | None:
+    """As `gradient`; None where the last backward pass made none."""
     graph = _graph_of([expression])
     backend = config.current().backend
     if backend == "cpu":
@@ -284,11 +295,6 @@ def gradient(expression: Expression) -> np.ndarray:
         found = _formulas(backend).gradient(_view(graph), expression.node) if ran else None
     if not ran:
         raise GradientError("gradient: call backward() on a loss first")
-    if found is None:
-        raise GradientError(
-            f"gradient: the last backward pass made none for this {expression.op}, which depends "
-            f"on no trained parameter; ask for it by backward(wrt=[expression])"
-        )
     return found
 
 

@@ -71,6 +71,9 @@ NAMES = {
 MEMBERS = {
     "Expression": """value npvalue vec_value scalar_value tensor_value dim forward backward gradient
         set set_index""",
+    "ComputationGraph": """renew version checkpoint revert forward_scalar inc_forward_scalar
+        forward_vec inc_forward_vec forward inc_forward backward inputMatrixLiteral
+        inputSparseTensor print_graphviz dump""",
     "Tensor": "as_numpy argmax topk categorical_sample_log_prob",
     "ParameterCollection": """add_parameters add_lookup_parameters add_subcollection
         parameters_from_numpy lookup_parameters_from_numpy parameters_list lookup_parameters_list
@@ -94,13 +97,17 @@ MEMBERS = {
     "DynetParams": "from_args init set_mem set_random_seed set_weight_decay",
     "dynet_config": "set set_gpu gpu",
 }
-INSTANCE = {"Trainer.learning_rate"}  # which the class does not have
 
 WEIGHTS = "noise is added to the weights; the wheel leaves the weights out"
 MOVED = (
     "in a program's first three graphs, in all graphs once that was done, or made without the index"
 )
+GRADIENT = (
+    "of parameters, the sum of all passes since the update; of what reaches parameters only "
+    "through `nobackprop`, `const_parameter` or `update=False`, after `backward(full=True)`"
+)
 STRAIGHT = "with `straight_through_gradient` the gradient passes; the wheel's is zero"
+NONE_KEPT = "of everything (p = 1), zeros; the wheel gives NaN"
 LOGSUM = "one result for each column or row; the wheel gives zeros for some"
 POPULATE = (
     "changes nothing unless everything in the file fits; gradients in the file are applied at "
@@ -113,21 +120,27 @@ DIFFERENT = {
     "Expression": "reflected operators work: `2 * x`, `1 - x`, `sum([...])`; NumPy's numbers, too",
     "Expression.set": f"of a `lookup(table, 3)` {MOVED}, and of `table[3]` not at all",
     "Expression.set_index": f"of a `pick(x, 3)` {MOVED}, and of `x[3]` not at all",
+    "Expression.gradient": GRADIENT,
     "Expression.scalar_value": "of a vector, raises; the wheel ends the process",
+    "ComputationGraph.print_graphviz": "see `print_text_graphviz`",
+    "ComputationGraph.dump": "see `dump_cg`",
     "renew_cg": "`autobatching` is accepted: graphs are always batched. With `immediate_compute` "
     "and `check_validity`, a NaN is found when a value is asked for",
     "print_text_graphviz": "nodes carry the names of our ops, and one op may be several nodes",
     "print_graphviz": "prints the text; options of the viewer are ignored",
-    "dump_cg": "nodes are ours",
+    "dump_cg": "nodes are ours, numbers are written as NumPy does, and the last node is there, too",
     "to_device": "only to the CPU; another device raises `NotSupportedError`",
     "available_devices": "names are `str`, not `bytes`",
-    "DeviceInfo": "has a name only",
+    "DeviceInfo": "its name is a `str`, not `bytes`",
     "elu": "the wheel's batching takes it for `rectify` and the other way round",
     "rectify": "see `elu`",
     "l2_norm": "its gradient at zeros is 0; the wheel's is NaN",
     "kmax_pooling": "of equal entries the first count; the wheel may then leave out a larger one",
     "pairwise_rank_loss": "takes vectors, too",
     "silu": "the gradient has the factor `beta`, which the wheel's lacks",
+    "dropout": NONE_KEPT,
+    "dropout_dim": NONE_KEPT,
+    "dropout_batch": NONE_KEPT,
     "round": STRAIGHT,
     "ceil": STRAIGHT,
     "floor": STRAIGHT,
@@ -199,7 +212,7 @@ def tables() -> str:
         for name in names.split():
             full = f"{owner}.{name}"
             listed.add(full)
-            rows.append(row(full, full in INSTANCE or hasattr(getattr(dy, owner), name)))
+            rows.append(row(full, hasattr(getattr(dy, owner), name)))
     found.append(f"### Methods and attributes\n\n{head}" + "\n".join(rows) + "\n")
     unknown = (DIFFERENT.keys() | MISSING.keys()) - listed
     if unknown:

@@ -342,3 +342,21 @@ def test_passes_over_the_same_graph_again(dtype, rng) -> None:
             assert (mine is None) == (theirs is None)
             if mine is not None:
                 np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ab.full(3, 2.0),
+        lambda: ab.one_hot(1, 3),
+        lambda: ab.random_normal(3),
+        lambda: ab.stop_gradient(ab.input([1.0, 2.0, 3.0]) * 2.0),
+    ],
+)
+def test_gradients_of_constants(make) -> None:
+    x, w = make(), ab.Parameter(init=[1.0, 2.0, 3.0])
+    loss = ab.sum(ab.square(x * w))
+    loss.backward()
+    for _ in range(2):
+        loss.backward(wrt=[x])
+        np.testing.assert_allclose(x.gradient(), 2 * x.value() * np.array([1, 4, 9]), rtol=1e-6)

@@ -376,3 +376,8 @@ def set_done(graph: Graph, count: int) -> None:
 def differentiated(graph: Graph) -> bool:
     """Whether a backward pass has run in this graph."""
     return bool(lib.ab_backward_has_run(pointer(graph)))
+
+
+def loss_of(graph: Graph) -> int:
+    """The node that the last backward pass ran from; -1: none has run."""
+    return int(lib.ab_backward_loss(pointer(graph)))

@@ -50,10 +50,10 @@ HAVE_CUDA = False
 
 
 class DeviceInfo:
-    """What there is to know of a device: its name."""
+    """A device: its name, its number, and DyNet's number for its kind."""
 
-    def __init__(self, name: str = "CPU") -> None:
-        self.name = name
+    def __init__(self, name: str = "CPU", id: int = 0, dtype: Any = -1) -> None:
+        self.name, self.id, self.type = name, id, dtype
 
 
 def available_devices() -> list[str]:

@@ -21,6 +21,7 @@ from .. import functions as F
 from ..backends import cpu
 from ..errors import (
     AutobatchError,
+    GradientError,
     IndexRangeError,
     OperandError,
     ShapeError,
@@ -226,14 +227,36 @@ class Expression(_Base, metaclass=_Kind):
     def gradient(self) -> np.ndarray:
         """The gradient after ``backward()``, laid out as `npvalue`.
 
-        Inputs, and what depends on inputs only, have one after ``backward(full=True)``.
+        Zero for inputs, and for what depends on inputs only: they have one after
+        ``backward(full=True)``.
 
         Raises:
-            GradientError: there was no backward pass.
+            GradientError: there was no backward pass, or this was recorded after its loss.
+
+        >>> import autobatch.dynet as dy
+        >>> x = dy.inputVector([1, 2])
+        >>> loss = dy.squared_norm(x)
+        >>> loss.backward()
+        >>> x.gradient()
+        array([0., 0.])
+        >>> loss.backward(full=True)
+        >>> x.gradient()
+        array([2., 4.])
         """
         node = _node(self)
         columns = _gradient_columns(node)
-        return columns if columns is not None else _array(node, engine.gradient(node))
+        if columns is not None:
+            return columns
+        found = engine.found_gradient(node)
+        loss = cpu.loss_of(node.graph)
+        if node.node > loss >= 0:
+            raise GradientError(
+                f"gradient: this {node.op} was recorded after the loss that backward() was "
+                f"called on; call it on a loss that depends on this"
+            )
+        if found is None:
+            found = _missing_gradient(node, loss)
+        return _array(node, found)
 
     def set(self, values: Any) -> None:
         """Gives an input other numbers; the graph is computed anew when asked.
@@ -257,11 +280,11 @@ class Expression(_Base, metaclass=_Kind):
         """
         _set(self, values)
 
-    def set_index(self, index: Any) -> None:
+    def set_index(self, i: Any) -> None:
         """Gives ``dy.pick(x)``, made without an index, or a `pick_batch` other indices.
 
         Args:
-            index: an int; for a minibatch a list.
+            i: an int; for a minibatch a list.
 
         >>> import autobatch.dynet as dy
         >>> entry = dy.pick(dy.inputVector([1, 2, 3]))
@@ -269,7 +292,7 @@ class Expression(_Base, metaclass=_Kind):
         >>> entry.value()
         3.0
         """
-        _set_index(self, index)
+        _set_index(self, i)
 
     # ------------------------------------------------------------------ operators
 
@@ -314,6 +337,28 @@ def _give() -> None:
 
 
 _give()
+
+
+def _missing_gradient(node: Any, loss: int) -> np.ndarray:
+    """The gradient of what depends on no trained parameter: zeros, of the loss itself a one.
+
+    DyNet's pass also reaches through what is not trained to the parameters behind it, ours
+    only a full one.
+    """
+    waiting, seen = [node.node], set()
+    while waiting:
+        number = waiting.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        if node.graph.expression(number).op == "parameter":
+            raise GradientError(
+                f"gradient: backward() made none for this {node.op}, which depends on parameters "
+                f"only through nobackprop, const_parameter or the like; use backward(full=True)"
+            )
+        waiting += cpu.operands_of(node.graph, number)
+    shape = (node.batch_size, *node.shape) if node.batch_size > 1 else node.shape
+    return np.full(shape, float(node.node == loss))
 
 
 # ---------------------------------------------------------------------- reading operands
@@ -602,14 +647,16 @@ def inputVector(v: Any, device: str = "") -> Any:
     return _input(numbers.shape, 1, _float(numbers))
 
 
-def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable: bool = False) -> Any:
+def inputTensor(
+    arr: Any, batched: bool = False, device: str = "", reusable_expr: bool = False
+) -> Any:
     """A tensor of numbers.
 
     Args:
         arr: an array, whose shape gives the dimensions; a list of arrays, the elements of a
             minibatch; a (nested) list of numbers.
         batched: the last axis is a minibatch. Default: False.
-        device, reusable: accepted.
+        device, reusable_expr: accepted.
 
     >>> import numpy as np
     >>> import autobatch.dynet as dy

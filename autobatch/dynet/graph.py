@@ -7,15 +7,17 @@ are drawn then, too, in the order in which their nodes were made, as DyNet draws
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import _core, engine
 from ..backends import cpu
-from ..errors import AutobatchError, GradientError, ShapeError
-from ..recording import current_graph, forms, recorder
+from ..errors import AutobatchError, GradientError, IndexRangeError, ShapeError
+from ..recording import current_graph, recorder
 from ..recording import new_graph as _new_graph
 from .random import Draw
 
@@ -38,7 +40,6 @@ _PLACEHOLDER = recorder("placeholder").record
 # How many updates a graph's further use is looked out for, and how many graphs for rows that
 # are set: what few programs do, and takes time.
 _TRIALS = 3
-_SOURCES = ("input", "placeholder")
 _NOTHING, _COMPUTED, _ALL = range(3)  # of Graph.direct
 
 
@@ -262,12 +263,8 @@ class ComputationGraph:
             full: gradients of inputs and of all that depends on them are wanted, too.
         """
         self.run(loss)
-        wrt: list[Any] = []
-        if full:
-            numbers = cpu.node_table(self._graph)["form"][: loss.node + 1]
-            sources = {int(form) for form in np.unique(numbers) if forms[form].op.name in _SOURCES}
-            found = np.flatnonzero(np.isin(numbers, list(sources)))
-            wrt = [self._graph.expression(int(node)) for node in found]
+        ends = self._graph._ends(loss.node) if full else []
+        wrt = [self._graph.expression(node) for node in ends]
         self._notice()
         _core.Expression.backward(loss, wrt)
 
@@ -276,39 +273,112 @@ class ComputationGraph:
         if self._graph._updated:
             self.keeps = math.inf
 
-    def _last(self) -> Any:
+    def _at(self, index: int | None) -> Any:
+        """The node of a number as an expression; None: the last."""
         count = len(self._graph)
-        if not count:
-            raise GradientError("the graph is empty: there is nothing to run")
-        return self._graph.expression(count - 1)
+        if index is None:
+            if not count:
+                raise GradientError("the graph is empty: there is nothing to run")
+            return self._graph.expression(count - 1)
+        index = operator.index(index)
+        if not 0 <= index < count:
+            raise IndexRangeError(
+                f"expected the number of a node, from 0 to {count - 1}, got {index}"
+            )
+        return self._graph.expression(index)
 
-    def forward_scalar(self) -> float:
-        """The value of the last node, a scalar."""
-        return float(self._last().scalar_value())
+    def forward_scalar(self, index: int | None = None) -> float:
+        """The value of a node that is a scalar; all is computed and drawn anew.
 
-    def inc_forward_scalar(self) -> float:
-        """As `forward_scalar`: what has been computed is not computed again."""
-        return self.forward_scalar()
+        Args:
+            index: the node's number in this graph, as an expression's ``repr`` tells it: two
+                equal nodes are one. Default: the last.
 
-    def forward_vec(self) -> list[float]:
-        """The value of the last node as a flat list."""
-        return self._last().vec_value()
+        >>> import autobatch.dynet as dy
+        >>> graph = dy.renew_cg()
+        >>> x = dy.scalarInput(2) * 3
+        >>> graph.forward_scalar()
+        6.0
+        """
+        return float(self._at(index).scalar_value(True))
 
-    def inc_forward_vec(self) -> list[float]:
-        """As `forward_vec`."""
-        return self.forward_vec()
+    def inc_forward_scalar(self, index: int | None = None) -> float:
+        """As `forward_scalar`; what has been computed is not computed again."""
+        return float(self._at(index).scalar_value())
 
-    def forward(self) -> np.ndarray:
-        """The value of the last node."""
-        return self._last().npvalue()
+    def forward_vec(self, index: int | None = None) -> list[float]:
+        """The value of a node as a flat list; otherwise as `forward_scalar`."""
+        found: list[float] = self._at(index).vec_value(True)
+        return found
 
-    def inc_forward(self) -> np.ndarray:
-        """As `forward`."""
-        return self.forward()
+    def inc_forward_vec(self, index: int | None = None) -> list[float]:
+        """As `forward_vec`; what has been computed is not computed again."""
+        found: list[float] = self._at(index).vec_value()
+        return found
 
-    def backward(self) -> None:
-        """Runs backward from the last node."""
-        self._last().backward()
+    def forward(self, index: int | None = None) -> None:
+        """Computes a node; otherwise as `forward_scalar`."""
+        self._at(index).forward(True)
+
+    def inc_forward(self, index: int | None = None) -> None:
+        """As `forward`; what has been computed is not computed again."""
+        self._at(index).forward()
+
+    def backward(self, index: int | None = None, full: bool = False) -> None:
+        """Runs backward from a node that is a scalar.
+
+        Args:
+            index: its number; default: the last.
+            full: gradients of inputs are wanted, too.
+        """
+        self._at(index).backward(full)
+
+    # ------------------------------------------------------------------ inputs
+
+    def inputMatrixLiteral(
+        self, v: Any, d: tuple[int, ...], batch_size: int = 1, device: str = ""
+    ) -> Any:
+        """See `inputTensorTranspose`."""
+        from .expressions import inputTensorTranspose
+
+        return inputTensorTranspose(v, d, batch_size, device)
+
+    def inputSparseTensor(
+        self,
+        idxs: Sequence[int],
+        v: Sequence[float],
+        dim: tuple[int, ...],
+        batch_size: int = 1,
+        defval: float = 0.0,
+        device: str = "",
+    ) -> Any:
+        """A tensor given by its entries, counted in column-major order; see `sparse_inputTensor`.
+
+        Args:
+            idxs: the places of entries, the elements of the minibatch one after the other.
+            v: the numbers there.
+            dim: a tuple.
+            batch_size: default 1.
+            defval: the number elsewhere. Default: 0.
+            device: accepted.
+
+        >>> import autobatch.dynet as dy
+        >>> dy.cg().inputSparseTensor([0, 3], [5, 6], (2, 2)).npvalue()
+        array([[5., 0.],
+               [0., 6.]])
+        """
+        from .expressions import inputTensorTranspose
+
+        numbers = np.full(math.prod(dim) * batch_size, float(defval))
+        places = [operator.index(i) for i in idxs]
+        if len(places) != len(v):
+            raise ShapeError(f"inputSparseTensor: got {len(places)} places, {len(v)} numbers")
+        if not all(0 <= i < numbers.size for i in places):
+            raise IndexRangeError(
+                f"inputSparseTensor: expected places from 0 to {numbers.size - 1}, got {places}"
+            )
+        numbers[places] = v
+        return inputTensorTranspose(numbers, dim, batch_size, device)
 
     # ------------------------------------------------------------------ looking at it
 
@@ -324,12 +394,37 @@ class ComputationGraph:
                 print(f"  N{operand} -> N{number};")
         print("}")
 
-    def dump(self) -> None:
-        """Prints every node with its value."""
+    def dump(
+        self,
+        filename: str = "",
+        show_values: bool = True,
+        show_gradients: bool = True,
+        nan_check_only: bool = False,
+    ) -> None:
+        """Writes every node with its value and its gradient; see `dump_cg`."""
+
+        def told(numbers: np.ndarray) -> str:
+            if nan_check_only:
+                return " valid" if np.isfinite(numbers).all() else " invalid"
+            return f"\n{numbers}"
+
+        lines = []
         for number in range(len(self._graph)):
-            print(f"Node {number}\nValue: ")
             node: Any = self._graph.expression(number)
-            print(node.npvalue())
+            lines.append(f"Node {number}")
+            if show_values:
+                lines.append(f"Value:{told(node.npvalue())}")
+            if show_gradients:
+                try:
+                    gradient = told(node.gradient())
+                except GradientError:
+                    gradient = " (not computed)"
+                lines.append(f"Gradient:{gradient}")
+        text = "".join(f"{line}\n" for line in lines)
+        if filename:
+            Path(filename).write_text(text)
+        else:
+            print(text, end="")
 
 
 _CG: ComputationGraph = ComputationGraph.__new__(ComputationGraph)
@@ -410,6 +505,27 @@ def print_graphviz(**options: Any) -> None:
     _CG.print_graphviz()
 
 
-def dump_cg() -> None:
-    """Prints every node of the graph with its value."""
-    _CG.dump()
+def dump_cg(
+    filename: str = "",
+    show_values: bool = True,
+    show_gradients: bool = True,
+    nan_check_only: bool = False,
+) -> None:
+    """Prints every node of the graph with its value and its gradient.
+
+    Args:
+        filename: writes them into this file instead.
+        show_values: values are computed, where they were not. Default: True.
+        show_gradients: those of the last backward pass. Default: True.
+        nan_check_only: says only whether all numbers are finite: valid or invalid.
+
+    >>> import autobatch.dynet as dy
+    >>> _ = dy.renew_cg()
+    >>> x = dy.inputVector([1, 2])
+    >>> dy.dump_cg()
+    Node 0
+    Value:
+    [1. 2.]
+    Gradient: (not computed)
+    """
+    _CG.dump(filename, show_values, show_gradients, nan_check_only)

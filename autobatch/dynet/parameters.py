@@ -480,14 +480,14 @@ def parameter(*args: Any) -> Any:
     return args[0] if len(args) == 1 else args
 
 
-def const_parameter(p: Any) -> Expression:
+def const_parameter(*args: Any) -> Any:
     """The parameter as a constant: no gradient reaches it.
 
     Args:
-        p: Parameters or LookupParameters.
+        args: Parameters or LookupParameters; constants of several are a list.
     """
-    constant: Any = functions.stop_gradient(p)
-    return constant
+    constants = [functions.stop_gradient(p) for p in args]
+    return constants[0] if len(constants) == 1 else constants
 
 
 def _checked_name(what: str, name: str) -> str:
@@ -753,9 +753,9 @@ class ParameterCollection:
 
         save_collection(fname, self, name, append)
 
-    def write_to_textfile(self, fname: str, name: str = "", append: bool = False) -> None:
+    def write_to_textfile(self, fname: str, key: str = "", append: bool = False) -> None:
         """The old name of :meth:`save`."""
-        self.save(fname, name, append)
+        self.save(fname, key, append)
 
     def populate(self, fname: str, key: str = "") -> None:
         """Reads the numbers of all parameters from a file, in the order in which they were made.

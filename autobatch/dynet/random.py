@@ -44,6 +44,20 @@ class Draw(NamedTuple):
         return cls(_BERNOULLI, p, 0.0, factor)
 
     @classmethod
+    def mask(cls, rate: float) -> Draw:
+        """Dropout's: 0 with probability `rate`, else ``1 / (1 - rate)``.
+
+        Reckoned in float32, as DyNet does: of numbers beside the threshold, others are kept
+        where it is a double. At a rate of 1 all are 0.
+
+        >>> Draw.mask(0.1).a
+        0.8999999761581421
+        """
+        one = np.float32(1.0)
+        keep = one - np.float32(rate)
+        return cls.bernoulli(float(keep), float(one / keep) if keep else 0.0)
+
+    @classmethod
     def normal(cls, mean: float, std: float) -> Draw:
         """Normally distributed floats by the polar method (Marsaglia and Bray 1964).
 

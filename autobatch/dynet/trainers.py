@@ -44,11 +44,7 @@ _STATES, _NOT_FINITE = cpu.STATES, cpu.NOT_FINITE
 
 
 class Trainer(trainers.Trainer):
-    """Base class of DyNet's trainers.
-
-    Attributes:
-        learning_rate: may be assigned to at any time.
-    """
+    """Base class of DyNet's trainers."""
 
     idle = True
     scaled: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
@@ -65,6 +61,31 @@ class Trainer(trainers.Trainer):
         self._reported = 0  # the step that `status` has told of
         self._count = 0  # of the parameters that `_updates` knows
         _CG.look_out()
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate, which may be assigned to at any time: a float32, as in DyNet.
+
+        >>> import autobatch.dynet as dy
+        >>> trainer = dy.SimpleSGDTrainer(dy.ParameterCollection(), learning_rate=0.05)
+        >>> trainer.learning_rate
+        0.05000000074505806
+        """
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = float(np.float32(value))
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update.
+
+        Raises:
+            ConfigurationError: it is not finite, or below 0.
+        """
+        rate = self._learning_rate  # not by the property: updates take a microsecond
+        return rate if 0.0 <= rate < math.inf and self.schedule is None else super().rate
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
         return {}  # the collection is asked at every update
@@ -205,15 +226,15 @@ class Trainer(trainers.Trainer):
         """
         self._set_state({name: {} for name in self.state_names})
         if learning_rate is not None:
-            self.learning_rate = float(learning_rate)
+            self.learning_rate = learning_rate
 
     def set_learning_rate(self, value: float) -> None:
         """Sets the learning rate."""
-        self.learning_rate = float(value)
+        self.learning_rate = value
 
     def set_clip_threshold(self, thr: float) -> None:
         """Sets the largest norm of the gradient; 0 or less: it is not limited."""
-        self.clip_norm = float(thr) if thr > 0 else None
+        self.clip_norm = float(np.float32(thr)) if thr > 0 else None
 
     def get_clip_threshold(self) -> float:
         """The largest norm of the gradient; 0: it is not limited."""

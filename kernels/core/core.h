@@ -198,6 +198,7 @@ PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate_full(PyObject *self, PyObject *none);
 PyObject *ab_expression_gradient_columns(PyObject *self, PyObject *none);
+PyObject *ab_graph_ends(PyObject *graph, PyObject *node);
 PyObject *ab_graph_leave(PyObject *graph, PyObject *none);
 PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);

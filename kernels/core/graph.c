@@ -417,6 +417,9 @@ static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
     {"expression", graph_expression, METH_O, "The expression of a node, by its number."},
+    {"_ends", ab_graph_ends, METH_O,
+     "_ends(node)\n--\n\n"
+     "Of a node and those before it, where gradients end that reach no parameter."},
     {"_leave", ab_graph_leave, METH_NOARGS,
      "_leave()\n--\n\n"
      "Knows only what is computed from now on: parameters will be changed and are not kept."},

@@ -327,18 +327,41 @@ ab_expression_plain(PyObject *self, PyObject *none)
     return numbers_of(self, 1);
 }
 
-/* The inputs recorded before a node; *n: receives their count. NULL: no memory. */
+/* Where gradients end before they reach a parameter, of a node and all before it: inputs, and what
+ * lets no gradient through. *n: receives their count. NULL: no memory. */
 static int32_t *
-inputs_before(const ab_graph *m, int32_t node, int32_t *n)
+ends_before(const ab_graph *m, int32_t node, int32_t *n)
 {
     int32_t *found = malloc(((size_t)node + 1) * sizeof *found);
     *n = 0;
     for (int32_t i = 0; found && i <= node; i++) {
-        const int32_t op = ab_form_get(&core.registry, m->nodes[i].form)->op;
-        if (op == core.input->id || op == core.placeholder->id)
+        const ab_form *f = ab_form_get(&core.registry, m->nodes[i].form);
+        if (f->nin ? f->flags & AB_FORM_NO_GRADIENT : !(f->flags & AB_FORM_PARAMETER))
             found[(*n)++] = i;
     }
     return found;
+}
+
+/* _ends(node): these as a list. */
+PyObject *
+ab_graph_ends(PyObject *self, PyObject *number)
+{
+    const ab_graph *m = ((GraphObject *)self)->graph;
+    const long node = PyLong_AsLong(number);
+    int32_t n;
+    if (node == -1 && PyErr_Occurred())
+        return NULL;
+    if (!m || node < 0 || node >= m->n)
+        return PyErr_Format(PyExc_IndexError, "there is no node %R", number);
+    int32_t *found = ends_before(m, (int32_t)node, &n);
+    PyObject *list = found ? PyList_New(n) : PyErr_NoMemory();
+    for (int32_t i = 0; list && i < n; i++) {
+        PyObject *item = PyLong_FromLong(found[i]);
+        if (!item || PyList_SetItem(list, i, item) < 0)
+            Py_CLEAR(list);
+    }
+    free(found);
+    return list;
 }
 
 /* 1: done; 0: not the straight way; -1: an exception. ones: one number of any shape will do. full:
@@ -353,7 +376,7 @@ differentiate(ExpressionObject *e, int ones, int full)
     if (f->batch * f->size != 1 || (!ones && ab_type_get(&core.registry, f->type)->ndim))
         return 0;
     ab_graph *m = e->graph->graph;
-    int32_t nwrt = 0, *wrt = full ? inputs_before(m, e->node, &nwrt) : NULL;
+    int32_t nwrt = 0, *wrt = full ? ends_before(m, e->node, &nwrt) : NULL;
     if (full && !wrt) {
         PyErr_NoMemory();
         return -1;

@@ -264,6 +264,13 @@ ab_backward_has_run(const ab_graph *g)
     return g->grad_n > 0;
 }
 
+int32_t
+ab_backward_loss(const ab_graph *g)
+{
+    const engine *e = g->engine;
+    return e && ab_backward_has_run(g) ? e->seeds[0] : -1;
+}
+
 void *
 ab_node_gradient(const ab_graph *g, int32_t node)
 {
@@ -580,9 +587,7 @@ spare_bytes(const ab_graph *g, const ab_form *f, int64_t nodes)
         size_t own = (size_t)in_bytes(g, f, j);
         row = own > row ? own : row;
     }
-    size_t bytes = row * (size_t)ab_in_batch(g, f, 0);
-    if (f->nin > 1)
-        bytes = row;
+    size_t bytes = f->nin == 1 ? row * (size_t)ab_in_batch(g, f, 0) : row;
     if (f->kernel >= 0 && is_affine(f)) {
         affine a = affine_of(f);
         int64_t k = 0;

@@ -63,6 +63,7 @@ ab_param *ab_backward_source(ab_graph *g, int32_t i, int64_t *rows);
 /* The batch that ab_backward_run stopped at for want of a kernel: its nodes that take part. */
 int32_t ab_backward_batch(ab_graph *g, const int32_t **nodes, int32_t *form);
 int ab_backward_has_run(const ab_graph *g);
+int32_t ab_backward_loss(const ab_graph *g); /* the first seed of the last pass; -1: none ran */
 int ab_backward_is_live(ab_graph *g, int32_t node);
 int ab_backward_is_wanted(ab_graph *g, int32_t node);
 void ab_backward_skip(ab_graph *g); /* that batch has been done */

@@ -495,6 +495,55 @@ def test_gradient_before_backward() -> None:
         x.gradient()
 
 
+def test_gradients_of_what_is_not_trained_are_zero() -> None:
+    p = dy.ParameterCollection().add_parameters((2, 3), init=1)
+    x, zeros = dy.inputTensor(np.ones((3, 2)), batched=True), dy.zeros((2, 2))
+    apart = dy.tanh(x)
+    loss = dy.sum_batches(dy.sum_elems(p * x + x[:2]))
+    for _ in range(2):
+        loss.backward()
+        for node in (x, zeros, apart):
+            np.testing.assert_array_equal(node.gradient(), np.zeros_like(node.npvalue()))
+        loss.backward(full=True)
+        np.testing.assert_array_equal(x.gradient(), [[3, 3], [3, 3], [2, 2]])
+    assert loss.gradient() == [1.0]
+    with pytest.raises(RuntimeError, match="recorded after the loss"):
+        dy.square(loss).gradient()
+
+
+def test_gradients_of_a_loss_without_parameters() -> None:
+    x = dy.inputVector([1, 2])
+    loss = dy.squared_norm(x)
+    loss.backward()
+    assert loss.gradient() == [1.0]
+    np.testing.assert_array_equal(x.gradient(), [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("make", "gradient"),
+    [
+        (lambda p, table: dy.const_parameter(p), [6, 6]),
+        (lambda p, table: dy.nobackprop(2 * p), [12, 12]),
+        (lambda p, table: dy.tanh(dy.nobackprop(p - 3)) + 3, [6, 6]),
+        (lambda p, table: dy.lookup(table, 1, update=False), [6, 6]),
+        (lambda p, table: dy.constant(2, 3), [6, 6]),
+        (lambda p, table: dy.one_hot(2, 1), [0, 2]),
+    ],
+)
+def test_full_gradients_of_all_that_is_not_trained(make: Any, gradient: Any) -> None:
+    m = dy.ParameterCollection()
+    p, table = m.add_parameters(2, init=3), m.add_lookup_parameters((2, 2), init=3)
+    x = make(p, table)
+    loss = dy.squared_norm(x)
+    loss.backward()
+    if x.op not in ("full", "one_hot"):
+        with pytest.raises(RuntimeError, match=r"use backward\(full=True\)"):
+            x.gradient()
+    loss.backward(full=True)
+    np.testing.assert_allclose(x.gradient(), gradient)
+    np.testing.assert_array_equal(p.grad_as_array(), [0, 0])
+
+
 def test_backward_of_scalars_in_every_form() -> None:
     p = dy.ParameterCollection().add_parameters((1, 1), init=3)
     for loss in (p, p * dy.ones((1, 1)), dy.sum_elems(p), dy.reshape(p, (1,))):
@@ -517,6 +566,67 @@ def test_checkpoints_are_a_stack() -> None:
     assert x.value() == 2.0
 
 
+def test_nodes_by_number() -> None:
+    g = dy.renew_cg()
+    p = dy.ParameterCollection().add_parameters((2, 3), init=0.5)
+    x = dy.inputVector([1, 2, 3])
+    y = p * x
+    total = dy.sum_elems(y)
+    dy.square(total)
+    assert [g.forward_scalar(3), g.inc_forward_scalar(index=4)] == [6.0, 36.0]
+    assert [g.forward_vec(0), g.inc_forward_vec(2)] == [[1.0, 2.0, 3.0], [3.0, 3.0]]
+    assert [g.forward(4), g.inc_forward(1), g.forward()] == [None] * 3
+    g.backward(3)
+    np.testing.assert_array_equal(y.gradient(), [1, 1])
+    g.backward(index=4, full=True)
+    np.testing.assert_array_equal(x.gradient(), [12, 12, 12])
+    g.backward()
+    np.testing.assert_array_equal(p.grad_as_array()[:, 0], [25, 25])
+    for number in (5, -1):
+        with pytest.raises(IndexError, match="the number of a node, from 0 to 4"):
+            g.forward(number)
+    with pytest.raises(ValueError, match="expected a scalar"):
+        g.backward(2)
+
+
+def test_forward_by_number_draws_anew() -> None:
+    g = dy.renew_cg()
+    dy.random_normal(1)
+    first = g.inc_forward_scalar(0)
+    assert g.inc_forward_vec(0) == [first]
+    second = g.forward_scalar(0)
+    assert first != second == g.inc_forward_scalar(0)
+    assert g.forward_vec(0) != [second]
+
+
+def test_inputs_of_the_graph() -> None:
+    g = dy.cg()
+    x = g.inputMatrixLiteral([1, 2, 3, 4], (2,), batch_size=2)
+    np.testing.assert_array_equal(x.npvalue(), [[1, 3], [2, 4]])
+    x.set([5, 6, 7, 8])
+    np.testing.assert_array_equal(x.npvalue(), [[5, 7], [6, 8]])
+    x = g.inputSparseTensor([0, 3], [5, 6], (2,), batch_size=2, defval=-1)
+    np.testing.assert_array_equal(x.npvalue(), [[5, -1], [-1, 6]])
+    with pytest.raises(IndexError, match="from 0 to 1"):
+        g.inputSparseTensor([2], [5], (2,))
+    with pytest.raises(ValueError, match="2 places, 1 numbers"):
+        g.inputSparseTensor([0, 1], [5], (2,))
+
+
+def test_dumps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dy.log(dy.inputVector([-1, 1]))
+    dy.dump_cg(show_gradients=False)
+    dy.dump_cg("", True, True, nan_check_only=True)
+    dy.dump_cg(show_values=False, filename=str(tmp_path / "dump"))
+    assert capsys.readouterr().out == (
+        "Node 0\nValue:\n[-1.  1.]\nNode 1\nValue:\n[nan  0.]\n"
+        "Node 0\nValue: valid\nGradient: (not computed)\n"
+        "Node 1\nValue: invalid\nGradient: (not computed)\n"
+    )
+    written = (tmp_path / "dump").read_text()
+    assert written == "Node 0\nGradient: (not computed)\nNode 1\nGradient: (not computed)\n"
+
+
 def test_validity_is_checked_on_demand() -> None:
     assert np.isnan(dy.log(dy.scalarInput(-1)).value())
     dy.renew_cg(immediate_compute=True, check_validity=True)
@@ -530,6 +640,13 @@ def test_nobackprop() -> None:
     p = dy.ParameterCollection().add_parameters(2, init=1)
     dy.sum_elems(dy.nobackprop(p) + dy.flip_gradient(p) + dy.scale_gradient(p, 3.0)).backward()
     np.testing.assert_array_equal(p.grad_as_array(), [2, 2])
+
+
+def test_several_constants_are_a_list() -> None:
+    m = dy.ParameterCollection()
+    p, q = m.add_parameters(2, init=1), m.add_parameters(3, init=2)
+    assert [c.value() for c in dy.const_parameter(p, q)] == [[1.0, 1.0], [2.0, 2.0, 2.0]]
+    assert dy.const_parameter(q).dim() == ((3,), 1)
 
 
 def test_parameters_as_expressions() -> None:
@@ -592,6 +709,45 @@ def test_dropout_of_everything_is_zero() -> None:
     assert dy.dropout(dy.ones(3), 1.0).value() == [0.0, 0.0, 0.0]
     with pytest.raises(ValueError, match="probability"):
         dy.dropout(dy.ones(3), 1.5)
+
+
+# A seed, how many pairs of raw numbers come before, and a rate: the next pair lies between the
+# threshold as a double and as DyNet has it, a float32.
+BESIDE_THE_THRESHOLD = [(14, 623, 0.15, True), (750, 1362, 0.35, False)]
+
+
+@pytest.mark.parametrize(("seed", "before", "rate", "kept"), BESIDE_THE_THRESHOLD)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x, rate: dy.dropout(x, rate),
+        lambda x, rate: dy.dropout_dim(x, 0, rate),
+        lambda x, rate: dy.dropout_batch(x, rate),
+        lambda x, rate: dy.block_dropout(x, rate),
+        lambda x, rate: dy.random_bernoulli(1, 1 - rate, 1 / (1 - rate)),
+    ],
+)
+def test_probabilities_are_float32(
+    draw: Any, seed: int, before: int, rate: float, kept: bool
+) -> None:
+    dy.reset_random_seed(seed)
+    random.uniform(2 * before)
+    expected = 1 / (1 - rate) if kept else 0.0
+    assert draw(dy.inputVector([1]), rate).value() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("seed", "before", "rate", "kept"), BESIDE_THE_THRESHOLD)
+def test_rates_of_builders_are_float32(seed: int, before: int, rate: float, kept: bool) -> None:
+    m = dy.ParameterCollection()
+    builder = dy.SimpleRNNBuilder(1, 1, 1, m)
+    for p in m.parameters_list():
+        p.set_value(np.ones(p.shape()))
+    builder.set_dropout(rate)
+    dy.reset_random_seed(seed)
+    random.uniform(2 * before)
+    output = builder.initial_state().add_input(dy.inputVector([1])).output()
+    expected = np.tanh(1 + (1 / (1 - rate) if kept else 0))
+    assert output.value() == pytest.approx(expected, rel=1e-5)
 
 
 # ------------------------------------------------------------------------------- flags, programs

@@ -121,3 +121,11 @@ def test_many_batch_with_themselves() -> None:
     for this, ys in results:
         for y in ys if "value" not in WRONG.get(this.name, ((), ""))[0] else ():
             close(y.npvalue(), RECORDED[f"{this.name}|value"])
+
+
+def test_the_divisor_that_counts_for_means_only() -> None:
+    dy.renew_cg()
+    x = dy.inputTensor(np.arange(6.0).reshape(2, 3))
+    assert dy.mean_dim(x, [0], False, n=4).value() == [0.75, 1.25, 1.75]
+    assert dy.sum_dim(x, d=[0], b=False, n=4).value() == [3.0, 5.0, 7.0]
+    np.testing.assert_allclose(dy.std_dim(x, [0], False, n=4).value(), [1.5, 1.5, 1.5], rtol=1e-6)

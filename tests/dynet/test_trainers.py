@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from recorded_model import check, names
 
+import autobatch as ab
 import autobatch.dynet as dy
 
 KINDS = [
@@ -50,7 +51,7 @@ def test_defaults(m, kind):
         "AdagradTrainer": 0.1,
         "AdadeltaTrainer": 1.0,
     }
-    assert trainer.learning_rate == rates.get(kind, 0.001)
+    assert trainer.learning_rate == np.float32(rates.get(kind, 0.001))
     assert trainer.get_clip_threshold() == 5.0
     assert trainer.whoami() == kind
     assert isinstance(trainer, dy.Trainer)
@@ -94,7 +95,23 @@ def test_update_epoch_does_nothing(m):
     for call in (trainer.update_epoch, lambda: trainer.update_epoch(2.0)):
         with pytest.warns(DeprecationWarning, match="update_epoch"):
             call()
-    assert trainer.learning_rate == 0.1
+    assert trainer.learning_rate == pytest.approx(0.1)
+
+
+def test_learning_rates_are_float32(m):
+    trainer = dy.AdamTrainer(m, alpha=0.05)
+    assert trainer.learning_rate == 0.05000000074505806
+    trainer.learning_rate *= 0.9
+    assert trainer.learning_rate == 0.045000001788139343
+    assert type(trainer.learning_rate) is float
+    for change in (trainer.set_learning_rate, trainer.restart):
+        change(0.3)
+        assert trainer.learning_rate == 0.30000001192092896
+    trainer.set_clip_threshold(0.1)
+    assert trainer.get_clip_threshold() == 0.10000000149011612
+    trainer.learning_rate = -1
+    with pytest.raises(ab.ConfigurationError, match="expected a finite number >= 0"):
+        trainer.update()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

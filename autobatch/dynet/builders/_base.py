@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
-
-import numpy as np
 
 from ... import functions as F
 from ...errors import ShapeError
@@ -20,9 +18,10 @@ from .states import RNNState, StaleBuilderError
 
 def _mask(size: int, rate: float, batch: int) -> Any:
     """Zeros with probability `rate`, else ``1 / (1 - rate)``; drawn when its value is needed."""
-    kept = 1.0 - float(np.float32(rate))
-    scale = float(np.float32(1.0) / np.float32(kept)) if kept else math.inf
-    return _CG.delayed((size,), batch, Draw.bernoulli(kept, scale))
+    return _CG.delayed((size,), batch, _draw_of(rate))
+
+
+_draw_of = functools.lru_cache(maxsize=256)(Draw.mask)
 
 
 def _masked(x: Any, mask: Any) -> Any:

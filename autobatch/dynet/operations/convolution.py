@@ -142,8 +142,8 @@ def kmax_pooling(x: Any, k: int, d: int = 1) -> Any:
 
 
 @traced
-def kmh_ngram(x: Any, n: int) -> Any:
-    """Sums of n neighbouring columns.
+def kmh_ngram(x: Any, v: int) -> Any:
+    """Sums of v neighbouring columns.
 
     >>> import autobatch.dynet as dy
     >>> dy.kmh_ngram(dy.inputTensor([[0, 1, 2]]), 2).npvalue()
@@ -151,7 +151,7 @@ def kmh_ngram(x: Any, n: int) -> Any:
     """
     if len(_shape(x)) != 2:
         raise ShapeError(f"kmh_ngram: expected a matrix, got dimensions {_dims(x)}")
-    return convolution.sliding_sum(_operand(x), int(n), axis=0)
+    return convolution.sliding_sum(_operand(x), int(v), axis=0)
 
 
 @traced

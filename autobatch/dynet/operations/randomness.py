@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
 from ... import functions as F
 from ...errors import ShapeError
 from ..expressions import _shape
@@ -39,8 +41,7 @@ def _mask(op: str, x: Any, p: Any, shape: tuple[int, ...], batch: int) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _mask_draw(op: str, p: Any) -> Draw:
-    keep = 1.0 - _probability(op, p)
-    return Draw.bernoulli(keep, 1.0 / keep if keep else 0.0)
+    return Draw.mask(_probability(op, p))
 
 
 def dropout(x: Any, p: float) -> Any:
@@ -137,7 +138,8 @@ def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1
     >>> sorted(set(dy.random_bernoulli(100, 0.5, 2.0).value()))
     [0.0, 2.0]
     """
-    draw = Draw.bernoulli(_probability("random_bernoulli", p), float(scale))
+    keep = float(np.float32(_probability("random_bernoulli", p)))  # DyNet's is a float
+    draw = Draw.bernoulli(keep, float(scale))
     return _drawn("random_bernoulli", dim, batch_size, draw)
 
 

@@ -92,33 +92,33 @@ def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
 
 
 @traced
-def pick_range(e: Any, s: int, v: int, d: int = 0) -> Any:
-    """The entries s, ..., v - 1 along a dimension.
+def pick_range(x: Any, s: int, e: int, d: int = 0) -> Any:
+    """The entries s, ..., e - 1 along a dimension.
 
     >>> import autobatch.dynet as dy
     >>> dy.pick_range(dy.inputVector([1, 2, 3]), 1, 3).value()
     [2.0, 3.0]
     """
-    if type(e) is Node:
-        shape = e.shape
-        if len(shape) == d + 1 and 0 <= s < v <= shape[0]:
-            return _item(e, slice(int(s), int(v)))
-    axis = _axis("pick_range", e, d)
-    shape = _full_shape(e)
+    if type(x) is Node:
+        shape = x.shape
+        if len(shape) == d + 1 and 0 <= s < e <= shape[0]:
+            return _item(x, slice(int(s), int(e)))
+    axis = _axis("pick_range", x, d)
+    shape = _full_shape(x)
     length = shape[axis]
-    if not 0 <= s < v <= length:
-        raise ShapeError(f"pick_range: expected 0 <= from < to <= {length}, got {s} and {v}")
+    if not 0 <= s < e <= length:
+        raise ShapeError(f"pick_range: expected 0 <= from < to <= {length}, got {s} and {e}")
     before = (slice(None),) * (len(shape) + axis)
-    return F._getitem(_spread(e), (*before, slice(int(s), int(v))))
+    return F._getitem(_spread(x), (*before, slice(int(s), int(e))))
 
 
-def pickrange(e: Any, s: int, v: int) -> Any:
+def pickrange(x: Any, s: int, e: int) -> Any:
     """The old name of `pick_range`."""
-    return pick_range(e, s, v)
+    return pick_range(x, s, e)
 
 
 @traced
-def pick_batch_elem(e: Any, v: int) -> Any:
+def pick_batch_elem(x: Any, v: int) -> Any:
     """One element of the minibatch.
 
     >>> import numpy as np
@@ -127,11 +127,11 @@ def pick_batch_elem(e: Any, v: int) -> Any:
     >>> dy.pick_batch_elem(e, 1).value()
     [2.0, 4.0]
     """
-    return F.pick_batch_element(_operand(e), _index("pick_batch_elem", v, _batch(e)))
+    return F.pick_batch_element(_operand(x), _index("pick_batch_elem", v, _batch(x)))
 
 
 @traced
-def pick_batch_elems(e: Any, vs: Sequence[int]) -> Any:
+def pick_batch_elems(x: Any, vs: Sequence[int]) -> Any:
     """Several elements of the minibatch, in any order.
 
     >>> import numpy as np
@@ -141,28 +141,27 @@ def pick_batch_elems(e: Any, vs: Sequence[int]) -> Any:
     array([[2., 1.],
            [4., 3.]])
     """
-    places = [_index("pick_batch_elems", v, _batch(e)) for v in vs]
-    return selection.pick_batch_elements(_operand(e), places)
+    places = [_index("pick_batch_elems", v, _batch(x)) for v in vs]
+    return selection.pick_batch_elements(_operand(x), places)
 
 
 @traced
-def select_rows(e: Any, rs: Sequence[int]) -> Any:
+def select_rows(x: Any, rs: Sequence[int]) -> Any:
     """Rows in any order: entries of dimension 0.
 
     >>> import autobatch.dynet as dy
     >>> dy.select_rows(dy.inputTensor([[1, 2], [3, 4]]), [1]).npvalue()
     array([[3., 4.]])
     """
-    length = _full_shape(e)[-1]
+    length = _full_shape(x)[-1]
     places = [_index("select_rows", r, length) for r in rs]
-    x = _spread(e)
-    return (
-        F.select_rows(x, places) if len(_full_shape(e)) == 1 else selection.take(x, places, axis=-1)
-    )
+    if len(_full_shape(x)) == 1:
+        return F.select_rows(_spread(x), places)
+    return selection.take(_spread(x), places, axis=-1)
 
 
 @traced
-def select_cols(e: Any, cs: Sequence[int]) -> Any:
+def select_cols(x: Any, cs: Sequence[int]) -> Any:
     """Columns of a matrix in any order.
 
     >>> import autobatch.dynet as dy
@@ -170,10 +169,10 @@ def select_cols(e: Any, cs: Sequence[int]) -> Any:
     array([[2.],
            [4.]])
     """
-    shape = _shape(e)
+    shape = _shape(x)
     if len(shape) != 2:
-        raise ShapeError(f"select_cols: expected a matrix, got dimensions {_dims(e)}")
-    return F.select_rows(_operand(e), [_index("select_cols", c, shape[0]) for c in cs])
+        raise ShapeError(f"select_cols: expected a matrix, got dimensions {_dims(x)}")
+    return F.select_rows(_operand(x), [_index("select_cols", c, shape[0]) for c in cs])
 
 
 @traced

@@ -212,13 +212,14 @@ def _named_axes(axes: tuple[int, ...], x: Any) -> tuple[int, ...]:
 
 
 @traced
-def sum_dim(x: Any, d: list[int], b: bool = False) -> Any:
+def sum_dim(x: Any, d: list[int], b: bool = False, n: int = 0) -> Any:
     """The sum over dimensions, which are dropped.
 
     Args:
         x: an expression.
         d: a list of dimensions.
         b: over the minibatch, too. Default: False.
+        n: accepted.
 
     >>> import autobatch.dynet as dy
     >>> dy.sum_dim(dy.inputTensor([[1, 2], [3, 4]]), [0]).value()
@@ -264,20 +265,22 @@ def moment_dim(x: Any, d: list[int], r: int, b: bool, n: int = 0) -> Any:
 
 @traced
 def std_dim(x: Any, d: list[int], b: bool, n: int = 0) -> Any:
-    """The standard deviation over dimensions; arguments as in `mean_dim`.
+    """The standard deviation over dimensions, which are dropped.
+
+    Args:
+        x: an expression.
+        d: a list of dimensions.
+        b: over the minibatch, too.
+        n: accepted; DyNet divides by the size, too.
 
     >>> import autobatch.dynet as dy
     >>> dy.std_dim(dy.inputTensor([[1, 2], [3, 4]]), [0], False).value()
     [1.0, 1.0]
     """
-    x, axes, count = _over("std_dim", x, d, b)
+    x, axes, _ = _over("std_dim", x, d, b)
     if not axes:
         return F.multiply(x, 0.0)
-    named = _named_axes(axes, x)
-    if not n or n == count:
-        return statistics.std(x, axis=named)
-    mean = F.multiply(F.sum(x, axis=named, keepdims=True), 1.0 / n)
-    return F.sqrt(F.multiply(F.sum(F.square(F.subtract(x, mean)), axis=named), 1.0 / n))
+    return statistics.std(x, axis=_named_axes(axes, x))
 
 
 @traced
