@@ -425,5 +425,13 @@ ab_slot_product(PyObject *a, PyObject *b)
     }
     if (PyErr_Occurred())
         return NULL;
+    /* A vector times a number. */
+    if (left && left->ndim < 2) {
+        right = type_of(g, b);
+        if (right && right->ndim < 2 && right->size == 1)
+            return ab_slot_binary(SLOT_MULTIPLY, a, b);
+        if (PyErr_Occurred())
+            return NULL;
+    }
     return PyObject_CallFunctionObjArgs(core.on_product, a, b, NULL);
 }

@@ -163,3 +163,15 @@ def test_indices_of_a_minibatch(given: Any) -> None:
             function(x, [0, 0])
         with pytest.raises(TypeError):
             function(x, 1)
+
+
+@pytest.mark.usefixtures("no_python")
+def test_a_vector_times_a_number() -> None:
+    dy.renew_cg()
+    x = dy.inputVector([1, 2, 3])
+    p = dy.ParameterCollection().add_parameters(3, init=1)
+    for two in (dy.scalarInput(2), dy.inputVector([2])):
+        for vector in (x, p, two):
+            assert (vector * two).node == product(vector, two).node
+            assert (vector * two).dim() == product(vector, two).dim()
+        assert (x * two).value() == [2.0, 4.0, 6.0]
