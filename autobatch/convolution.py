@@ -257,7 +257,4 @@ def sliding_sum(x: Like, width: int, axis: int = 0) -> Expression:
             f"shape {shape}, got {number}"
         )
     count = shape[axis] - number + 1
-    before = (slice(None),) * axis
-    return functions.sum(
-        [functions._getitem(x, (*before, slice(i, i + count))) for i in range(number)]
-    )
+    return functions.sum([functions._part(x, i, i + count, axis) for i in range(number)])

@@ -442,6 +442,7 @@ _core.set_engine(
     _backward,
     cpu.resume_backward,
     np.ndarray,
+    np.integer,
     np.dtype(np.float32),
     np.dtype(np.float64),
 )

@@ -159,6 +159,8 @@ _linear = recorder("linear")
 _transpose = recorder("transpose")
 _reshape = recorder("reshape")
 _equal_parts = recording.equal_parts
+_entry = recording.entry
+_entries = recording.entries
 _slice = recorder("slice")
 _strided = recorder("strided")
 _pick = recorder("pick")
@@ -1139,11 +1141,7 @@ def split(x: Like, parts: int | Sequence[int], axis: int = 0) -> list[Expression
         (count,) = _dims("split", parts)
         step = _step(shape, axis, count)
         cuts = list(range(0, length + 1, step)) if step else [0] * (count + 1)
-    before = (slice(None),) * axis
-    return [
-        _getitem(x, (*before, slice(start, stop)))
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    return [_part(x, start, stop, axis) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 def reshape(x: Like, shape: int | Sequence[int]) -> Expression:
@@ -1179,9 +1177,11 @@ def _getitem(x: Any, key: Any) -> Expression:
 
     What is contiguous is a view whose place is data; the rest is copied. The copy begins at
     a view too, so that the same pattern at another place has the same form.
+
+    The usual keys do not come here: kernels/core/index.c records the same nodes.
     """
     batch = _batch(x)
-    if type(key) is int:
+    if type(key) is int or isinstance(key, np.integer):
         shape = x.shape
         if not shape:
             raise IndexRangeError("indexing: a scalar has no axes to index")
@@ -1217,6 +1217,12 @@ def _range(shape: Shape, start: int | None, stop: int | None) -> tuple[Shape, in
     first, last, _ = slice(start, stop).indices(shape[0])
     dims = (builtins.max(last - first, 0), *shape[1:])
     return dims, 0 if 0 in dims else first * math.prod(shape[1:])
+
+
+def _part(x: Any, start: int, stop: int, axis: int) -> Expression:
+    """The entries from `start` to `stop`, as slices take them, of an axis in [0, ndim)."""
+    made = _entries(x, start, stop, axis)
+    return _getitem(x, (*(slice(None),) * axis, slice(start, stop))) if made is None else made
 
 
 def _walk(shape: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
@@ -1299,6 +1305,9 @@ def pick(x: Like, index: int | Sequence[int], axis: int = 0) -> Expression:
         >>> ab.pick(x, [0, 2]).value()
         array([1., 3.], dtype=float32)
     """
+    made = _entry(x, index, axis)
+    if made is not None:
+        return made
     shape = _shape(x)
     axis = _axis("pick", axis, len(shape), shape)
     if hasattr(index, "__index__") and np.ndim(index) == 0:

@@ -133,17 +133,25 @@ def short_calls(
         name: the op.
         function: serves every other call, and has the documentation.
         unless: calls that fail with this exception are the function's, too.
-        index_attrs: ``op(x, 3)`` records x with these attributes and the data word 3.
+        index_attrs: ``op(x, 3)`` records x with these attributes and the data word 3; so does
+            ``op(x, [3, 1])`` with a word for each element of a minibatch of vectors.
     """
     attrs = index_attrs or ()
-    return cast(F, _recorders[name].short_calls(function, unless, index_attrs is not None, attrs))
+    indexed = 0 if index_attrs is None else INDEXED_BY_INTS | INDEXED_BY_LISTS
+    return cast(F, _recorders[name].short_calls(function, unless, indexed, attrs))
 
 
-def _no_short_path(x: Any, parts: Any) -> None:
+INDEXED_BY_INTS, INDEXED_BY_LISTS = 1, 2  # of short_calls, see OpObject of core.h
+
+
+def _no_short_path(*arguments: Any) -> None:
     """The limited API has no short path."""
 
 
-equal_parts = getattr(_core, "split", _no_short_path)
+# What C records where it can; elsewhere they answer None.
+equal_parts = getattr(_core, "split", _no_short_path)  # (x, parts)
+entry = getattr(_core, "entry", _no_short_path)  # (x, index, axis)
+entries = getattr(_core, "range", _no_short_path)  # (x, start, stop, axis)
 
 
 def cell(function: F) -> F:
@@ -398,7 +406,7 @@ set_ops(
     ),
     *(
         _recorders[name]
-        for name in ("input", "parameter", "lookup", "slice", "pick", "placeholder")
+        for name in ("input", "parameter", "lookup", "slice", "strided", "pick", "placeholder")
     ),
 )
 

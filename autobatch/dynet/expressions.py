@@ -296,16 +296,13 @@ class Expression(_Base, metaclass=_Kind):
 
     # ------------------------------------------------------------------ operators
 
-    # + - * / @ and unary minus are slots of the C types, and so is [] of expressions.
+    # + - * / @, unary minus and [] are slots of the C types.
 
     def __pow__(self, other: Any) -> Any:
         return F.power(_operand(self), _operand(other))
 
     def __rpow__(self, other: Any) -> Any:
         return F.power(_operand(other), _operand(self))
-
-    def __getitem__(self, key: Any) -> Any:
-        return _getitem(self, key)
 
     def __len__(self) -> int:
         raise TypeError("an Expression has no len(); its dimensions are expression.dim()")
@@ -329,7 +326,7 @@ class Expression(_Base, metaclass=_Kind):
 def _give() -> None:
     """Gives the C type the methods; operators and indexing it has already."""
     for name, thing in vars(Expression).items():
-        if (callable(thing) or isinstance(thing, property)) and name != "__getitem__":
+        if callable(thing) or isinstance(thing, property):
             setattr(Node, name, thing)
     Node.__name__ = Node.__qualname__ = "Expression"
     Node.__module__ = "autobatch.dynet"
@@ -470,9 +467,6 @@ def product(a: Any, b: Any) -> Any:
     )
 
 
-_item = _core.Expression.__getitem__  # NumPy's, in C
-
-
 def _getitem(x: Any, key: Any) -> Any:
     shape, x = _shape(x), _operand(x)
     if hasattr(key, "__index__"):
@@ -507,8 +501,6 @@ def _getitem(x: Any, key: Any) -> Any:
                 f"{start}:{stop}:{step}"
             )
         ranges.append(slice(start, stop, step))
-    if len(shape) == 1 and len(ranges) == 1 and ranges[0].step == 1:
-        return x[ranges[0]] if type(x) is not Node else _item(x, slice(start, stop))
     if len(ranges) == len(lengths):
         wanted = range(*ranges.pop().indices(lengths[-1]))
         if len(wanted) < lengths[-1]:

@@ -101,6 +101,8 @@ enum { DIRECT_NOTHING, DIRECT_COMPUTED, DIRECT_ALL }; /* of GraphObject.direct *
 
 enum { RECENT = 8 };
 
+enum { INDEXED_BY_INTS = 1, INDEXED_BY_LISTS = 2 };
+
 typedef struct OpObject {
     PyObject_HEAD
 #ifndef Py_LIMITED_API
@@ -119,9 +121,10 @@ typedef struct OpObject {
     PyObject *doc;
     PyObject *dict; /* __module__, __signature__ ... */
     /* A call that the C path does not take goes to this function; so does one that fails
-     * with `unless`. With `indexed`, op(x, 3) records x with the data word 3. */
+     * with `unless`. With `indexed`, op(x, 3) records x with the data word 3, and op(x, [3, 1])
+     * a minibatch of vectors with a word for each. */
     PyObject *fallback, *unless;
-    int indexed;
+    int indexed;    /* see below */
     int vectors;    /* ... if x is a vector */
     int32_t nattrs; /* attributes of that short call */
     int64_t attrs[2];
@@ -150,13 +153,13 @@ typedef struct {
     PyObject *forms;  /* list: of each form what on_rule said, or what to ask it, for Python */
     PyObject *shapes; /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
-    OpObject *input, *parameter, *lookup, *slice, *pick, *placeholder;
+    OpObject *input, *parameter, *lookup, *slice, *strided, *pick, *placeholder;
     /* run.c: the engine, and the functions of Python that serve what is unusual. */
     const ab_engine_functions *engine;
     PyObject *running; /* the tuple of what follows, for the collector */
     PyObject *on_value, *on_item, *on_backward;
-    PyObject *on_resume;          /* (graph, code): finishes a backward pass */
-    PyObject *ndarray, *dtype[2]; /* numpy's */
+    PyObject *on_resume;                    /* (graph, code): finishes a backward pass */
+    PyObject *ndarray, *integer, *dtype[2]; /* numpy's */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
     int nfree;
@@ -257,7 +260,6 @@ PyObject *ab_type_shape(int32_t type); /* borrowed */
 PyObject *ab_slot_binary(int slot, PyObject *a, PyObject *b);
 PyObject *ab_slot_negative(PyObject *a);
 PyObject *ab_slot_product(PyObject *a, PyObject *b);
-PyObject *ab_column_item(PyObject *x, PyObject *key);
 PyObject *ab_slot_power(PyObject *a, PyObject *b, PyObject *modulo);
 
 /* form.c */
@@ -282,11 +284,22 @@ PyObject *ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record(PyObject *op, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_record_lookup(ParamObject *table, PyObject *index);
 int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
-/* Short paths; NULL without an exception: not one of them. */
+/* The node of an operand that is none of numbers and arrays; -1: another operand, or an
+ * exception. */
+int32_t ab_known_node(GraphObject *g, PyObject *object);
+PyObject *ab_numbers_input(PyObject *module, PyObject *given);
+PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
+
+/* index.c */
+/* NULL without an exception: the function of Python has to. */
 PyObject *ab_record_indexed(OpObject *op, PyObject *x, PyObject *index);
 PyObject *ab_record_item(PyObject *x, PyObject *key);
-PyObject *ab_numbers_input(PyObject *module, PyObject *given);
+PyObject *ab_item(PyObject *x, PyObject *key); /* x[key], by either */
+PyObject *ab_column_item(PyObject *x, PyObject *key);
+PyObject *ab_column_entry(PyObject *x, Py_ssize_t index); /* for iterators */
+/* Functions of the module; they answer None instead. */
 PyObject *ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n);
-PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
+PyObject *ab_entry(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *ab_range(PyObject *module, PyObject *const *args, Py_ssize_t n);
 
 #endif

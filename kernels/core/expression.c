@@ -136,20 +136,6 @@ BINARY(slot_multiply, SLOT_MULTIPLY)
 BINARY(slot_divide, SLOT_DIVIDE)
 BINARY(slot_matmul, SLOT_MATMUL)
 
-static PyObject *
-expression_getitem(PyObject *self, PyObject *key)
-{
-    PyObject *args[] = {self, key};
-    PyObject *made = ab_record_item(self, key);
-    if (made || PyErr_Occurred())
-        return made;
-#ifdef Py_LIMITED_API
-    return PyObject_CallFunctionObjArgs(core.on_getitem, args[0], args[1], NULL);
-#else
-    return PyObject_Vectorcall(core.on_getitem, args, 2, NULL);
-#endif
-}
-
 static Py_ssize_t
 expression_length(PyObject *self)
 {
@@ -244,20 +230,10 @@ static PyType_Slot expression_slots[] = {
     {Py_nb_power, ab_slot_power},
     {Py_nb_negative, ab_slot_negative},
     {Py_nb_bool, expression_bool},
-    {Py_mp_subscript, expression_getitem},
+    {Py_mp_subscript, ab_item},
     {Py_mp_length, expression_length},
     {0, NULL},
 };
-
-/* Makes expressions iterable, as a class with `__getitem__` is. */
-static PyObject *
-variant_item(PyObject *self, Py_ssize_t index)
-{
-    PyObject *number = PyLong_FromSsize_t(index);
-    PyObject *made = number ? ab_column_item(self, number) : NULL;
-    Py_XDECREF(number);
-    return made;
-}
 
 /* A type of expressions whose matrices are columns, see record.c. Classes made in Python are
  * collected as garbage, which costs each object a header and the collector a look; this one is
@@ -272,7 +248,7 @@ ab_expression_variant(PyObject *module, PyObject *none)
         {Py_nb_multiply, ab_slot_product},
         {Py_nb_matrix_multiply, ab_slot_product},
         {Py_mp_subscript, ab_column_item},
-        {Py_sq_item, variant_item},
+        {Py_sq_item, ab_column_entry},
         {0, NULL},
     };
     static PyType_Spec spec = {

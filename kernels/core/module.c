@@ -33,14 +33,14 @@ static PyObject *
 set_ops(PyObject *module, PyObject *args)
 {
     (void)module;
-    OpObject *ops[SLOTS + 6];
-    if (PyTuple_Size(args) != SLOTS + 6) {
+    OpObject *ops[SLOTS + 7];
+    if (PyTuple_Size(args) != SLOTS + 7) {
         PyErr_SetString(PyExc_TypeError,
-                        "set_ops: the operators' ops, input, parameter, lookup, slice, pick, "
-                        "placeholder");
+                        "set_ops: the operators' ops, input, parameter, lookup, slice, "
+                        "strided, pick, placeholder");
         return NULL;
     }
-    for (int i = 0; i < SLOTS + 6; i++) {
+    for (int i = 0; i < SLOTS + 7; i++) {
         PyObject *op = PyTuple_GetItem(args, i);
         if (!PyObject_TypeCheck(op, core.op_type)) {
             PyErr_SetString(PyExc_TypeError, "set_ops: expected ops");
@@ -54,8 +54,9 @@ set_ops(PyObject *module, PyObject *args)
     core.parameter = ops[SLOTS + 1];
     core.lookup = ops[SLOTS + 2];
     core.slice = ops[SLOTS + 3];
-    core.pick = ops[SLOTS + 4];
-    core.placeholder = ops[SLOTS + 5];
+    core.strided = ops[SLOTS + 4];
+    core.pick = ops[SLOTS + 5];
+    core.placeholder = ops[SLOTS + 6];
     Py_RETURN_NONE;
 }
 
@@ -116,6 +117,8 @@ static PyMethodDef functions[] = {
      "Narrows every hash to the bits of a mask. For tests: collisions must change nothing."},
 #ifndef Py_LIMITED_API
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
+    {"entry", (PyCFunction)(void (*)(void))ab_entry, METH_FASTCALL, NULL},
+    {"range", (PyCFunction)(void (*)(void))ab_range, METH_FASTCALL, NULL},
 #endif
     {"form", ab_form_known, METH_O,
      "form(number): what the core knows of a form, in the order of the rule's answer."},

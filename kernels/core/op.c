@@ -137,7 +137,7 @@ op_short_calls(PyObject *self, PyObject *args)
     OpObject *op = (OpObject *)self;
     PyObject *function, *unless, *attrs;
     int indexed, vectors = 0;
-    if (!PyArg_ParseTuple(args, "OOpO!|p", &function, &unless, &indexed, &PyTuple_Type, &attrs,
+    if (!PyArg_ParseTuple(args, "OOiO!|p", &function, &unless, &indexed, &PyTuple_Type, &attrs,
                           &vectors))
         return NULL;
     if (PyTuple_Size(attrs) > 2) {

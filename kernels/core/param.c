@@ -232,7 +232,7 @@ param_getitem(PyObject *self, PyObject *key)
         return NULL;
     if (p->param->rows)
         return ab_record_lookup(p, key);
-    return PyObject_CallFunctionObjArgs(core.on_getitem, self, key, NULL);
+    return ab_item(self, key);
 }
 
 static Py_ssize_t
@@ -352,6 +352,8 @@ static PyType_Slot holder_slots[] = {
     {Py_nb_negative, ab_slot_negative},
     {Py_nb_multiply, ab_slot_product},
     {Py_nb_matrix_multiply, ab_slot_product},
+    {Py_mp_subscript, ab_column_item},
+    {Py_sq_item, ab_column_entry},
     {0, NULL},
 };
 

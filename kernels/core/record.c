@@ -308,143 +308,14 @@ ab_record_lookup(ParamObject *table, PyObject *index)
 
 /* Short paths. */
 
-enum { ELEMENTS = 64 }; /* of a manual minibatch: words that need no allocation */
-
-/* The node of an operand that is one already, or -1 without an exception. */
-static int32_t
-node_of(GraphObject *g, PyObject *object)
+int32_t
+ab_known_node(GraphObject *g, PyObject *object)
 {
-    if (ab_is_expression(object) && ((ExpressionObject *)object)->graph == g)
-        return ((ExpressionObject *)object)->node;
-    if (ab_is_param(object) && ((ParamObject *)object)->serial == g->serial)
-        return ((ParamObject *)object)->node;
-    return -1;
-}
-
-/* One data word, the same for every element of x's minibatch. */
-static PyObject *
-record_word(OpObject *op, GraphObject *g, int32_t x, int32_t nattrs, const int64_t *attrs,
-            int64_t word)
-{
-    int32_t batch = ab_form_get(&core.registry, g->graph->nodes[x].form)->batch;
-    int32_t form = ab_find_form(op, g->graph, 1, &x, nattrs, attrs, NULL);
-    if (form < 0)
-        return NULL;
-    int64_t limit = ab_form_get(&core.registry, form)->index_limit, words[ELEMENTS];
-    if (word < 0 || (limit >= 0 && word >= limit))
-        return ab_error("index", (PyObject *)op,
-                        Py_BuildValue("LL", (long long)word, (long long)limit));
-    for (int32_t i = 0; i < batch; i++)
-        words[i] = word;
-    return add(op, g, form, 1, &x, batch, words);
-}
-
-static int
-takes_word(GraphObject *g, int32_t x)
-{
-    return x >= 0 && ab_form_get(&core.registry, g->graph->nodes[x].form)->batch <= ELEMENTS;
-}
-
-PyObject *
-ab_record_indexed(OpObject *op, PyObject *x, PyObject *index)
-{
-    GraphObject *g = recording();
-    if (!g || !PyLong_CheckExact(index))
-        return NULL;
-    int32_t id = node_of(g, x);
-    int overflow;
-    int64_t word = PyLong_AsLongLongAndOverflow(index, &overflow);
-    if (overflow || !takes_word(g, id)
-        || (op->vectors && ab_type_get(&core.registry, g->graph->nodes[id].type)->ndim != 1))
-        return NULL;
-    return record_word(op, g, id, op->nattrs, op->attrs, word);
-}
-
-/* A contiguous part along the first axis: `count` of its entries from `start` on. */
-static PyObject *
-record_slice(GraphObject *g, int32_t x, int64_t start, int64_t count)
-{
-    int32_t own = ab_form_get(&core.registry, g->graph->nodes[x].form)->type;
-    const ab_type *t = ab_type_get(&core.registry, own);
-    int64_t dims[8], inner = t->dims[0] ? t->size / t->dims[0] : 0;
-    memcpy(dims, t->dims, (size_t)t->ndim * sizeof *dims);
-    dims[0] = count;
-    return record_word(core.slice, g, x, t->ndim, dims, count && inner ? start * inner : 0);
-}
-
-static const ab_type *
-sliceable(GraphObject *g, int32_t x)
-{
-    if (!takes_word(g, x))
-        return NULL;
-    const ab_type *t =
-        ab_type_get(&core.registry, ab_form_get(&core.registry, g->graph->nodes[x].form)->type);
-    return t->ndim >= 1 && t->ndim <= 8 ? t : NULL;
-}
-
-/* x[i] and x[a:b] of expressions. */
-PyObject *
-ab_record_item(PyObject *x, PyObject *key)
-{
-    GraphObject *g = recording();
-    if (!g)
-        return NULL;
-    int32_t id = node_of(g, x);
-    const ab_type *t = sliceable(g, id);
-    if (!t)
-        return NULL;
-    if (PyLong_CheckExact(key)) {
-        int overflow;
-        int64_t index = PyLong_AsLongLongAndOverflow(key, &overflow);
-        if (index < 0)
-            index += t->dims[0];
-        if (overflow || index < 0 || index >= t->dims[0])
-            return NULL; /* the general path says what is wrong */
-        return record_word(core.pick, g, id, 0, NULL, index);
-    }
-    if (PySlice_Check(key)) {
-        Py_ssize_t start, stop, step;
-        if (PySlice_Unpack(key, &start, &stop, &step) < 0) {
-            PyErr_Clear();
-            return NULL;
-        }
-        Py_ssize_t count = PySlice_AdjustIndices((Py_ssize_t)t->dims[0], &start, &stop, step);
-        if (step != 1)
-            return NULL;
-        if (count == t->dims[0]) {
-            Py_INCREF(x);
-            return x;
-        }
-        return record_slice(g, id, start, count);
-    }
-    return NULL;
-}
-
-/* split(x, parts): equal parts along the first axis, as a list; None: not a short path. */
-PyObject *
-ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n)
-{
-    (void)module;
-    GraphObject *g = n == 2 ? recording() : NULL;
-    if (!g) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "split(x, parts)");
-        return NULL;
-    }
-    int32_t id = node_of(g, args[0]);
-    const ab_type *t = sliceable(g, id);
-    long parts = t && PyLong_CheckExact(args[1]) ? PyLong_AsLong(args[1]) : 0;
-    PyErr_Clear();
-    if (parts < 1 || t->dims[0] % parts)
-        Py_RETURN_NONE;
-    int64_t each = t->dims[0] / parts;
-    PyObject *list = PyList_New(parts);
-    for (long i = 0; list && i < parts; i++) {
-        PyObject *part = record_slice(g, id, i * each, each);
-        if (!part || PyList_SetItem(list, i, part) < 0)
-            Py_CLEAR(list);
-    }
-    return list;
+    if (ab_is_expression(object))
+        return ((ExpressionObject *)object)->graph == g ? ((ExpressionObject *)object)->node : -1;
+    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+        object = ((HolderObject *)object)->stored;
+    return ab_is_param(object) ? ab_record_parameter(g, (ParamObject *)object) : -1;
 }
 
 /* numbers_input(number or list of numbers): a placeholder that holds them, of shape () or (n,);
@@ -528,11 +399,7 @@ ab_slot_negative(PyObject *a)
 static const ab_type *
 type_of(GraphObject *g, PyObject *object)
 {
-    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
-        object = ((HolderObject *)object)->stored;
-    int32_t id = node_of(g, object);
-    if (id < 0 && ab_is_param(object))
-        id = ab_record_parameter(g, (ParamObject *)object);
+    int32_t id = ab_known_node(g, object);
     return id < 0 ? NULL : ab_type_get(&core.registry, g->graph->nodes[id].type);
 }
 
@@ -558,27 +425,13 @@ ab_slot_product(PyObject *a, PyObject *b)
     }
     if (PyErr_Occurred())
         return NULL;
-    return PyObject_CallFunctionObjArgs(core.on_product, a, b, NULL);
-}
-
-/* x[i] and x[a:b] of vectors, where nothing is out of range; the rest is Python's. */
-PyObject *
-ab_column_item(PyObject *x, PyObject *key)
-{
-    GraphObject *g = recording();
-    const ab_type *t = g ? type_of(g, x) : NULL;
-    int vector = t && t->ndim == 1;
-    if (vector && PySlice_Check(key)) {
-        Py_ssize_t start, stop, step;
-        if (PySlice_Unpack(key, &start, &stop, &step) < 0)
+    /* A vector times a number. */
+    if (left && left->ndim < 2) {
+        right = type_of(g, b);
+        if (right && right->ndim < 2 && right->size == 1)
+            return ab_slot_binary(SLOT_MULTIPLY, a, b);
+        if (PyErr_Occurred())
             return NULL;
-        stop = stop == PY_SSIZE_T_MAX ? (Py_ssize_t)t->dims[0] : stop;
-        vector = step == 1 && start >= 0 && start < stop && stop <= t->dims[0];
-    } else if (vector) {
-        vector = PyLong_CheckExact(key);
     }
-    PyObject *made = vector ? ab_record_item(x, key) : NULL;
-    if (made || PyErr_Occurred())
-        return made;
-    return PyObject_CallFunctionObjArgs(core.on_column_item, x, key, NULL);
+    return PyObject_CallFunctionObjArgs(core.on_product, a, b, NULL);
 }

@@ -142,6 +142,29 @@ def test_setting_memories_keeps_this_states_outputs(m):
     assert changed.h() == first.h()
 
 
+@pytest.mark.parametrize("kind", [dy.LSTMBuilder, dy.GRUBuilder])
+def test_states_are_given_vectors(m, kind):
+    builder = kind(1, 3, 2, m)
+    state = builder.initial_state().add_input(dy.inputVector([1, 2, 3]))
+    count = len(state.s())
+    h, column = dy.inputVector([3, 4]), dy.inputTensor([[3], [4]])
+    full = [dy.inputVector([1, 2]), h][-count:]
+    given = state.set_s(full)
+    assert all(one is other for one, other in zip(given.s(), full, strict=True))
+    assert given.output() is h
+    assert given.prev() is state
+    assert state.set_s(iter(full)).s() == given.s()
+    assert state.set_s().s() == ()
+    assert state.set_s([]).output() is None
+    assert state.set_h([h]).s() == (*state.s()[: count - 1], h)
+    turned = state.set_s([*full[:-1], column])
+    assert turned.s()[:-1] == tuple(full[:-1])
+    assert turned.output().dim() == ((2,), 1)
+    parameter = m.add_parameters(2, init=1)
+    assert state.set_h([parameter]).output().value() == [1.0, 1.0]
+    assert builder.initial_state().set_h([h]).output() is h
+
+
 def test_inputs_may_be_columns_and_parameters(m):
     builder = dy.GRUBuilder(1, 3, 2, m)
     p = m.add_parameters(3, init=np.array([1.0, 2.0, 3.0]))

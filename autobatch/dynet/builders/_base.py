@@ -10,7 +10,7 @@ from ... import functions as F
 from ...errors import ShapeError
 from ...recording import traced
 from ..expressions import Expression, as_expression, inputVector
-from ..graph import _CG
+from ..graph import _CG, Node
 from ..parameters import ParameterCollection, Parameters, const_parameter
 from ..random import Draw
 from .states import RNNState, StaleBuilderError
@@ -179,7 +179,11 @@ class _RNNBuilder:
 
     def _given(self, vecs: Sequence[Expression] | None, counts: tuple[int, ...]) -> tuple[Any, ...]:
         """Vectors that a program gave, their number checked."""
-        vectors = tuple(_vector(v) for v in vecs or ())
+        vectors = tuple(vecs or ())
+        for v in vectors:
+            if type(v) is not Node or len(v.shape) != 1:
+                vectors = tuple(map(_vector, vectors))
+                break
         if vectors and len(vectors) not in counts:
             wanted = " or ".join(str(count) for count in counts)
             raise ShapeError(
@@ -190,14 +194,13 @@ class _RNNBuilder:
 
     def _with(self, state: RNNState, vecs: Sequence[Expression] | None) -> RNNState:
         n = self._layers
-        if not self._has_memory:
-            vectors = self._given(vecs, (n,))
-            return RNNState(self, state, vectors, vectors[-1] if vectors else None)
-        vectors = self._given(vecs, (n, 2 * n))
+        counts = (n, 2 * n) if self._has_memory else (n,)
+        vectors = self._given(vecs, counts)
         if not vectors:
             return RNNState(self, state, (), None)
-        h = vectors[n:] or self._parts(state._s)[1] or self._zeros()
-        return RNNState(self, state, (*vectors[:n], *h), h[-1])
+        if len(vectors) != counts[-1]:
+            vectors += self._parts(state._s)[1] or self._zeros()
+        return RNNState(self, state, vectors, vectors[-1])
 
     # ------------------------------------------------------------------ dropout
 

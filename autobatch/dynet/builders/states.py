@@ -100,12 +100,11 @@ class RNNState:
         Args:
             es: one vector for each layer.
         """
-        builder = self._fresh()
-        h = builder._given(es, (builder._layers,))
-        c, _ = builder._parts(self._s)
-        if builder._has_memory and not c:
-            c = builder._zeros()
-        return RNNState(builder, self, (*c, *h), h[-1] if h else None)
+        builder = self._builder if self._version == _CG._version else self._fresh()
+        h = s = builder._given(es, (builder._layers,))
+        if builder._has_memory:
+            s = (self._s[: builder._layers] or builder._zeros()) + h
+        return RNNState(builder, self, s, h[-1] if h else None)
 
     def set_s(self, es: Sequence[Expression] | None = None) -> RNNState:
         """A state whose vectors are given.
@@ -113,7 +112,8 @@ class RNNState:
         Args:
             es: as :meth:`s` gives them; memories only leave the outputs as they are.
         """
-        return self._fresh()._with(self, es)
+        builder = self._builder if self._version == _CG._version else self._fresh()
+        return builder._with(self, es)
 
 
 class StackedRNNState:

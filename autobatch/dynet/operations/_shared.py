@@ -10,7 +10,7 @@ from typing import Any
 from ... import functions as F
 from ..._core import Op
 from ...errors import OperandError, ShapeError
-from ...recording import _DECLARATIONS, _make, recorder
+from ...recording import _DECLARATIONS, INDEXED_BY_INTS, _make, recorder
 from ..expressions import _dims, _operand, _shape
 from ..graph import Node
 
@@ -105,11 +105,12 @@ def _op_of_its_own(ours: str) -> Op:
     return _make(number, _DECLARATIONS[number])
 
 
-def _indexed(ours: str, attrs: tuple[int, ...]) -> Callable[[Any], Any]:
-    """A decorator: calls with a vector and an int record the op in C, others run the function."""
+def _indexed(ours: str, attrs: tuple[int, ...], by: int = INDEXED_BY_INTS) -> Callable[[Any], Any]:
+    """A decorator: calls with a vector and an int (by lists: with a minibatch of vectors and a
+    list of ints) record the op in C, others run the function."""
 
     def decorate(function: Any) -> Any:
-        return _op_of_its_own(ours).short_calls(function, None, True, attrs, True)
+        return _op_of_its_own(ours).short_calls(function, None, by, attrs, True)
 
     return decorate
 
@@ -123,4 +124,4 @@ def _renamed(name: str, ours: str, doc: str) -> Any:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
-    return _op_of_its_own(ours).short_calls(function, None, False, ())
+    return _op_of_its_own(ours).short_calls(function, None, 0, ())

@@ -9,7 +9,7 @@ from typing import Any
 from ... import functions as F
 from ... import losses
 from ...errors import ShapeError
-from ...recording import recorder, traced
+from ...recording import INDEXED_BY_LISTS, recorder, traced
 from ..expressions import _dims, _operand, _shape
 from ..graph import Node
 from ._shared import _axis, _batch, _flat, _indexed, _labels, _vectors
@@ -58,6 +58,7 @@ def pickneglogsoftmax(x: Any, v: Any) -> Any:
     return _cross_entropy(_flat("pickneglogsoftmax", x), v)
 
 
+@_indexed("cross_entropy", (0,), INDEXED_BY_LISTS)
 def pickneglogsoftmax_batch(x: Any, vs: Sequence[int]) -> Any:
     """`pickneglogsoftmax` with a class for every element of the minibatch.
 

@@ -8,10 +8,10 @@ from typing import Any
 from ... import functions as F
 from ... import selection
 from ...errors import IndexRangeError, ShapeError
-from ...recording import recorder, traced
-from ..expressions import _dims, _getitem, _item, _operand, _shape
-from ..graph import _CG, Node
-from ._shared import _axis, _batch, _full_shape, _labels, _spread
+from ...recording import INDEXED_BY_LISTS, entries, entry, recorder, traced
+from ..expressions import _dims, _getitem, _operand, _shape
+from ..graph import _CG
+from ._shared import _axis, _batch, _full_shape, _indexed, _labels, _spread
 
 __all__ = [
     "pick",
@@ -58,8 +58,10 @@ def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
     [3.0, 4.0]
     """
     if not _CG.movable:
-        if type(e) is Node and type(index) is int and index >= 0 and len(e.shape) == dim + 1:
-            return _item(e, index)  # along our first axis: a view, in C
+        if type(index) is int and index >= 0 and dim >= 0:
+            made = entry(e, index, -1 - dim)
+            if made is not None:
+                return made
     elif hasattr(index, "__index__"):
         place = _index("pick", index, _full_shape(e)[_axis("pick", e, dim)])
         return _pick_again(_leading("pick", e, dim), (0,), (place,) * _batch(e))
@@ -74,6 +76,7 @@ def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
     return F.pick(_spread(e), _index("pick", index, shape[axis]), axis)
 
 
+@_indexed("pick_again", (0,), INDEXED_BY_LISTS)
 def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     """`pick` with an index for every element of the minibatch.
 
@@ -91,7 +94,6 @@ def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     return _pick_again(_leading("pick_batch", e, dim), (0,), tuple(places))
 
 
-@traced
 def pick_range(x: Any, s: int, e: int, d: int = 0) -> Any:
     """The entries s, ..., e - 1 along a dimension.
 
@@ -99,17 +101,16 @@ def pick_range(x: Any, s: int, e: int, d: int = 0) -> Any:
     >>> dy.pick_range(dy.inputVector([1, 2, 3]), 1, 3).value()
     [2.0, 3.0]
     """
-    if type(x) is Node:
-        shape = x.shape
-        if len(shape) == d + 1 and 0 <= s < e <= shape[0]:
-            return _item(x, slice(int(s), int(e)))
+    if d >= 0:
+        made = entries(x, s, e, -1 - d)
+        if made is not None:
+            return made
     axis = _axis("pick_range", x, d)
     shape = _full_shape(x)
     length = shape[axis]
     if not 0 <= s < e <= length:
         raise ShapeError(f"pick_range: expected 0 <= from < to <= {length}, got {s} and {e}")
-    before = (slice(None),) * (len(shape) + axis)
-    return F._getitem(_spread(x), (*before, slice(int(s), int(e))))
+    return F._part(_spread(x), int(s), int(e), len(shape) + axis)
 
 
 def pickrange(x: Any, s: int, e: int) -> Any:
