@@ -141,7 +141,8 @@ def short_calls(
     return cast(F, _recorders[name].short_calls(function, unless, indexed, attrs))
 
 
-INDEXED_BY_INTS, INDEXED_BY_LISTS = 1, 2  # of short_calls, see OpObject of core.h
+# Of short_calls, see core.h.
+INDEXED_BY_INTS, INDEXED_BY_LISTS, ONLY_LISTS = 1, 2, 4
 
 
 def _no_short_path(*arguments: Any) -> None:

@@ -101,7 +101,8 @@ enum { DIRECT_NOTHING, DIRECT_COMPUTED, DIRECT_ALL }; /* of GraphObject.direct *
 
 enum { RECENT = 8 };
 
-enum { INDEXED_BY_INTS = 1, INDEXED_BY_LISTS = 2 };
+/* Short calls: op(x, index), and whether only op([x, ...]) is one. */
+enum { INDEXED_BY_INTS = 1, INDEXED_BY_LISTS = 2, ONLY_LISTS = 4 };
 
 typedef struct OpObject {
     PyObject_HEAD

@@ -25,7 +25,9 @@ op_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
             return NULL;
         made = ab_record_operands(op, ((PyTupleObject *)items)->ob_item, PyTuple_GET_SIZE(items));
         Py_DECREF(items);
-    } else if (taken && op->variadic && n == 1 && PyTuple_CheckExact(args[0]))
+    } else if (op->indexed & ONLY_LISTS)
+        taken = 0;
+    else if (taken && op->variadic && n == 1 && PyTuple_CheckExact(args[0]))
         made =
             ab_record_operands(op, ((PyTupleObject *)args[0])->ob_item, PyTuple_GET_SIZE(args[0]));
     else if (taken && !(op->unless && n && args[0] == Py_None))

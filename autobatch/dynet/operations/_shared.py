@@ -9,8 +9,8 @@ from typing import Any
 
 from ... import functions as F
 from ..._core import Op
-from ...errors import OperandError, ShapeError
-from ...recording import _DECLARATIONS, INDEXED_BY_INTS, _make, recorder
+from ...errors import AutobatchError, OperandError, ShapeError
+from ...recording import _DECLARATIONS, INDEXED_BY_INTS, ONLY_LISTS, _make, recorder
 from ..expressions import _dims, _operand, _shape
 from ..graph import Node
 
@@ -111,6 +111,16 @@ def _indexed(ours: str, attrs: tuple[int, ...], by: int = INDEXED_BY_INTS) -> Ca
 
     def decorate(function: Any) -> Any:
         return _op_of_its_own(ours).short_calls(function, None, by, attrs, True)
+
+    return decorate
+
+
+def _of_lists(ours: str) -> Callable[[Any], Any]:
+    """A decorator: calls with a list that the op takes record it in C, others run the function.
+    To trace such a function would take a trace for every length."""
+
+    def decorate(function: Any) -> Any:
+        return _op_of_its_own(ours).short_calls(function, AutobatchError, ONLY_LISTS, ())
 
     return decorate
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from ... import functions as F
 from ... import selection, statistics
-from ...errors import OperandError, ShapeError
+from ...errors import OperandError
 from ...recording import recorder, traced
 from ..expressions import _operand
-from ._shared import _alike, _axis, _batch, _flat, _full_shape, _listed, _spread
+from ._shared import _alike, _axis, _batch, _flat, _full_shape, _listed, _of_lists, _spread
 
 __all__ = [
     "average",
@@ -40,24 +40,15 @@ __all__ = [
     "weight_norm",
 ]
 
-_sum = recorder("nary_sum")
-_mean = recorder("nary_mean")
-_max = recorder("nary_max")
+
+def _elementwise(ours: str, xs: Any) -> Any:
+    """The long way, of lists that the op itself does not take."""
+    record = recorder(ours)
+    same = _alike(xs)
+    return record(same if any(a is not b for a, b in zip(same, xs, strict=True)) else xs)
 
 
-def _nary(op: str, record: Any, xs: Any) -> Any:
-    if type(xs) is not list or not xs:
-        _listed(op, xs)
-    try:
-        return record(xs)
-    except ShapeError:
-        same = _alike(xs)
-        if not any(a is not b for a, b in zip(same, xs, strict=True)):
-            raise
-        return record(same)
-
-
-@traced
+@_of_lists("nary_sum")
 def esum(xs: list[Any]) -> Any:
     """The sum of a list of expressions of the same dimensions.
 
@@ -65,10 +56,10 @@ def esum(xs: list[Any]) -> Any:
     >>> dy.esum([dy.scalarInput(1), dy.scalarInput(2)]).value()
     3.0
     """
-    return _nary("esum", _sum, xs)
+    return _elementwise("nary_sum", _listed("esum", xs))
 
 
-@traced
+@_of_lists("nary_mean")
 def average(xs: list[Any]) -> Any:
     """The mean of a list of expressions of the same dimensions.
 
@@ -76,10 +67,10 @@ def average(xs: list[Any]) -> Any:
     >>> dy.average([dy.scalarInput(1), dy.scalarInput(2)]).value()
     1.5
     """
-    return _nary("average", _mean, xs)
+    return _elementwise("nary_mean", _listed("average", xs))
 
 
-@traced
+@_of_lists("nary_max")
 def emax(xs: list[Any]) -> Any:
     """The elementwise maximum of a list of expressions of the same dimensions.
 
@@ -87,7 +78,7 @@ def emax(xs: list[Any]) -> Any:
     >>> dy.emax([dy.scalarInput(1), dy.scalarInput(2)]).value()
     2.0
     """
-    return _nary("emax", _max, xs)
+    return _elementwise("nary_max", _listed("emax", xs))
 
 
 @traced
