@@ -213,7 +213,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: not a scalar.
         """
         node = _node(self)
-        if _CG.ready(node) and (_differentiate_full if full else _differentiate)(node):
+        if _CG.direct and (_differentiate_full if full else _differentiate)(node):
             return
         shape = node.shape
         if node.batch_size != 1 or (shape and math.prod(shape) != 1):
@@ -506,8 +506,6 @@ def _input(shape: Dims, batch: int, content: bytes) -> Any:
 
 def _set(x: Any, values: Any) -> None:
     if type(x) is Node and _write(x, values):
-        if _CG._random:
-            _CG.restart()
         return
     op = x.op if type(x) is Node else type(x).__name__
     if op == "stop_gradient":  # of a lookup that is not trained

@@ -15,18 +15,23 @@ struct ab_twister {
     int untouched;
 };
 
-ab_twister *
-ab_twister_new(uint32_t seed)
+void
+ab_twister_begin(ab_twister *t, uint32_t seed)
 {
-    ab_twister *t = malloc(sizeof *t);
-    if (!t)
-        return NULL;
     for (uint32_t i = 0; i < WORDS; i++) {
         t->state[i] = seed;
         seed = UINT32_C(1812433253) * (seed ^ seed >> 30) + i + 1;
     }
     t->at = WORDS;
     t->untouched = 1;
+}
+
+ab_twister *
+ab_twister_new(uint32_t seed)
+{
+    ab_twister *t = malloc(sizeof *t);
+    if (t)
+        ab_twister_begin(t, seed);
     return t;
 }
 
@@ -201,12 +206,14 @@ ab_twister_draw(ab_twister *t, int kind, double a, double b, double factor, doub
 }
 
 void
-ab_twister_fill(ab_twister *t, int kind, double a, double b, double factor, double term,
-                ab_graph *g, int32_t node)
+ab_twister_fill(ab_twister *t, ab_graph *g, int32_t last)
 {
-    const ab_node *d = &g->nodes[node];
-    const ab_form *f = ab_form_get(g->registry, d->form);
-    if (d->data)
-        ab_twister_draw(t, kind, a, b, factor, term, f->size * f->batch, (void *)(intptr_t)d->data,
-                        g->itemsize);
+    for (; g->draws_done < g->draws_n && g->draws[g->draws_done].node <= last; g->draws_done++) {
+        const ab_draw *d = &g->draws[g->draws_done];
+        const ab_node *node = &g->nodes[d->node];
+        const ab_form *f = ab_form_get(g->registry, node->form);
+        if (node->data)
+            ab_twister_draw(t, d->kind, d->a, d->b, d->factor, d->term, f->size * f->batch,
+                            (void *)(intptr_t)node->data, g->itemsize);
+    }
 }

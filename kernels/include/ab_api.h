@@ -99,15 +99,15 @@ enum {
     AB_DRAW_NORMAL = 2,    /* of mean a and standard deviation b */
     AB_DRAW_GUMBEL = 3,    /* of location 0 and scale 1 */
 };
-ab_twister *ab_twister_new(uint32_t seed); /* NULL: no memory */
+ab_twister *ab_twister_new(uint32_t seed);           /* NULL: no memory */
+void ab_twister_begin(ab_twister *t, uint32_t seed); /* as if it were new */
 void ab_twister_free(ab_twister *t);
 int ab_twister_untouched(const ab_twister *t); /* nothing was drawn yet */
 /* Writes n numbers, each multiplied by `factor`, plus `term`. */
 void ab_twister_draw(ab_twister *t, int kind, double a, double b, double factor, double term,
                      int64_t n, void *out, int itemsize);
-/* Writes the content of a placeholder. */
-void ab_twister_fill(ab_twister *t, int kind, double a, double b, double factor, double term,
-                     ab_graph *g, int32_t node);
+/* Writes the content of the placeholders up to a node that wait for random numbers. */
+void ab_twister_fill(ab_twister *t, ab_graph *g, int32_t last);
 
 /* What the recorder calls without a detour over Python. */
 typedef struct ab_engine_functions {
@@ -120,6 +120,7 @@ typedef struct ab_engine_functions {
     double (*update_all)(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
                          const double *numbers, int flags, double clip_value, double clip_norm,
                          double factor, int threads);
+    void (*draw)(ab_twister *t, ab_graph *g, int32_t last);
 } ab_engine_functions;
 const ab_engine_functions *ab_engine_functions_get(void);
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -592,6 +593,136 @@ def test_dropout_of_everything_is_zero() -> None:
     assert dy.dropout(dy.ones(3), 1.0).value() == [0.0, 0.0, 0.0]
     with pytest.raises(ValueError, match="probability"):
         dy.dropout(dy.ones(3), 1.5)
+
+
+def test_what_waits_to_be_drawn_leaves_the_short_way_open() -> None:
+    random.reset(7)
+    first, second = random.uniform(3).tolist(), random.uniform(2).tolist()
+    dy.reset_random_seed(7)
+    x = dy.scalarInput(2)
+    a, b = dy.random_uniform(3, 0, 1), dy.random_uniform(2, 0, 1)
+    assert dy.cg().direct
+    assert x.value() == 2.0
+    assert b.value() == second
+    assert a.value() == first
+    assert dy.cg().direct
+
+
+def test_numbers_are_drawn_up_to_the_node_that_is_asked_for() -> None:
+    random.reset(8)
+    first, between, second = random.uniform(2), random.uniform(3, -1, 1), random.uniform(2)
+    dy.reset_random_seed(8)
+    a, b = dy.random_uniform(2, 0, 1), dy.random_uniform(2, 0, 1)
+    assert a.value() == first.tolist()
+    parameter = dy.ParameterCollection().add_parameters(3)
+    np.testing.assert_allclose(parameter.as_array(), between, rtol=1e-6)
+    assert b.value() == second.tolist()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x.value(),
+        lambda x: x.vec_value(),
+        lambda x: x.npvalue().tolist(),
+        lambda x: x.tensor_value().as_numpy().tolist(),
+        lambda x: ab.values([x])[0].tolist(),
+        lambda x: ab.recording.Expression.value(x).tolist(),
+        lambda x: [dy.pick(x, i).scalar_value() for i in range(70)],
+        lambda x: [dy.pick(x, i).backward() or dy.pick(x, i).value() for i in range(70)],
+        lambda x: (x.forward(), x.value())[1],
+    ],
+)
+def test_whatever_is_asked_for_is_drawn_before(ask: Any) -> None:
+    random.reset(9)
+    expected = random.uniform(70).tolist()
+    dy.reset_random_seed(9)
+    assert ask(dy.random_uniform(70, 0, 1)) == expected
+
+
+def test_what_was_reverted_is_not_drawn() -> None:
+    random.reset(10)
+    first, second, third = (random.uniform(2).tolist() for _ in range(3))
+    dy.reset_random_seed(10)
+    dy.cg_checkpoint()
+    a, gone = dy.random_uniform(2, 0, 1), dy.random_uniform(2, 0, 1)
+    assert a.value() == first
+    dy.cg_revert()
+    b = dy.random_uniform(2, 0, 1)
+    assert b.value() == second
+    assert gone.value() == [0.0, 0.0]
+    assert b.value(recalculate=True) == third
+
+
+def test_setting_an_input_draws_again() -> None:
+    random.reset(11)
+    first, second = random.uniform(2), random.uniform(2)
+    dy.reset_random_seed(11)
+    x = dy.scalarInput(1)
+    y = dy.random_uniform(2, 0, 1) * x
+    np.testing.assert_array_equal(y.npvalue(), first)
+    x.set(2)
+    np.testing.assert_array_equal(y.npvalue(), 2 * second)
+
+
+def test_graphs_draw_for_themselves() -> None:
+    random.reset(12)
+    first, second, third = (random.uniform(2).tolist() for _ in range(3))
+    dy.reset_random_seed(12)
+    outer = dy.random_uniform(2, 0, 1)
+    with ab.new_graph() as inner:
+        inner.expression_type = type(outer)
+        assert dy.random_uniform(2, 0, 1).value() == first
+        dy.random_uniform(2, 0, 1)  # never asked for
+    assert outer.value() == second
+    dy.random_uniform(2, 0, 1)
+    dy.renew_cg()
+    assert dy.random_uniform(2, 0, 1).value() == third
+
+    found = []
+
+    def work() -> None:
+        ab.new_graph()
+        found.append(ab.values([dy.random_uniform(2, 0, 1)])[0].tolist())
+
+    dy.reset_random_seed(12)
+    dy.random_uniform(2, 0, 1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [first]
+
+
+def test_dropout_of_all_kinds_of_operands() -> None:
+    table = dy.ParameterCollection().add_parameters((2, 3), init=1)
+    for x in (table, 2.0, np.ones(3), dy.ones((2, 3), batch_size=2)):
+        kept = dy.dropout(x, 0.0).npvalue()
+        np.testing.assert_array_equal(kept, dy.expressions.as_expression(x).npvalue())
+    assert dy.dropout_dim(dy.scalarInput(3), np.int64(0), 0.0).value() == 3.0
+    assert dy.dropout_dim(table, np.int64(1), 1.0).npvalue().tolist() == [[0] * 3] * 2
+    for d in (-1, 2):
+        with pytest.raises(ShapeError, match="dropout_dim: expected a dimension from 0 to 1"):
+            dy.dropout_dim(table, d, 0.5)
+    stale = dy.ones(2)
+    dy.renew_cg()
+    with pytest.raises(ab.StaleExpressionError):
+        dy.dropout(stale, 0.5)
+
+
+def test_dimensions_of_random_tensors() -> None:
+    assert dy.random_normal(np.int64(3)).dim() == ((3,), 1)
+    assert dy.random_normal([2, np.int64(3)], batch_size=np.int64(4)).dim() == ((2, 3), 4)
+    assert dy.random_normal(()).dim() == ((1,), 1)
+    assert dy.random_normal((0, 3)).npvalue().shape == (0, 3)
+    for dims in ((-1,), -1, (2,) * 17):
+        with pytest.raises(ShapeError, match="16 dimensions of at least 0"):
+            dy.random_normal(dims)
+    for dims in ((2**20, 2**20), (2**40, 2**40)):
+        with pytest.raises(ab.MemoryLimitError):
+            dy.random_normal(dims)
+    with pytest.raises(OperandError, match="random_normal: expected dimensions"):
+        dy.random_normal("3")
+    assert len({dy.random_normal(2, std, 0.0).value()[0] for std in range(300)}) == 300
 
 
 # ------------------------------------------------------------------------------- flags, programs
