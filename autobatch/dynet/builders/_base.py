@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -18,11 +19,16 @@ from ..random import Draw
 from .states import RNNState, StaleBuilderError
 
 
-def _mask(size: int, rate: float, batch: int) -> Any:
-    """Zeros with probability `rate`, else ``1 / (1 - rate)``; drawn when its value is needed."""
+@functools.lru_cache(maxsize=256)
+def _mask_draw(rate: float) -> Draw:
     kept = 1.0 - float(np.float32(rate))
     scale = float(np.float32(1.0) / np.float32(kept)) if kept else math.inf
-    return _CG.delayed((size,), batch, Draw.bernoulli(kept, scale))
+    return Draw.bernoulli(kept, scale)
+
+
+def _mask(size: int, rate: float, batch: int) -> Any:
+    """Zeros with probability `rate`, else ``1 / (1 - rate)``; drawn when its value is needed."""
+    return _CG.delayed((size,), batch, _mask_draw(rate))
 
 
 def _masked(x: Any, mask: Any) -> Any:
