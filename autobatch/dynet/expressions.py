@@ -69,6 +69,13 @@ _write = _core.Expression._write
 _numbers_input = _core.numbers_input
 
 
+def _no_short_path(array: np.ndarray, batched: bool) -> None:
+    """The limited API reads no arrays."""
+
+
+_array_input = getattr(_core, "array_input", _no_short_path)
+
+
 class NotSupportedError(AutobatchError, NotImplementedError):
     """Something of DyNet's that the drop-in does not offer; the message names what does."""
 
@@ -592,6 +599,10 @@ def inputVector(v: Any, device: str = "") -> Any:
         made = _numbers_input(v)
         if made is not None:
             return made
+    elif type(v) is np.ndarray and v.ndim == 1:
+        made = _array_input(v, False)
+        if made is not None:
+            return made
     numbers = _numbers_of("inputVector", v)
     if numbers.ndim != 1:
         if numbers.ndim == 0:
@@ -616,6 +627,13 @@ def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable: boo
     """
     if isinstance(arr, list) and arr and isinstance(arr[0], np.ndarray):
         arr, batched = np.stack(arr, axis=-1), True
+    made = None
+    if type(arr) is np.ndarray:
+        made = _array_input(arr, batched)
+    elif type(arr) is list and not batched:
+        made = _numbers_input(arr)
+    if made is not None:
+        return made
     if not isinstance(arr, (list, np.ndarray)):
         raise OperandError(
             f"inputTensor: expected an array or a list of numbers or arrays, got "

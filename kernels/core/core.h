@@ -299,6 +299,7 @@ int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
 PyObject *ab_record_indexed(OpObject *op, PyObject *x, PyObject *index);
 PyObject *ab_record_item(PyObject *x, PyObject *key);
 PyObject *ab_numbers_input(PyObject *module, PyObject *given);
+PyObject *ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
 

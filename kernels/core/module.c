@@ -116,6 +116,9 @@ static PyMethodDef functions[] = {
      "Narrows every hash to the bits of a mask. For tests: collisions must change nothing."},
 #ifndef Py_LIMITED_API
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
+    {"array_input", (PyCFunction)(void (*)(void))ab_array_input, METH_FASTCALL,
+     "array_input(array, batched): a placeholder that holds an array's numbers, column by column; "
+     "None: a case for others."},
 #endif
     {"form", ab_form_known, METH_O,
      "form(number): what the core knows of a form, in the order of the rule's answer."},

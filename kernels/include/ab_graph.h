@@ -259,7 +259,8 @@ void ab_graph_free(ab_graph *g);
 /* Empties the graph, keeps its memory. */
 void ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit);
 /* Records a node, or finds the one that is equal. data is copied unless it already lies
- * in the graph's pool (`owned`). `shareable`: may be found by its data. */
+ * in the graph's pool (`owned`); NULL, of what is not shareable: zeros. `shareable`: may be found
+ * by its data. */
 int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
                      const int64_t *data, bool shareable);
 /* As that, in two steps for callers that find the form in between: what will be looked up to

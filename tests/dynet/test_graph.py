@@ -79,6 +79,47 @@ def test_inputs_of_a_number_type_chosen_after_the_graph_began() -> None:
         recorder("placeholder").record((), (1, 3), bytes(8))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_of_every_layout(dtype: str) -> None:
+    """Those read in C, and those that NumPy has to bring into a usual form."""
+    whole = np.arange(2 * 3 * 4).reshape(2, 3, 4) / 7
+    packed = np.zeros(3, [("a", "i1"), ("b", "f8")])
+    packed["b"] = [1, 2, 3]
+    arrays = [
+        whole, whole.T, whole[::-1, 1:, ::2], whole[0], whole[0].T, whole[:, 0, 0], whole[0, 0, :1],
+        np.asfortranarray(whole), whole.astype("f4"), whole.astype(">f8"), whole.astype("f2"),
+        np.broadcast_to(whole[0, 0], (3, 4)), packed["b"], np.array(2.5), np.zeros((0, 3)),
+        np.zeros((3, 0)), np.arange(-3, 3), np.arange(3, dtype="i4"), np.arange(3) > 1,
+        np.array([1.5, 2], object), np.float64(whole[0]).view(np.matrix),
+    ]  # fmt: skip
+    with ab.configure(dtype=dtype):
+        dy.renew_cg()
+        for array in arrays:
+            expected = np.asarray(array, np.float64).astype(dtype).astype(np.float64)
+            x = dy.inputTensor(array)
+            assert x.dim() == (array.shape or (1,), 1)
+            np.testing.assert_array_equal(x.npvalue(), expected.reshape(array.shape or (1,)))
+            if array.ndim:
+                x = dy.inputTensor(array, batched=True)
+                assert x.dim() == (array.shape[:-1] or (1,), array.shape[-1])
+                assert x.vec_value() == expected.reshape(-1, order="F").tolist()
+                flat = dy.inputVector(array)
+                assert flat.dim() == ((array.size,), 1)
+                assert flat.vec_value() == expected.reshape(-1, order="F").tolist()
+        first, second = dy.inputTensor(whole), dy.inputTensor(whole)
+        second.set(whole + 1)  # they are nodes of their own
+        np.testing.assert_array_equal(first.npvalue(), whole.astype(dtype))
+        assert dy.inputTensor([1, 2.5]).value() == [1.0, 2.5]
+        assert dy.inputTensor([[1, 2], [3, 4]], batched=True).value() == [1.0, 3.0, 2.0, 4.0]
+        assert dy.inputTensor([1, 2], batched=True).dim() == ((1,), 2)
+        with pytest.raises(ShapeError, match="needs at least one axis"):
+            dy.inputTensor(np.array(1.0), batched=True)
+        for wrong in (np.array(["a"]), np.array(["2000-01-01"], "M8[D]"), np.ones(2, complex)):
+            with pytest.raises(OperandError, match="inputVector: expected numbers"):
+                dy.inputVector(wrong)
+    dy.renew_cg()
+
+
 @pytest.mark.parametrize("given", [["1"], [None, 1.0], b"12", np.array(["1"]), {}])
 def test_what_is_no_number(given: object) -> None:
     for make in (dy.inputVector, dy.scalarInput):
