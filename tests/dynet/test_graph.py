@@ -766,6 +766,34 @@ def test_dimensions_of_random_tensors() -> None:
     assert len({dy.random_normal(2, std, 0.0).value()[0] for std in range(300)}) == 300
 
 
+def polar(raw: Any, n: int) -> list[float]:
+    """The polar method, one pair at a time."""
+    numbers: list[float] = []
+    while len(numbers) < n:
+        x, y = (2 * min(raw() / 2**32, 1 - 2**-24) - 1 for _ in range(2))
+        r = x * x + y * y
+        if 0 < r <= 1:
+            scale = np.sqrt(-2 * np.log(r) / r)
+            numbers += [y * scale, x * scale]
+    return numbers[:n]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_stream_is_a_mersenne_twister(dtype: Any) -> None:
+    """Numbers that are made together take what one after the other would."""
+    random.reset(15)
+    raw = np.random.RandomState(15)._bit_generator.random_raw
+    for n in (1, 2, 127, 128, 129, 1, 1000, 3, 0, 311, 624, 5):
+        found = np.empty(n, dtype)
+        random.Draw.normal(0.0, 1.0).into(found)
+        np.testing.assert_allclose(found, polar(raw, n), rtol=1e-4, atol=1e-6)
+        random.Draw.uniform(0.0, 1.0).into(found)
+        np.testing.assert_allclose(found, [raw() / 2**32 for _ in range(n)], rtol=1e-6)
+        random.Draw.bernoulli(0.3).into(found)
+        expected = [(raw() + raw() * 2**32) / 2**64 < 0.3 for _ in range(n)]
+        assert found.tolist() == expected
+
+
 # ------------------------------------------------------------------------------- flags, programs
 
 
