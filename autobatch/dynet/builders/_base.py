@@ -49,6 +49,7 @@ class _RNNBuilder:
 
     _prefix: ClassVar[str]
     _has_memory: ClassVar[bool] = False
+    _noise = 0.0  # on the weights, drawn at every step
     _cell: ClassVar[Any]  # a step: (operands, input, state, masks) -> state
 
     def __init_subclass__(cls) -> None:
@@ -143,7 +144,7 @@ class _RNNBuilder:
         return self._split(s, self._layers)
 
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-        """The state's vectors and the output after an input."""
+        """The state's vectors and the output after an input, where random numbers are drawn."""
         masks = self._masks or self._current_masks(x.batch_size)
         s = self._cell(self._operands, x, s, masks)
         return s, s[-1]
