@@ -270,3 +270,30 @@ def test_a_gru_draws_its_masks_at_every_step() -> None:
         found.append(output.value())
         assert dy.GRUBuilder._dropping_step.traces >= 2
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_steps_with_random_numbers_are_general_steps(noise: float) -> None:
+    lstm = dy.CompactVanillaLSTMBuilder(1, 3, 3, dy.ParameterCollection())
+    lstm.set_dropout(0.3)
+    lstm.set_weightnoise(noise)
+
+    def one_by_one(state: Any, xs: list[Any]) -> Any:
+        return state.add_inputs(xs)[-1].output()
+
+    def together(state: Any, xs: list[Any]) -> Any:
+        return state.transduce(xs)[-1]
+
+    def generally(state: Any, xs: list[Any]) -> Any:
+        s = state.s()
+        for x in xs:
+            s, output = lstm._general_step(x, s)
+        return output
+
+    found = []
+    for way in (one_by_one, together, generally):
+        dy.renew_cg()
+        dy.reset_random_seed(17)
+        xs = [dy.inputVector([i, 1, -i]) for i in range(4)]
+        found.append(way(lstm.initial_state(), xs).value() + random.uniform(1).tolist())
+    assert found[0] == found[1] == found[2]

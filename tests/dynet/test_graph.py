@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -748,6 +749,24 @@ def test_dropout_of_all_kinds_of_operands() -> None:
     dy.renew_cg()
     with pytest.raises(ab.StaleExpressionError):
         dy.dropout(stale, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("drop", "numbers"),
+    [
+        (lambda x: dy.dropout(x, 0.5), (3, 4, 5)),
+        (lambda x: dy.dropout_dim(x, 0, 0.5), (1, 4, 5)),
+        (lambda x: dy.dropout_dim(x, 1, 0.5), (3, 1, 5)),
+        (lambda x: dy.dropout_batch(x, 0.5), (1, 1, 5)),
+        (lambda x: dy.block_dropout(x, 0.5), (1, 1, 1)),
+    ],
+)
+def test_what_a_number_of_a_mask_is_for(drop: Any, numbers: tuple[int, ...]) -> None:
+    random.reset(16)
+    mask = random.bernoulli(math.prod(numbers), 0.5).reshape(numbers, order="F") * 2.0
+    dy.reset_random_seed(16)
+    x = np.arange(1.0, 61.0).reshape(3, 4, 5)
+    np.testing.assert_array_equal(drop(dy.inputTensor(x, batched=True)).npvalue(), x * mask)
 
 
 def test_dimensions_of_random_tensors() -> None:
