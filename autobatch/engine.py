@@ -177,6 +177,7 @@ def _run(graph: Graph, nodes: Sequence[int]) -> None:
             f"this graph has begun to run on the backend {begun!r}; call ab.new_graph() "
             f"after changing to {backend!r}"
         )
+    graph._draw(max(nodes))
     with timed("schedule"):
         cpu.plan(graph, nodes)
     with timed("forward"):

@@ -70,6 +70,13 @@ _write = _core.Expression._write
 _numbers_input = _core.numbers_input
 
 
+def _no_short_path(array: np.ndarray, batched: bool) -> None:
+    """The limited API reads no arrays."""
+
+
+_array_input = getattr(_core, "array_input", _no_short_path)
+
+
 class NotSupportedError(AutobatchError, NotImplementedError):
     """Something of DyNet's that the drop-in does not offer; the message names what does."""
 
@@ -214,7 +221,7 @@ class Expression(_Base, metaclass=_Kind):
             ShapeError: not a scalar.
         """
         node = _node(self)
-        if _CG.ready(node) and (_differentiate_full if full else _differentiate)(node):
+        if _CG.direct and (_differentiate_full if full else _differentiate)(node):
             return
         shape = node.shape
         if node.batch_size != 1 or (shape and math.prod(shape) != 1):
@@ -543,8 +550,6 @@ def _input(shape: Dims, batch: int, content: bytes) -> Any:
 
 def _set(x: Any, values: Any) -> None:
     if type(x) is Node and _write(x, values):
-        if _CG._random:
-            _CG.restart()
         return
     op = x.op if type(x) is Node else type(x).__name__
     if op == "stop_gradient":  # of a lookup that is not trained
@@ -631,6 +636,10 @@ def inputVector(v: Any, device: str = "") -> Any:
         made = _numbers_input(v)
         if made is not None:
             return made
+    elif type(v) is np.ndarray and v.ndim == 1:
+        made = _array_input(v, False)
+        if made is not None:
+            return made
     numbers = _numbers_of("inputVector", v)
     if numbers.ndim != 1:
         if numbers.ndim == 0:
@@ -657,6 +666,13 @@ def inputTensor(
     """
     if isinstance(arr, list) and arr and isinstance(arr[0], np.ndarray):
         arr, batched = np.stack(arr, axis=-1), True
+    made = None
+    if type(arr) is np.ndarray:
+        made = _array_input(arr, batched)
+    elif type(arr) is list and not batched:
+        made = _numbers_input(arr)
+    if made is not None:
+        return made
     if not isinstance(arr, (list, np.ndarray)):
         raise OperandError(
             f"inputTensor: expected an array or a list of numbers or arrays, got "

@@ -1,7 +1,8 @@
 """The one computation graph that DyNet's programs know, and what it keeps beside ours.
 
 A graph is begun by `renew_cg`. Values are computed when they are asked for; random numbers
-are drawn then, too, in the order in which their nodes were made, as DyNet draws them.
+are drawn then, too, in the order in which their nodes were made, as DyNet draws them. What
+waits to be drawn is kept in C beside the graph, see kernels/core/draw.c.
 """
 
 from __future__ import annotations
@@ -67,9 +68,8 @@ class ComputationGraph:
     """The present graph; there is one of it.
 
     Attributes:
-        direct: no random number waits to be drawn, no value to be checked and no parameter was
-            updated without being kept, so that values may be asked for without going through
-            `values`.
+        direct: no value is to be checked and no parameter was updated without being kept, so that
+            values may be asked for without going through `values`.
         movable: whether `lookup` and `pick` make nodes of their own, whose row or entry may be
             set. So they do in the first graphs, and for good in programs that set one; elsewhere
             equal ones are one node.
@@ -87,9 +87,6 @@ class ComputationGraph:
     def _begin(self) -> None:
         self._version = 0
         self._check = False
-        # Placeholders of random numbers, in order; the first `_drawn` hold theirs.
-        self._random: list[tuple[int, Draw]] = []
-        self._drawn = 0
         self.movable = True
         self.moved = False  # a row or an entry was set
         self.keeps: float = _TRIALS
@@ -115,8 +112,6 @@ class ComputationGraph:
         self._check = bool(check_validity)
         if self._check:
             graph.direct = _NOTHING
-        if self._random:
-            self._random, self._drawn = [], 0
         if self._checkpoints:
             self._checkpoints = []
         return self
@@ -132,10 +127,7 @@ class ComputationGraph:
     def revert(self) -> None:
         """See `cg_revert`."""
         if self._checkpoints:
-            length = self._checkpoints.pop()
-            while self._random and self._random[-1][0] >= length:
-                self._random.pop()
-            self._drawn = min(self._drawn, len(self._random))
+            self._graph._drop_draws(self._checkpoints.pop())
 
     # ------------------------------------------------------------------ running
 
@@ -155,30 +147,16 @@ class ComputationGraph:
             batch: size of the minibatch.
             draw: what is drawn, in memory order, a minibatch's elements in turn.
         """
-        words = (batch, *shape)
-        node = _PLACEHOLDER((), words, zero_content(self._itemsize, words))
-        self._random.append((node.node, draw))
-        self._graph.direct = _NOTHING
-        return node
-
-    def _draw(self, last: int) -> None:
-        waiting, graph = self._random, cpu.pointer(self._graph)
-        while self._drawn < len(waiting) and waiting[self._drawn][0] <= last:
-            node, draw = waiting[self._drawn]
-            draw.fill(graph, node)
-            self._drawn += 1
-        self._allow(self._drawn == len(waiting))
-
-    def ready(self, node: Any) -> bool:
-        """Draws the random numbers that an expression may need; whether all is `direct` then."""
-        if self._drawn < len(self._random) and node.graph is self._graph:
-            self._draw(node.node)
-        return self.direct
+        dims = shape[::-1]
+        made = _core.drawn(draw, dims, batch)
+        if made is None:
+            raise ShapeError(f"a tensor has 16 dimensions of at least 0, or fewer, got {dims}")
+        return made
 
     def readable(self, node: Any) -> bool:
-        """Whether a value may be read without going through `values`: all is `ready`, or what
+        """Whether a value may be read without going through `values`: all is `direct`, or what
         was computed before an update is read after it."""
-        return self.ready(node) or (
+        return self.direct or (
             self._graph._updated
             and not self._check
             and node.graph is self._graph
@@ -193,13 +171,10 @@ class ComputationGraph:
 
     def restart(self) -> None:
         """Nothing counts as computed, nor as drawn, any more."""
-        self._drawn, self._graph._updated = 0, False
-        self._allow(not self._random)
-
-    def _allow(self, drawn: bool) -> None:
-        """Says what may be asked for directly; drawn: no random number is waited for."""
-        ready = _COMPUTED if self._graph._updated and not self.keeps else _ALL
-        self._graph.direct = ready if drawn and not self._check else _NOTHING
+        self._graph._updated = False
+        self._graph._redraw()
+        if not self._check:
+            self._graph.direct = _ALL
 
     # ------------------------------------------------------------------ after an update
 
@@ -239,8 +214,6 @@ class ComputationGraph:
         """The values of expressions as our arrays, the minibatch first."""
         if recalculate:
             self.invalidate()
-        if self._drawn < len(self._random):
-            self._draw(max([node.node for node in nodes], default=-1))
         self._notice()
         found = engine.values(nodes)
         if self._check:

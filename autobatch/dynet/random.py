@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _core
 from ..backends._cpu import ffi, lib
 
 __all__ = ["Draw", "bernoulli", "gumbel", "normal", "reset", "uniform"]
@@ -82,30 +83,22 @@ class Draw(NamedTuple):
         place = ffi.from_buffer(numbers)
         lib.ab_twister_draw(_stream, *self, numbers.size, place, numbers.itemsize)
 
-    def fill(self, graph: Any, node: int) -> None:
-        """Writes the next numbers into a placeholder.
-
-        Args:
-            graph: the address of the graph.
-            node: the placeholder's number.
-        """
-        lib.ab_twister_fill(_stream, *self, graph, node)
-
 
 def _begun(seed: int) -> Any:
-    stream = lib.ab_twister_new(seed & 0xFFFFFFFF)
+    stream = lib.ab_twister_new(seed)
     if stream == ffi.NULL:
         raise MemoryError
-    return ffi.gc(stream, lib.ab_twister_free)
+    return stream
 
 
+# There is one, for good: the core, too, draws from it.
 _stream = _begun(1)
+_core.set_stream(int(ffi.cast("intptr_t", _stream)))
 
 
 def reset(seed: int) -> None:
     """Begins the stream of a seed; 0 stands for a seed that differs from run to run."""
-    global _stream
-    _stream = _begun(seed or (time.time_ns() & 0xFFFFFFFF) or 1)
+    lib.ab_twister_begin(_stream, (seed or time.time_ns()) & 0xFFFFFFFF or 1)
 
 
 def untouched() -> bool:

@@ -30,6 +30,7 @@ typedef struct step {
     uint32_t constant; /* the flag of a constant, if it is one */
     const int32_t *operands;
     const int64_t *data;
+    const ab_draw *draw; /* of a placeholder that waits for random numbers */
 } step;
 
 typedef struct ab_trace {
@@ -41,6 +42,7 @@ typedef struct ab_trace {
     step *steps;
     int32_t *operands;
     int64_t *data;
+    ab_draw *draws;
     int32_t *outs;
     PyTypeObject *result; /* a tuple's or list's type; NULL: one expression */
     PyObject *names;      /* of arguments by name, whose addresses are in the key; NULL: none */
@@ -55,6 +57,7 @@ trace_free(trace *t)
     free(t->steps);
     free(t->operands);
     free(t->data);
+    free(t->draws);
     free(t->outs);
     Py_XDECREF(t->result);
     Py_XDECREF(t->names);
@@ -203,9 +206,14 @@ static int
 read_steps(trace *t, const ab_graph *m, PyObject *cell)
 {
     int64_t words = 0;
+    int32_t drawn = 0;
     for (int32_t i = t->nargs; i < m->n; i++) {
         const ab_node *d = &m->nodes[i];
         const ab_form *f = ab_form_get(&core.registry, d->form);
+        if (drawn < m->draws_n && m->draws[drawn].node == i) {
+            drawn++; /* replayed without its zeros */
+            continue;
+        }
         if (f->flags & AB_FORM_PARAMETER && !((CellObject *)cell)->lenient) {
             ab_error("cell parameter", cell, NULL);
             return -1;
@@ -218,15 +226,23 @@ read_steps(trace *t, const ab_graph *m, PyObject *cell)
     t->steps = calloc((size_t)t->nsteps + 1, sizeof *t->steps);
     t->operands = malloc(((size_t)m->noperands + 1) * sizeof *t->operands);
     t->data = malloc(((size_t)words + 1) * sizeof *t->data);
-    if (!t->steps || !t->operands || !t->data) {
+    t->draws = malloc(((size_t)m->draws_n + 1) * sizeof *t->draws);
+    if (!t->steps || !t->operands || !t->data || !t->draws) {
         PyErr_NoMemory();
         return -1;
     }
     if (m->noperands)
         memcpy(t->operands, m->operands, (size_t)m->noperands * sizeof *t->operands);
+    if (m->draws_n)
+        memcpy(t->draws, m->draws, (size_t)m->draws_n * sizeof *t->draws);
     words = 0;
+    drawn = 0;
     for (int32_t i = 0; i < t->nsteps; i++) {
         const ab_node *d = &m->nodes[t->nargs + i];
+        if (drawn < m->draws_n && t->draws[drawn].node == t->nargs + i) {
+            t->steps[i] = (step){.form = d->form, .draw = &t->draws[drawn++]};
+            continue;
+        }
         int source = ab_form_get(&core.registry, d->form)->flags & AB_FORM_SOURCE;
         if (d->ndata)
             memcpy(t->data + words, d->data, (size_t)d->ndata * sizeof *t->data);
@@ -379,7 +395,8 @@ replay(CellObject *cell, GraphObject *g, const trace *t, const int32_t *ids)
     for (const step *s = t->steps, *end = s + t->nsteps; s < end; s++, next++) {
         for (int32_t j = 0; j < s->nin; j++)
             operands[j] = local[s->operands[j]];
-        *next = ab_graph_add(m, s->form, s->nin, operands, s->ndata, s->data, true);
+        *next = s->draw ? ab_graph_add_draw(m, s->form, s->draw)
+                        : ab_graph_add(m, s->form, s->nin, operands, s->ndata, s->data, true);
         if (*next < 0) {
             ab_record_failed(*next, (PyObject *)cell);
             goto done;

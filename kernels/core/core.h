@@ -161,6 +161,7 @@ typedef struct {
     PyObject *on_value, *on_item, *on_backward;
     PyObject *on_resume;                    /* (graph, code): finishes a backward pass */
     PyObject *ndarray, *integer, *dtype[2]; /* numpy's */
+    ab_twister *stream; /* that graphs' random numbers are drawn from; NULL: none are */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
     int nfree;
@@ -207,6 +208,19 @@ PyObject *ab_graph_leave(PyObject *graph, PyObject *none);
 PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* draw.c */
+PyObject *ab_set_stream(PyObject *module, PyObject *address);
+PyObject *ab_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n);
+PyObject *ab_with_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n);
+
+/* Draws what the value of a node may need. */
+static inline void
+ab_draw_until(ab_graph *m, int32_t node)
+{
+    if (m->draws_done < m->draws_n && core.stream)
+        core.engine->draw(core.stream, m, node);
+}
 
 /* turn.c */
 int ab_turn_take(void); /* negative: an exception */
@@ -289,6 +303,7 @@ int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
  * exception. */
 int32_t ab_known_node(GraphObject *g, PyObject *object);
 PyObject *ab_numbers_input(PyObject *module, PyObject *given);
+PyObject *ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
 
 /* index.c */

@@ -413,6 +413,40 @@ graph_expression(PyObject *self, PyObject *arg)
     return ab_expression_new(g, (int32_t)node);
 }
 
+static PyObject *
+graph_draw(PyObject *self, PyObject *last)
+{
+    ab_graph *m = ((GraphObject *)self)->graph;
+    long node = PyLong_AsLong(last);
+    if (node == -1 && PyErr_Occurred())
+        return NULL;
+    if (m)
+        ab_draw_until(m, (int32_t)node);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+graph_redraw(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ab_graph *m = ((GraphObject *)self)->graph;
+    if (m)
+        m->draws_done = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+graph_drop_draws(PyObject *self, PyObject *first)
+{
+    ab_graph *m = ((GraphObject *)self)->graph;
+    long node = PyLong_AsLong(first);
+    if (node == -1 && PyErr_Occurred())
+        return NULL;
+    if (m)
+        ab_graph_drop_draws(m, (int32_t)node);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
@@ -426,6 +460,10 @@ static PyMethodDef graph_methods[] = {
     {"_keep", ab_graph_keep_all, METH_VARARGS,
      "_keep(parameters, every_row)\n--\n\n"
      "Goes on with the numbers of parameters as they were read, though they will be changed."},
+    {"_draw", graph_draw, METH_O, "Draws the random numbers that nodes up to this one wait for."},
+    {"_redraw", graph_redraw, METH_NOARGS, "All random numbers are drawn again when needed."},
+    {"_drop_draws", graph_drop_draws, METH_O,
+     "Nothing is drawn any more for the nodes from this one on."},
     {0},
 };
 

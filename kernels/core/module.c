@@ -119,11 +119,23 @@ static PyMethodDef functions[] = {
     {"split", (PyCFunction)(void (*)(void))ab_split, METH_FASTCALL, NULL},
     {"entry", (PyCFunction)(void (*)(void))ab_entry, METH_FASTCALL, NULL},
     {"range", (PyCFunction)(void (*)(void))ab_range, METH_FASTCALL, NULL},
+    {"array_input", (PyCFunction)(void (*)(void))ab_array_input, METH_FASTCALL,
+     "array_input(array, batched): a placeholder that holds an array's numbers, column by column; "
+     "None: a case for others."},
 #endif
     {"form", ab_form_known, METH_O,
      "form(number): what the core knows of a form, in the order of the rule's answer."},
     {"numbers_input", ab_numbers_input, METH_O,
      "A placeholder that holds a number or a list of numbers; None: a case for others."},
+    {"set_stream", ab_set_stream, METH_O,
+     "set_stream(address): of the ab_twister that random numbers are drawn from."},
+    {"drawn", (PyCFunction)(void (*)(void))ab_drawn, METH_FASTCALL,
+     "drawn(draw, dims, batch): random numbers, to be drawn when a value is needed; dims, an int "
+     "or a tuple, are ordered as columns. None: a case for others."},
+    {"with_drawn", (PyCFunction)(void (*)(void))ab_with_drawn, METH_FASTCALL,
+     "with_drawn(op, x, draw, lines): op(x, random numbers). lines: as many numbers as x has, "
+     "-1; one for each line along a dimension, its number; one for each element of the minibatch, "
+     "-2; one for all, -3. None: there is no such dimension."},
     {"set_engine", ab_set_engine, METH_VARARGS, NULL},
     {"settings_changed", ab_settings_changed, METH_NOARGS, "Settings are asked for anew."},
     {"set_inference", ab_set_inference, METH_O,

@@ -356,6 +356,98 @@ ab_numbers_input(PyObject *module, PyObject *given)
     return add(core.placeholder, g, form, 0, NULL, words, content);
 }
 
+#ifndef Py_LIMITED_API /* without it arrays are read by NumPy, in Python */
+
+/* Numbers of one line of an array, to place `at` of a graph's. */
+static void
+copy_line(const Py_buffer *view, const char *from, void *to, int wide, int64_t at)
+{
+    const Py_ssize_t n = view->ndim ? view->shape[0] : 1;
+    const Py_ssize_t stride = view->ndim ? view->strides[0] : 0;
+    for (Py_ssize_t i = 0; i < n; i++, from += stride) {
+        double number;
+        float narrow;
+        long whole;
+        if (*view->format == 'd') {
+            memcpy(&number, from, sizeof number);
+        } else if (*view->format == 'f') {
+            memcpy(&narrow, from, sizeof narrow);
+            number = narrow;
+        } else {
+            memcpy(&whole, from, sizeof whole);
+            number = (double)whole;
+        }
+        if (wide)
+            ((double *)to)[at + i] = number;
+        else
+            ((float *)to)[at + i] = (float)number;
+    }
+}
+
+/* array_input(array, batched): a placeholder that holds an array's numbers, column by column, of
+ * the reversed shape; batched: the last axis is a minibatch. None: not a short path. */
+PyObject *
+ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    (void)module;
+    enum { AXES = 16 };
+    const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
+    GraphObject *g = batched < 0 ? NULL : recording();
+    Py_buffer view;
+    if (!g) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "array_input(array, batched)");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(args[0], &view, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
+        PyErr_Clear(); /* dates, say */
+        Py_RETURN_NONE;
+    }
+    const int ndim = view.ndim, usual = view.format[0] && !view.format[1];
+    int64_t words[2 + AXES] = {1}, count = 1;
+    PyObject *made = NULL;
+    if (!usual || !strchr("dfl", view.format[0]) || ndim > AXES || (batched && !ndim)) {
+        made = Py_NewRef(Py_None);
+        goto done;
+    }
+    for (int i = 0; i < ndim; i++) {
+        words[ndim - i] = view.shape[i];
+        count *= view.shape[i];
+    }
+    int32_t form = ab_find_form(core.placeholder, g->graph, 0, NULL, 1 + ndim - batched,
+                                words + batched, NULL);
+    int64_t room = (count * g->graph->itemsize + 7) / 8;
+    if (form < 0)
+        goto done;
+    int32_t id = room > INT32_MAX
+                     ? AB_TOO_MANY
+                     : ab_graph_add(g->graph, form, 0, NULL, (int32_t)room, NULL, false);
+    if (id < 0) {
+        made = failed(id, core.placeholder);
+        goto done;
+    }
+    void *to = (void *)(uintptr_t)g->graph->nodes[id].data;
+    Py_ssize_t place[AXES] = {0};
+    const char *line = view.buf;
+    const Py_ssize_t length = ndim ? view.shape[0] : 1;
+    for (int64_t at = 0; at < count; at += length) {
+        copy_line(&view, line, to, g->graph->itemsize == 8, at);
+        for (int i = 1; i < ndim; i++) { /* the next line */
+            line += view.strides[i];
+            if (++place[i] < view.shape[i])
+                break;
+            line -= view.strides[i] * view.shape[i];
+            place[i] = 0;
+        }
+    }
+    made = ab_expression_new(g, id);
+done:
+    PyBuffer_Release(&view);
+    return made;
+}
+
+#endif
+
 /* Operators. */
 
 static int

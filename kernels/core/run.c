@@ -142,6 +142,7 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     const ab_settings *s = *now = ab_settings_now();
     if (!s || s->backend != AB_BACKEND_CPU || (g->backend >= 0 && g->backend != s->backend))
         return NULL;
+    ab_draw_until(m, e->node);
     const char *at = ab_value_address(m, e->node);
     m->asked = e->node > m->asked ? e->node : m->asked;
     if (at && m->tape_done == m->tape_n)
@@ -517,7 +518,7 @@ ab_graph_keep_all(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Writes numbers into a placeholder, and has all that is computed computed anew. False: the
+/* Writes numbers into a placeholder, and has all that is computed or drawn made anew. False: the
  * general path has to see to it. */
 PyObject *
 ab_expression_write(PyObject *self, PyObject *numbers)
@@ -547,6 +548,7 @@ ab_expression_write(PyObject *self, PyObject *numbers)
                 ((float *)at)[i] = (float)number;
         }
     ab_graph_forget(m);
+    m->draws_done = 0;
     if (e->graph->updated && e->graph->direct == DIRECT_COMPUTED)
         e->graph->direct = DIRECT_ALL;
     e->graph->updated = 0;

@@ -121,6 +121,7 @@ ab_engine_functions_get(void)
         .backward_begin = ab_backward_begin,
         .backward_run = ab_backward_run,
         .update_all = ab_update_all,
+        .draw = ab_twister_fill,
     };
     return &functions;
 }

@@ -9,24 +9,31 @@
 
 enum { WORDS = 624, MIDDLE = 397 };
 
+enum { PAIRS = 64 }; /* of normally distributed numbers, made together */
+
 struct ab_twister {
-    uint32_t state[WORDS];
+    uint32_t state[WORDS], next[WORDS]; /* next: what the state gives out, from `at` on */
     int at;
     int untouched;
 };
 
-ab_twister *
-ab_twister_new(uint32_t seed)
+void
+ab_twister_begin(ab_twister *t, uint32_t seed)
 {
-    ab_twister *t = malloc(sizeof *t);
-    if (!t)
-        return NULL;
     for (uint32_t i = 0; i < WORDS; i++) {
         t->state[i] = seed;
         seed = UINT32_C(1812433253) * (seed ^ seed >> 30) + i + 1;
     }
     t->at = WORDS;
     t->untouched = 1;
+}
+
+ab_twister *
+ab_twister_new(uint32_t seed)
+{
+    ab_twister *t = malloc(sizeof *t);
+    if (t)
+        ab_twister_begin(t, seed);
     return t;
 }
 
@@ -58,6 +65,13 @@ refill(ab_twister *t)
     for (int i = WORDS - MIDDLE; i < WORDS - 1; i++)
         s[i] = s[i + MIDDLE - WORDS] ^ twisted(s[i], s[i + 1]);
     s[WORDS - 1] = s[MIDDLE - 1] ^ twisted(s[WORDS - 1], s[0]);
+    for (int i = 0; i < WORDS; i++) {
+        uint32_t y = s[i];
+        y ^= y >> 11;
+        y ^= y << 7 & UINT32_C(0x9d2c5680);
+        y ^= y << 15 & UINT32_C(0xefc60000);
+        t->next[i] = y ^ y >> 18;
+    }
     t->at = 0;
 }
 
@@ -66,19 +80,21 @@ raw(ab_twister *t)
 {
     if (t->at == WORDS)
         refill(t);
-    uint32_t y = t->state[t->at++];
-    y ^= y >> 11;
-    y ^= y << 7 & UINT32_C(0x9d2c5680);
-    y ^= y << 15 & UINT32_C(0xefc60000);
-    return y ^ y >> 18;
+    return t->next[t->at++];
 }
 
 /* In [0, 1): never 1, though the nearest float may be. */
 static inline float
+unit(uint32_t number)
+{
+    float u = (float)number * 0x1p-32f;
+    return u < 1 ? u : 1 - 0x1p-24f;
+}
+
+static inline float
 canonical(ab_twister *t)
 {
-    float u = (float)raw(t) * 0x1p-32f;
-    return u < 1 ? u : 1 - 0x1p-24f;
+    return unit(raw(t));
 }
 
 /* Two raw numbers, the first of lower weight. */
@@ -89,21 +105,41 @@ bernoulli(ab_twister *t, double p)
     return (low + high * 0x1p32) * 0x1p-64 < p;
 }
 
-/* The polar method (Marsaglia and Bray 1964). */
-static inline void
-pair(ab_twister *t, float *first, float *second)
+/* The polar method (Marsaglia and Bray 1964): points of the unit disc, and their distances from
+ * its centre, squared. */
+typedef struct points {
+    float x[PAIRS + 1], y[PAIRS + 1], r[PAIRS + 1];
+} points;
+
+/* Enters a point at place i; returns the place of the next, i if this one is outside. No branch:
+ * of five points one is outside, which no processor foresees. */
+static inline int
+enter(points *p, int i, uint32_t first, uint32_t second)
 {
-    float x, y, r;
-    do {
-        x = canonical(t);
-        y = canonical(t);
-        x = x + x - 1;
-        y = y + y - 1;
-        r = fmaf(y, y, x * x); /* as the wheel's compiler fused it */
-    } while (r > 1 || r == 0);
-    float scale = sqrtf(-2.0f * (float)log((double)r) / r);
-    *first = y * scale;
-    *second = x * scale;
+    float x = unit(first), y = unit(second);
+    x = x + x - 1;
+    y = y + y - 1;
+    float r = fmaf(y, y, x * x); /* as the wheel's compiler fused it */
+    p->x[i] = x;
+    p->y[i] = y;
+    p->r[i] = r;
+    return i + !((r > 1) | (r == 0));
+}
+
+/* Draws n points, and no number more than these take. */
+static inline void
+disc(ab_twister *t, points *p, int n)
+{
+    for (int i = 0; i < n;) {
+        while (i < n && t->at + 2 <= WORDS) {
+            i = enter(p, i, t->next[t->at], t->next[t->at + 1]);
+            t->at += 2;
+        }
+        if (i < n) { /* a new state, between a point's two numbers perhaps */
+            uint32_t first = raw(t), second = raw(t);
+            i = enter(p, i, first, second);
+        }
+    }
 }
 
 /* What is drawn, see ab_twister_draw. */
@@ -145,12 +181,18 @@ draw(ab_twister *t, const drawing *d)
         }
         break;
     default: /* normal: the second of an odd count is lost */
-        for (int64_t i = 0; i < d->n; i += 2) {
-            float one, two;
-            pair(t, &one, &two);
-            put(d, i, fmaf(one, d->std, d->low));
-            if (i + 1 < d->n)
-                put(d, i + 1, fmaf(two, d->std, d->low));
+        for (int64_t done = 0; done < d->n; done += 2 * PAIRS) {
+            points p;
+            const int64_t left = (d->n - done + 1) / 2;
+            const int pairs = left < PAIRS ? (int)left : PAIRS;
+            disc(t, &p, pairs);
+            for (int i = 0; i < pairs; i++) {
+                const int64_t at = done + 2 * i;
+                const float scale = sqrtf(-2.0f * (float)log((double)p.r[i]) / p.r[i]);
+                put(d, at, fmaf(p.y[i] * scale, d->std, d->low));
+                if (at + 1 < d->n)
+                    put(d, at + 1, fmaf(p.x[i] * scale, d->std, d->low));
+            }
         }
     }
 }
@@ -201,12 +243,14 @@ ab_twister_draw(ab_twister *t, int kind, double a, double b, double factor, doub
 }
 
 void
-ab_twister_fill(ab_twister *t, int kind, double a, double b, double factor, double term,
-                ab_graph *g, int32_t node)
+ab_twister_fill(ab_twister *t, ab_graph *g, int32_t last)
 {
-    const ab_node *d = &g->nodes[node];
-    const ab_form *f = ab_form_get(g->registry, d->form);
-    if (d->data)
-        ab_twister_draw(t, kind, a, b, factor, term, f->size * f->batch, (void *)(intptr_t)d->data,
-                        g->itemsize);
+    for (; g->draws_done < g->draws_n && g->draws[g->draws_done].node <= last; g->draws_done++) {
+        const ab_draw *d = &g->draws[g->draws_done];
+        const ab_node *node = &g->nodes[d->node];
+        const ab_form *f = ab_form_get(g->registry, node->form);
+        if (node->data)
+            ab_twister_draw(t, d->kind, d->a, d->b, d->factor, d->term, f->size * f->batch,
+                            (void *)(intptr_t)node->data, g->itemsize);
+    }
 }

@@ -42,6 +42,7 @@ ab_graph_free(ab_graph *g)
     free(g->tape_nodes);
     free(g->grad);
     free(g->kept);
+    free(g->draws);
     ab_arena_free(&g->values);
     ab_arena_free(&g->gradients);
     free(g);
@@ -56,6 +57,7 @@ ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit)
     g->noperands = 0;
     g->tape_n = g->tape_nodes_n = g->tape_done = 0;
     g->grad_n = 0;
+    g->draws_n = g->draws_done = 0;
     g->shared = 0;
     g->epoch++;
     g->asked = -1;
@@ -281,8 +283,7 @@ add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
                 continue;
             int32_t id = g->table[at].node;
             const ab_node *d = &g->nodes[id];
-            if (d->form != form || d->nin != nin || d->ndata != ndata
-                || d->flags & AB_NODE_KEPT)
+            if (d->form != form || d->nin != nin || d->ndata != ndata || d->flags & AB_NODE_KEPT)
                 continue;
             bool equal = true;
             for (int32_t i = 0; equal && i < nin; i++)
@@ -315,7 +316,10 @@ add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
         int64_t *words = ab_graph_words(g, ndata);
         if (!words)
             return g->limit && ab_graph_bytes(g) + BLOCK_BYTES > g->limit ? AB_LIMIT : AB_NO_MEMORY;
-        memcpy(words, data, (size_t)ndata * sizeof *words);
+        if (data)
+            memcpy(words, data, (size_t)ndata * sizeof *words);
+        else
+            memset(words, 0, (size_t)ndata * sizeof *words);
         d->data = words;
     }
     for (int32_t i = 0; i < nin; i++)
@@ -355,4 +359,38 @@ ab_graph_add_expected(ab_graph *g, uint32_t expected, int32_t form, int32_t nin,
 {
     const ab_form *f = ab_form_get(g->registry, form);
     return add(g, f, expected, form, nin, operands, ndata, data, true);
+}
+
+int32_t
+ab_graph_add_draw(ab_graph *g, int32_t form, const ab_draw *draw)
+{
+    enum { FIRST_DRAWS = 64 };
+    const ab_form *f = ab_form_get(g->registry, form);
+    int64_t words = (f->size * f->batch * g->itemsize + 7) / 8;
+    if (words > INT32_MAX)
+        return AB_TOO_MANY;
+    if (g->draws_n == g->draws_capacity) {
+        int64_t to = g->draws_capacity ? 2 * (int64_t)g->draws_capacity : FIRST_DRAWS;
+        int error = to > INT32_MAX ? AB_TOO_MANY
+                                   : grow_array(g, (void **)&g->draws, sizeof *g->draws,
+                                                g->draws_capacity, to);
+        if (error < 0)
+            return error;
+        g->draws_capacity = (int32_t)to;
+    }
+    int32_t id = add(g, f, 0, form, 0, NULL, (int32_t)words, NULL, false);
+    if (id >= 0) {
+        g->draws[g->draws_n] = *draw;
+        g->draws[g->draws_n++].node = id;
+    }
+    return id;
+}
+
+void
+ab_graph_drop_draws(ab_graph *g, int32_t first)
+{
+    while (g->draws_n && g->draws[g->draws_n - 1].node >= first)
+        g->draws_n--;
+    if (g->draws_done > g->draws_n)
+        g->draws_done = g->draws_n;
 }

@@ -35,8 +35,9 @@ int32_t ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int
 /* Per node, of n nodes from `first` on: form, root, operand 0 of views or -1, offset in the root in
  * elements, elements between elements of a minibatch, address of computed values in elements
  * from the start of the arena (-1: none yet), batch of the tape (-1). */
-void ab_graph_table(const ab_graph *g, int32_t first, int32_t n, int32_t *form, int32_t *root, int32_t *parent,
-                    int64_t *offset, int64_t *batch_stride, int64_t *address, int32_t *batch);
+void ab_graph_table(const ab_graph *g, int32_t first, int32_t n, int32_t *form, int32_t *root,
+                    int32_t *parent, int64_t *offset, int64_t *batch_stride, int64_t *address,
+                    int32_t *batch);
 int32_t ab_node_operands(const ab_graph *g, int32_t node, const int32_t **operands);
 int32_t ab_node_data(const ab_graph *g, int32_t node, const int64_t **data);
 const void *ab_node_value(const ab_graph *g, int32_t node); /* NULL: not planned */
@@ -100,15 +101,15 @@ enum {
     AB_DRAW_NORMAL = 2,    /* of mean a and standard deviation b */
     AB_DRAW_GUMBEL = 3,    /* of location 0 and scale 1 */
 };
-ab_twister *ab_twister_new(uint32_t seed); /* NULL: no memory */
+ab_twister *ab_twister_new(uint32_t seed);           /* NULL: no memory */
+void ab_twister_begin(ab_twister *t, uint32_t seed); /* as if it were new */
 void ab_twister_free(ab_twister *t);
 int ab_twister_untouched(const ab_twister *t); /* nothing was drawn yet */
 /* Writes n numbers, each multiplied by `factor`, plus `term`. */
 void ab_twister_draw(ab_twister *t, int kind, double a, double b, double factor, double term,
                      int64_t n, void *out, int itemsize);
-/* Writes the content of a placeholder. */
-void ab_twister_fill(ab_twister *t, int kind, double a, double b, double factor, double term,
-                     ab_graph *g, int32_t node);
+/* Writes the content of the placeholders up to a node that wait for random numbers. */
+void ab_twister_fill(ab_twister *t, ab_graph *g, int32_t last);
 
 /* What the recorder calls without a detour over Python. */
 typedef struct ab_engine_functions {
@@ -121,6 +122,7 @@ typedef struct ab_engine_functions {
     double (*update_all)(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
                          const double *numbers, int flags, double clip_value, double clip_norm,
                          double factor, int threads);
+    void (*draw)(ab_twister *t, ab_graph *g, int32_t last);
 } ab_engine_functions;
 const ab_engine_functions *ab_engine_functions_get(void);
 

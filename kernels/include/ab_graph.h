@@ -125,6 +125,13 @@ typedef struct ab_node {
     int32_t unused;
 } ab_node;
 
+/* A placeholder whose numbers are drawn when a value is first needed, and what is drawn: see
+ * ab_twister_draw. */
+typedef struct ab_draw {
+    int32_t node, kind;
+    double a, b, factor, term;
+} ab_draw;
+
 /* An entry of the sharing table. */
 typedef struct ab_slot {
     uint32_t hash;
@@ -175,6 +182,10 @@ struct ab_graph {
     int64_t tape_nodes_n, tape_nodes_capacity;
     int64_t tape_done; /* batches that have run */
     uint64_t plans;    /* counts changes of the tape */
+    /* In the order of their nodes, which is the order of the random numbers; the first
+     * draws_done hold theirs. */
+    ab_draw *draws;
+    int32_t draws_n, draws_done, draws_capacity;
     ab_arena values, gradients;
     size_t limit;       /* bytes, everything counted */
     size_t bookkeeping; /* bytes outside the arenas */
@@ -248,7 +259,8 @@ void ab_graph_free(ab_graph *g);
 /* Empties the graph, keeps its memory. */
 void ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit);
 /* Records a node, or finds the one that is equal. data is copied unless it already lies
- * in the graph's pool (`owned`). `shareable`: may be found by its data. */
+ * in the graph's pool (`owned`); NULL, of what is not shareable: zeros. `shareable`: may be found
+ * by its data. */
 int32_t ab_graph_add(ab_graph *g, int32_t form, int32_t nin, const int32_t *operands, int32_t ndata,
                      const int64_t *data, bool shareable);
 /* As that, in two steps for callers that find the form in between: what will be looked up to
@@ -257,6 +269,10 @@ uint32_t ab_graph_expect(const ab_graph *g, int32_t op, int32_t nin, const int32
                          int32_t ndata, const int64_t *data);
 int32_t ab_graph_add_expected(ab_graph *g, uint32_t expected, int32_t form, int32_t nin,
                               const int32_t *operands, int32_t ndata, const int64_t *data);
+/* Records a placeholder of zeros that waits for random numbers. */
+int32_t ab_graph_add_draw(ab_graph *g, int32_t form, const ab_draw *draw);
+/* Nothing is drawn any more for the nodes from `first` on. */
+void ab_graph_drop_draws(ab_graph *g, int32_t first);
 int64_t *ab_graph_words(ab_graph *g, int64_t n); /* from the data pool; NULL: no memory */
 size_t ab_graph_bytes(const ab_graph *g);
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from model_cases import CLUSTERS
@@ -9,6 +11,12 @@ from recorded_model import check, names
 
 import autobatch as ab
 import autobatch.dynet as dy
+from autobatch import _core
+from autobatch.dynet import random
+
+traced = pytest.mark.skipif(
+    not hasattr(_core, "Cell"), reason="built for the limited API, where nothing is traced"
+)
 
 BUILDERS = [
     dy.VanillaLSTMBuilder,
@@ -248,3 +256,67 @@ def test_words_and_files_that_are_not_there(classes, m, tmp_path):
         dy.ClassFactoredSoftmaxBuilder(3, str(tmp_path / "clusters"), {}, m)
     with pytest.raises(TypeError, match="StandardSoftmaxBuilder"):
         dy.SoftmaxBuilder()
+
+
+@traced
+def test_traced_functions_draw_at_every_call() -> None:
+    @ab.cell
+    def noisy(x: Any) -> Any:
+        return dy.noise(x, 1.0), dy.dropout(x, 0.5)
+
+    dy.renew_cg()
+    x = dy.inputVector([1] * 50)
+    random.reset(13)
+    expected = [(random.normal(50), random.bernoulli(50, 0.5) * 2.0) for _ in range(3)]
+    dy.reset_random_seed(13)
+    made = [noisy(x) for _ in range(3)]
+    assert noisy.traces == 1
+    for (added, dropped), (numbers, mask) in reversed(list(zip(made, expected, strict=True))):
+        np.testing.assert_array_equal(added.npvalue(), 1 + numbers)
+        np.testing.assert_array_equal(dropped.npvalue(), mask)
+
+
+@traced
+def test_a_gru_draws_its_masks_at_every_step() -> None:
+    """Traced or not, the steps draw the same."""
+    pc = dy.ParameterCollection()
+    gru = dy.GRUBuilder(2, 3, 3, pc)
+    gru.set_dropout(0.5)
+    found = []
+    for step in (gru._dropping_step, gru._dropping_step.__wrapped__):
+        dy.reset_random_seed(14)
+        dy.renew_cg()
+        gru.initial_state()
+        s, x = (), dy.ones(3)
+        for _ in range(3):
+            *s, output = step(gru._operands, x, tuple(s), 0.5)
+        found.append(output.value())
+        assert dy.GRUBuilder._dropping_step.traces >= 2
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_steps_with_random_numbers_are_general_steps(noise: float) -> None:
+    lstm = dy.CompactVanillaLSTMBuilder(1, 3, 3, dy.ParameterCollection())
+    lstm.set_dropout(0.3)
+    lstm.set_weightnoise(noise)
+
+    def one_by_one(state: Any, xs: list[Any]) -> Any:
+        return state.add_inputs(xs)[-1].output()
+
+    def together(state: Any, xs: list[Any]) -> Any:
+        return state.transduce(xs)[-1]
+
+    def generally(state: Any, xs: list[Any]) -> Any:
+        s = state.s()
+        for x in xs:
+            s, output = lstm._general_step(x, s)
+        return output
+
+    found = []
+    for way in (one_by_one, together, generally):
+        dy.renew_cg()
+        dy.reset_random_seed(17)
+        xs = [dy.inputVector([i, 1, -i]) for i in range(4)]
+        found.append(way(lstm.initial_state(), xs).value() + random.uniform(1).tolist())
+    assert found[0] == found[1] == found[2]

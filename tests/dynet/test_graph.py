@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,47 @@ def test_inputs_of_a_number_type_chosen_after_the_graph_began() -> None:
     dy.renew_cg()
     with pytest.raises(ValueError, match="placeholder: expected 3 numbers of 4 bytes, got 8"):
         recorder("placeholder").record((), (1, 3), bytes(8))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_of_every_layout(dtype: str) -> None:
+    """Those read in C, and those that NumPy has to bring into a usual form."""
+    whole = np.arange(2 * 3 * 4).reshape(2, 3, 4) / 7
+    packed = np.zeros(3, [("a", "i1"), ("b", "f8")])
+    packed["b"] = [1, 2, 3]
+    arrays = [
+        whole, whole.T, whole[::-1, 1:, ::2], whole[0], whole[0].T, whole[:, 0, 0], whole[0, 0, :1],
+        np.asfortranarray(whole), whole.astype("f4"), whole.astype(">f8"), whole.astype("f2"),
+        np.broadcast_to(whole[0, 0], (3, 4)), packed["b"], np.array(2.5), np.zeros((0, 3)),
+        np.zeros((3, 0)), np.arange(-3, 3), np.arange(3, dtype="i4"), np.arange(3) > 1,
+        np.array([1.5, 2], object), np.float64(whole[0]).view(np.matrix),
+    ]  # fmt: skip
+    with ab.configure(dtype=dtype):
+        dy.renew_cg()
+        for array in arrays:
+            expected = np.asarray(array, np.float64).astype(dtype).astype(np.float64)
+            x = dy.inputTensor(array)
+            assert x.dim() == (array.shape or (1,), 1)
+            np.testing.assert_array_equal(x.npvalue(), expected.reshape(array.shape or (1,)))
+            if array.ndim:
+                x = dy.inputTensor(array, batched=True)
+                assert x.dim() == (array.shape[:-1] or (1,), array.shape[-1])
+                assert x.vec_value() == expected.reshape(-1, order="F").tolist()
+                flat = dy.inputVector(array)
+                assert flat.dim() == ((array.size,), 1)
+                assert flat.vec_value() == expected.reshape(-1, order="F").tolist()
+        first, second = dy.inputTensor(whole), dy.inputTensor(whole)
+        second.set(whole + 1)  # they are nodes of their own
+        np.testing.assert_array_equal(first.npvalue(), whole.astype(dtype))
+        assert dy.inputTensor([1, 2.5]).value() == [1.0, 2.5]
+        assert dy.inputTensor([[1, 2], [3, 4]], batched=True).value() == [1.0, 3.0, 2.0, 4.0]
+        assert dy.inputTensor([1, 2], batched=True).dim() == ((1,), 2)
+        with pytest.raises(ShapeError, match="needs at least one axis"):
+            dy.inputTensor(np.array(1.0), batched=True)
+        for wrong in (np.array(["a"]), np.array(["2000-01-01"], "M8[D]"), np.ones(2, complex)):
+            with pytest.raises(OperandError, match="inputVector: expected numbers"):
+                dy.inputVector(wrong)
+    dy.renew_cg()
 
 
 @pytest.mark.parametrize("given", [["1"], [None, 1.0], b"12", np.array(["1"]), {}])
@@ -748,6 +791,182 @@ def test_rates_of_builders_are_float32(seed: int, before: int, rate: float, kept
     output = builder.initial_state().add_input(dy.inputVector([1])).output()
     expected = np.tanh(1 + (1 / (1 - rate) if kept else 0))
     assert output.value() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_waits_to_be_drawn_leaves_the_short_way_open() -> None:
+    random.reset(7)
+    first, second = random.uniform(3).tolist(), random.uniform(2).tolist()
+    dy.reset_random_seed(7)
+    x = dy.scalarInput(2)
+    a, b = dy.random_uniform(3, 0, 1), dy.random_uniform(2, 0, 1)
+    assert dy.cg().direct
+    assert x.value() == 2.0
+    assert b.value() == second
+    assert a.value() == first
+    assert dy.cg().direct
+
+
+def test_numbers_are_drawn_up_to_the_node_that_is_asked_for() -> None:
+    random.reset(8)
+    first, between, second = random.uniform(2), random.uniform(3, -1, 1), random.uniform(2)
+    dy.reset_random_seed(8)
+    a, b = dy.random_uniform(2, 0, 1), dy.random_uniform(2, 0, 1)
+    assert a.value() == first.tolist()
+    parameter = dy.ParameterCollection().add_parameters(3)
+    np.testing.assert_allclose(parameter.as_array(), between, rtol=1e-6)
+    assert b.value() == second.tolist()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x.value(),
+        lambda x: x.vec_value(),
+        lambda x: x.npvalue().tolist(),
+        lambda x: x.tensor_value().as_numpy().tolist(),
+        lambda x: ab.values([x])[0].tolist(),
+        lambda x: ab.recording.Expression.value(x).tolist(),
+        lambda x: [dy.pick(x, i).scalar_value() for i in range(70)],
+        lambda x: [dy.pick(x, i).backward() or dy.pick(x, i).value() for i in range(70)],
+        lambda x: (x.forward(), x.value())[1],
+    ],
+)
+def test_whatever_is_asked_for_is_drawn_before(ask: Any) -> None:
+    random.reset(9)
+    expected = random.uniform(70).tolist()
+    dy.reset_random_seed(9)
+    assert ask(dy.random_uniform(70, 0, 1)) == expected
+
+
+def test_what_was_reverted_is_not_drawn() -> None:
+    random.reset(10)
+    first, second, third = (random.uniform(2).tolist() for _ in range(3))
+    dy.reset_random_seed(10)
+    dy.cg_checkpoint()
+    a, gone = dy.random_uniform(2, 0, 1), dy.random_uniform(2, 0, 1)
+    assert a.value() == first
+    dy.cg_revert()
+    b = dy.random_uniform(2, 0, 1)
+    assert b.value() == second
+    assert gone.value() == [0.0, 0.0]
+    assert b.value(recalculate=True) == third
+
+
+def test_setting_an_input_draws_again() -> None:
+    random.reset(11)
+    first, second = random.uniform(2), random.uniform(2)
+    dy.reset_random_seed(11)
+    x = dy.scalarInput(1)
+    y = dy.random_uniform(2, 0, 1) * x
+    np.testing.assert_array_equal(y.npvalue(), first)
+    x.set(2)
+    np.testing.assert_array_equal(y.npvalue(), 2 * second)
+
+
+def test_graphs_draw_for_themselves() -> None:
+    random.reset(12)
+    first, second, third = (random.uniform(2).tolist() for _ in range(3))
+    dy.reset_random_seed(12)
+    outer = dy.random_uniform(2, 0, 1)
+    with ab.new_graph() as inner:
+        inner.expression_type = type(outer)
+        assert dy.random_uniform(2, 0, 1).value() == first
+        dy.random_uniform(2, 0, 1)  # never asked for
+    assert outer.value() == second
+    dy.random_uniform(2, 0, 1)
+    dy.renew_cg()
+    assert dy.random_uniform(2, 0, 1).value() == third
+
+    found = []
+
+    def work() -> None:
+        ab.new_graph()
+        found.append(ab.values([dy.random_uniform(2, 0, 1)])[0].tolist())
+
+    dy.reset_random_seed(12)
+    dy.random_uniform(2, 0, 1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [first]
+
+
+def test_dropout_of_all_kinds_of_operands() -> None:
+    table = dy.ParameterCollection().add_parameters((2, 3), init=1)
+    for x in (table, 2.0, np.ones(3), dy.ones((2, 3), batch_size=2)):
+        kept = dy.dropout(x, 0.0).npvalue()
+        np.testing.assert_array_equal(kept, dy.expressions.as_expression(x).npvalue())
+    assert dy.dropout_dim(dy.scalarInput(3), np.int64(0), 0.0).value() == 3.0
+    assert dy.dropout_dim(table, np.int64(1), 1.0).npvalue().tolist() == [[0] * 3] * 2
+    for d in (-1, 2):
+        with pytest.raises(ShapeError, match="dropout_dim: expected a dimension from 0 to 1"):
+            dy.dropout_dim(table, d, 0.5)
+    stale = dy.ones(2)
+    dy.renew_cg()
+    with pytest.raises(ab.StaleExpressionError):
+        dy.dropout(stale, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("drop", "numbers"),
+    [
+        (lambda x: dy.dropout(x, 0.5), (3, 4, 5)),
+        (lambda x: dy.dropout_dim(x, 0, 0.5), (1, 4, 5)),
+        (lambda x: dy.dropout_dim(x, 1, 0.5), (3, 1, 5)),
+        (lambda x: dy.dropout_batch(x, 0.5), (1, 1, 5)),
+        (lambda x: dy.block_dropout(x, 0.5), (1, 1, 1)),
+    ],
+)
+def test_what_a_number_of_a_mask_is_for(drop: Any, numbers: tuple[int, ...]) -> None:
+    random.reset(16)
+    mask = random.bernoulli(math.prod(numbers), 0.5).reshape(numbers, order="F") * 2.0
+    dy.reset_random_seed(16)
+    x = np.arange(1.0, 61.0).reshape(3, 4, 5)
+    np.testing.assert_array_equal(drop(dy.inputTensor(x, batched=True)).npvalue(), x * mask)
+
+
+def test_dimensions_of_random_tensors() -> None:
+    assert dy.random_normal(np.int64(3)).dim() == ((3,), 1)
+    assert dy.random_normal([2, np.int64(3)], batch_size=np.int64(4)).dim() == ((2, 3), 4)
+    assert dy.random_normal(()).dim() == ((1,), 1)
+    assert dy.random_normal((0, 3)).npvalue().shape == (0, 3)
+    for dims in ((-1,), -1, (2,) * 17):
+        with pytest.raises(ShapeError, match="16 dimensions of at least 0"):
+            dy.random_normal(dims)
+    for dims in ((2**20, 2**20), (2**40, 2**40)):
+        with pytest.raises(ab.MemoryLimitError):
+            dy.random_normal(dims)
+    with pytest.raises(OperandError, match="random_normal: expected dimensions"):
+        dy.random_normal("3")
+    assert len({dy.random_normal(2, std, 0.0).value()[0] for std in range(300)}) == 300
+
+
+def polar(raw: Any, n: int) -> list[float]:
+    """The polar method, one pair at a time."""
+    numbers: list[float] = []
+    while len(numbers) < n:
+        x, y = (2 * min(raw() / 2**32, 1 - 2**-24) - 1 for _ in range(2))
+        r = x * x + y * y
+        if 0 < r <= 1:
+            scale = np.sqrt(-2 * np.log(r) / r)
+            numbers += [y * scale, x * scale]
+    return numbers[:n]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_stream_is_a_mersenne_twister(dtype: Any) -> None:
+    """Numbers that are made together take what one after the other would."""
+    random.reset(15)
+    raw = np.random.RandomState(15)._bit_generator.random_raw
+    for n in (1, 2, 127, 128, 129, 1, 1000, 3, 0, 311, 624, 5):
+        found = np.empty(n, dtype)
+        random.Draw.normal(0.0, 1.0).into(found)
+        np.testing.assert_allclose(found, polar(raw, n), rtol=1e-4, atol=1e-6)
+        random.Draw.uniform(0.0, 1.0).into(found)
+        np.testing.assert_allclose(found, [raw() / 2**32 for _ in range(n)], rtol=1e-6)
+        random.Draw.bernoulli(0.3).into(found)
+        expected = [(raw() + raw() * 2**32) / 2**64 < 0.3 for _ in range(n)]
+        assert found.tolist() == expected
 
 
 # ------------------------------------------------------------------------------- flags, programs

@@ -15,13 +15,12 @@ from ..parameters import ParameterCollection, Parameters, const_parameter
 from ..random import Draw
 from .states import RNNState, StaleBuilderError
 
+_mask_draw = functools.lru_cache(maxsize=256)(Draw.mask)
+
 
 def _mask(size: int, rate: float, batch: int) -> Any:
     """Zeros with probability `rate`, else ``1 / (1 - rate)``; drawn when its value is needed."""
-    return _CG.delayed((size,), batch, _draw_of(rate))
-
-
-_draw_of = functools.lru_cache(maxsize=256)(Draw.mask)
+    return _CG.delayed((size,), batch, _mask_draw(rate))
 
 
 def _masked(x: Any, mask: Any) -> Any:
@@ -42,6 +41,7 @@ class _RNNBuilder:
 
     _prefix: ClassVar[str]
     _has_memory: ClassVar[bool] = False
+    _noise = 0.0  # on the weights, drawn at every step
     _cell: ClassVar[Any]  # a step: (operands, input, state, masks) -> state
 
     def __init_subclass__(cls) -> None:
@@ -136,7 +136,7 @@ class _RNNBuilder:
         return self._split(s, self._layers)
 
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
-        """The state's vectors and the output after an input."""
+        """The state's vectors and the output after an input, where random numbers are drawn."""
         masks = self._masks or self._current_masks(x.batch_size)
         s = self._cell(self._operands, x, s, masks)
         return s, s[-1]

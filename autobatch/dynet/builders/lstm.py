@@ -28,7 +28,6 @@ class _GatedLSTM(_Masked, _RNNBuilder):
     _has_memory = True
     _ln = False
     _forget = 1.0
-    _noise = 0.0
 
     def _make(self, inputs: int, hidden: int) -> list[Parameters]:
         add = self._collection.add_parameters

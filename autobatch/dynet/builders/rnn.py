@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ... import functions as F
+from ...recording import traced
 from ..parameters import Parameters
 from ._base import _mask, _Masked, _masked, _RNNBuilder, _vector
 
@@ -51,6 +52,10 @@ class SimpleRNNBuilder(_Masked, _RNNBuilder):
         self._set_rates(d, d_h)
 
 
+def _dropped(x: Any, rate: float) -> Any:
+    return F.multiply(x, _mask(math.prod(x.shape), rate, x.batch_size))
+
+
 class GRUBuilder(_RNNBuilder):
     """Gated recurrent units (Cho et al. 2014): ``h' = (1 - z) h + z tanh(Wx x + Wh (r h) + b)``.
 
@@ -75,16 +80,19 @@ class GRUBuilder(_RNNBuilder):
         self._rate = float(f)
         self._drops = self._draws()
 
-    def _dropped(self, x: Any) -> Any:
-        return F.multiply(x, _mask(math.prod(x.shape), self._rate, x.batch_size))
-
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        *h, output = self._dropping_step(self._operands, x, s, self._rate)
+        return tuple(h), output
+
+    @staticmethod
+    @traced
+    def _dropping_step(operands: Any, x: Any, s: Any, rate: float) -> tuple[Any, ...]:
         # Masks are drawn at every use, in the order of the layers.
         x, new_h = _vector(x), []
-        for i, layer in enumerate(self._operands):
-            _, (x,) = self._step([layer], self._dropped(x), (), s[i : i + 1], None)
+        for i, layer in enumerate(operands):
+            _, (x,) = GRUBuilder._step([layer], _dropped(x, rate), (), s[i : i + 1], None)
             new_h.append(x)
-        return tuple(new_h), self._dropped(x)
+        return (*new_h, _dropped(x, rate))
 
     @classmethod
     def _step(cls, operands: Any, x: Any, c: Any, h: Any, masks: Any) -> tuple[Any, Any]:

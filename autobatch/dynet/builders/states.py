@@ -47,9 +47,12 @@ class RNNState:
     def add_input(self, x: Expression) -> RNNState:
         """The state after one more input."""
         builder = self._builder if self._version == _CG._version else self._fresh()
-        if builder._drops:
+        if not builder._drops:
+            s = builder._cell(builder._operands, x, self._s)
+        elif builder._masks is None or builder._noise:
             return RNNState(builder, self, *builder._general_step(x, self._s))
-        s = builder._cell(builder._operands, x, self._s)
+        else:
+            s = builder._cell(builder._operands, x, self._s, builder._masks)
         return RNNState(builder, self, s, s[-1])
 
     def add_inputs(self, xs: Iterable[Expression]) -> list[RNNState]:
@@ -63,12 +66,16 @@ class RNNState:
     def transduce(self, xs: Iterable[Expression]) -> list[Any]:
         """The outputs after each of several inputs."""
         builder, s, outputs = self._fresh(), self._s, []
+        step, operands = builder._cell, builder._operands
         if builder._drops:
             for x in xs:
-                s, output = builder._general_step(x, s)
+                if builder._masks is None or builder._noise:
+                    s, output = builder._general_step(x, s)
+                else:
+                    s = step(operands, x, s, builder._masks)
+                    output = s[-1]
                 outputs.append(output)
             return outputs
-        step, operands = builder._cell, builder._operands
         for x in xs:
             s = step(operands, x, s)
             outputs.append(s[-1])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ... import _core
 from ... import functions as F
 from ...errors import ShapeError
-from ..expressions import _shape
-from ..graph import _CG, Node
+from ...recording import recorder
+from ..graph import _CG
 from ..random import Draw
-from ._shared import _axis, _batch, _full_shape, _of_dim
+from ._shared import _axis, _batch, _of_dim
 
 __all__ = [
     "block_dropout",
@@ -34,14 +37,50 @@ def _probability(op: str, p: Any) -> float:
     return p
 
 
-def _mask(op: str, x: Any, p: Any, shape: tuple[int, ...], batch: int) -> Any:
-    """x times a mask of zeros, with probability p, and ``1 / (1 - p)``."""
-    return F.multiply(x, _CG.delayed(shape, batch, _mask_draw(op, p)))
+# How many numbers a mask has, as `_core.with_drawn` takes it, if not one for each line along a
+# dimension: as many as x has, one for each element of the minibatch, one.
+_EACH, _ELEMENTS, _ONE = -1, -2, -3
+
+_with_drawn, _drawn = _core.with_drawn, _core.drawn
+_multiply, _add = recorder("multiply"), recorder("add")
 
 
-@functools.lru_cache(maxsize=256)
 def _mask_draw(op: str, p: Any) -> Draw:
     return Draw.mask(_probability(op, p))
+
+
+class _Draws(dict[Any, Draw]):
+    """What an op draws, by its numbers: a program repeats few of them, and making a `Draw` takes
+    longer than recording it."""
+
+    def __init__(self, make: Callable[[Any], Draw]) -> None:
+        self._make = make
+
+    def __missing__(self, numbers: Any) -> Draw:
+        made = self._make(numbers)
+        given = numbers if type(numbers) is tuple else (numbers,)
+        if len(self) < _MOST and all(isinstance(number, (float, int)) for number in given):
+            self[numbers] = made
+        return made
+
+
+_MOST = 256
+
+_DROPOUT, _DROPOUT_DIM, _DROPOUT_BATCH, _BLOCK_DROPOUT = (
+    _Draws(functools.partial(_mask_draw, op))
+    for op in ("dropout", "dropout_dim", "dropout_batch", "block_dropout")
+)
+_NORMAL = _Draws(lambda given: Draw.normal(float(given[0]), float(given[1])))
+_UNIFORM = _Draws(lambda given: Draw.uniform(float(given[0]), float(given[1])))
+_GUMBEL = _Draws(lambda given: Draw.gumbel(float(given[0]), float(given[1])))
+
+
+def _bernoulli_draw(given: tuple[Any, Any]) -> Draw:
+    keep = float(np.float32(_probability("random_bernoulli", given[0])))  # DyNet's is a float
+    return Draw.bernoulli(keep, float(given[1]))
+
+
+_BERNOULLI = _Draws(_bernoulli_draw)
 
 
 def dropout(x: Any, p: float) -> Any:
@@ -51,9 +90,7 @@ def dropout(x: Any, p: float) -> Any:
     >>> sorted(set(dy.dropout(dy.ones(100), 0.5).value()))
     [0.0, 2.0]
     """
-    if type(x) is Node:
-        return _mask("dropout", x, p, x.shape, x.batch_size)
-    return _mask("dropout", x, p, _shape(x), 1)
+    return _with_drawn(_multiply, x, _DROPOUT[p], _EACH)
 
 
 def dropout_dim(x: Any, d: int, p: float) -> Any:
@@ -64,10 +101,12 @@ def dropout_dim(x: Any, d: int, p: float) -> Any:
     >>> bool((x[0] == x[1]).all())
     True
     """
-    axis = _axis("dropout_dim", x, d)
-    shape = list(_full_shape(x))
-    shape[axis] = 1
-    return _mask("dropout_dim", x, p, tuple(shape), _batch(x))
+    draw, lines = _DROPOUT_DIM[p], operator.index(d)
+    made = _with_drawn(_multiply, x, draw, lines) if lines >= 0 else None
+    if made is None:
+        _axis("dropout_dim", x, d)  # raises, unless x is a scalar
+        return F.multiply(x, _CG.delayed((1,), _batch(x), draw))
+    return made
 
 
 def dropout_batch(x: Any, p: float) -> Any:
@@ -78,7 +117,7 @@ def dropout_batch(x: Any, p: float) -> Any:
     >>> bool((x[0] == x[1]).all())
     True
     """
-    return _mask("dropout_batch", x, p, (), _batch(x))
+    return _with_drawn(_multiply, x, _DROPOUT_BATCH[p], _ELEMENTS)
 
 
 def block_dropout(x: Any, p: float) -> Any:
@@ -88,7 +127,7 @@ def block_dropout(x: Any, p: float) -> Any:
     >>> len(set(dy.block_dropout(dy.ones(100), 0.5).value()))
     1
     """
-    return _mask("block_dropout", x, p, (), 1)
+    return _with_drawn(_multiply, x, _BLOCK_DROPOUT[p], _ONE)
 
 
 def noise(x: Any, stddev: float) -> Any:
@@ -98,11 +137,11 @@ def noise(x: Any, stddev: float) -> Any:
     >>> dy.noise(dy.ones(2), 0.0).value()
     [1.0, 1.0]
     """
-    shape, batch, stddev = _shape(x), _batch(x), float(stddev)
-    return F.add(x, _CG.delayed(shape, batch, Draw.normal(0.0, stddev)))
+    return _with_drawn(_add, x, _NORMAL[0.0, stddev], _EACH)
 
 
-def _drawn(op: str, dim: Any, batch_size: int, draw: Draw) -> Any:
+def _of_any_dim(op: str, dim: Any, batch_size: Any, draw: Draw) -> Any:
+    """Random numbers whose dimensions are not plain ints, or wrong."""
     return _CG.delayed(_of_dim(op, dim), int(batch_size), draw)
 
 
@@ -118,7 +157,9 @@ def random_normal(dim: Any, mean: float = 0.0, stddev: float = 1.0, batch_size: 
     >>> dy.random_normal((2, 3)).dim()
     ((2, 3), 1)
     """
-    return _drawn("random_normal", dim, batch_size, Draw.normal(float(mean), float(stddev)))
+    draw = _NORMAL[mean, stddev]
+    made = _drawn(draw, dim, batch_size)
+    return _of_any_dim("random_normal", dim, batch_size, draw) if made is None else made
 
 
 def random_uniform(dim: Any, left: float, right: float, batch_size: int = 1) -> Any:
@@ -128,7 +169,9 @@ def random_uniform(dim: Any, left: float, right: float, batch_size: int = 1) -> 
     >>> 1 <= dy.random_uniform(1, 1, 2).value() < 2
     True
     """
-    return _drawn("random_uniform", dim, batch_size, Draw.uniform(float(left), float(right)))
+    draw = _UNIFORM[left, right]
+    made = _drawn(draw, dim, batch_size)
+    return _of_any_dim("random_uniform", dim, batch_size, draw) if made is None else made
 
 
 def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1) -> Any:
@@ -138,9 +181,9 @@ def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1
     >>> sorted(set(dy.random_bernoulli(100, 0.5, 2.0).value()))
     [0.0, 2.0]
     """
-    keep = float(np.float32(_probability("random_bernoulli", p)))  # DyNet's is a float
-    draw = Draw.bernoulli(keep, float(scale))
-    return _drawn("random_bernoulli", dim, batch_size, draw)
+    draw = _BERNOULLI[p, scale]
+    made = _drawn(draw, dim, batch_size)
+    return _of_any_dim("random_bernoulli", dim, batch_size, draw) if made is None else made
 
 
 def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int = 1) -> Any:
@@ -150,4 +193,6 @@ def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int 
     >>> dy.random_gumbel(3).dim()
     ((3,), 1)
     """
-    return _drawn("random_gumbel", dim, batch_size, Draw.gumbel(float(mu), float(beta)))
+    draw = _GUMBEL[mu, beta]
+    made = _drawn(draw, dim, batch_size)
+    return _of_any_dim("random_gumbel", dim, batch_size, draw) if made is None else made
