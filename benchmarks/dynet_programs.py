@@ -36,7 +36,8 @@ def seconds(program: Path, contender: str, flags: list[str]) -> tuple[float, flo
         [sys.executable, *before, str(program), *flags, "--dynet-seed", "42", *after],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONHASHSEED": "0"},
+        # Unbuffered, what the programs print would be much of what small ones take.
+        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": ""},
         cwd=ROOT,
     )
     if done.returncode:
