@@ -400,9 +400,79 @@ test_windows(void)
     }
 }
 
+/* Cofactors along the first row: of small matrices, as the definition has it. */
+static double
+determinant(int64_t n, const double *a)
+{
+    double total = 0, minor[16];
+    if (n == 1)
+        return a[0];
+    for (int64_t c = 0; c < n; c++) {
+        for (int64_t i = 1, at = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++)
+                if (j != c)
+                    minor[at++] = a[i * n + j];
+        total += (c % 2 ? -1 : 1) * a[c] * determinant(n - 1, minor);
+    }
+    return total;
+}
+
+static void
+logdet_plain(const test_case *c, const int64_t *data, double *const *x, double *y)
+{
+    (void)data;
+    y[0] = log(determinant(c->p[0], x[0])); /* NaN where it is negative */
+}
+
+static void
+logdet_slope(const test_case *c, const int64_t *data, double *const *x, double *y)
+{
+    (void)data;
+    y[0] = log(fabs(determinant(c->p[0], x[0]))); /* has a derivative on either side */
+}
+
+static void
+inverse_plain(const test_case *c, const int64_t *data, double *const *x, double *y)
+{
+    const int64_t n = c->p[0];
+    double turned[16], whole = determinant(n, x[0]);
+    (void)data;
+    for (int64_t i = 0; i < n; i++) /* Cramer's rule: column i of the inverse */
+        for (int64_t j = 0; j < n; j++) {
+            for (int64_t k = 0; k < n * n; k++)
+                turned[k] = k % n == j ? (k / n == i) : x[0][k];
+            y[j * n + i] = determinant(n, turned) / whole;
+        }
+}
+
+static void
+algebra_case(int64_t n)
+{
+    run(&(test_case){.kernel = "inverse",
+                     .reference = inverse_plain,
+                     .nin = 1,
+                     .size = {n * n},
+                     .ysize = n * n,
+                     .p = {n},
+                     .low = 0.5,
+                     .high = 2});
+    run(&(test_case){.kernel = "logdet",
+                     .reference = logdet_plain,
+                     .slope = logdet_slope,
+                     .nin = 1,
+                     .size = {n * n},
+                     .ysize = 1,
+                     .p = {n},
+                     .low = 0.5,
+                     .high = 2});
+}
+
 static void
 test_families(void)
 {
+    algebra_case(1);
+    algebra_case(2);
+    algebra_case(3);
     test_lines();
     test_vectors();
     test_random();
