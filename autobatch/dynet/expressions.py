@@ -265,6 +265,7 @@ class Expression(_Base, metaclass=_Kind):
             found = _missing_gradient(node, loss)
         return _array(node, found)
 
+    @_direct
     def set(self, values: Any) -> None:
         """Gives an input other numbers; the graph is computed anew when asked.
 
@@ -500,8 +501,9 @@ def _getitem(x: Any, key: Any) -> Any:
         )
     ranges = []
     for k, length in zip(keys, lengths, strict=False):
-        start, stop = k.start or 0, length if k.stop is None else k.stop
-        step = 1 if k.step is None else k.step
+        start = 0 if k.start is None else operator.index(k.start)
+        stop = length if k.stop is None else operator.index(k.stop)
+        step = 1 if k.step is None else operator.index(k.step)
         if not (0 <= start < stop <= length and step >= 1):
             raise ShapeError(
                 f"indexing: expected 0 <= from < to <= {length} and a step of at least 1, got "
@@ -572,7 +574,7 @@ def _set(x: Any, values: Any) -> None:
     size = math.prod(x.shape) * x.batch_size
     if numbers.size != size:
         raise ShapeError(f"set: expected {size} numbers, got {numbers.size}")
-    cpu.write(x.graph, x.node, numbers.T if numbers.ndim > 1 else numbers)
+    engine.write(x, numbers.T if numbers.ndim > 1 else numbers)
     _CG.invalidate()
 
 

@@ -165,8 +165,7 @@ class ComputationGraph:
 
     def invalidate(self) -> None:
         """Forgets what was computed, random numbers too."""
-        if cpu.done(self._graph):
-            engine.forget(self._graph)
+        engine.forget(self._graph)
         self.restart()
 
     def restart(self) -> None:

@@ -151,7 +151,8 @@ class Trainer(trainers.Trainer):
             rate /= self._shrunk()
         self.step += 1
         rule, numbers = self._rule(rate)
-        _CG.update(collection._parameters, collection._lookups, not self.sparse)
+        every_row = not self.sparse or bool(collection._decay)
+        _CG.update(collection._parameters, collection._lookups, every_row)
         return rule, numbers, scale
 
     def _update_chosen(

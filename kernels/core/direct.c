@@ -1,14 +1,14 @@
 /* Methods that may be answered directly: a Python function, say `value` of the drop-in's
- * expressions, that C overtakes where it is called without arguments, the graph's `direct` says
- * that nothing has to be done first, and the answer is to be had without an error. Anything else
- * is the function's. */
+ * expressions, that C overtakes where it is called without arguments (`set` with one), the graph's
+ * `direct` says that nothing has to be done first, and the answer is to be had without an error.
+ * Anything else is the function's. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it such methods are their functions */
 
 #include "structmember.h"
 
-typedef PyObject *answer(PyObject *self, PyObject *none);
+typedef PyObject *answer(PyObject *self, PyObject *argument); /* NULL where it takes none */
 
 typedef struct DirectObject {
     PyObject_HEAD
@@ -70,19 +70,29 @@ backward(PyObject *self, PyObject *none)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+set(PyObject *self, PyObject *numbers)
+{
+    PyObject *done = or_function(ab_expression_write(self, numbers), Py_False);
+    if (done != Py_True)
+        return done;
+    Py_DECREF(done);
+    Py_RETURN_NONE;
+}
+
 static const struct {
     const char *name;
     answer *answers;
 } ANSWERS[] = {
     {"value", value},     {"vec_value", vec_value}, {"scalar_value", scalar_value},
-    {"npvalue", npvalue}, {"backward", backward},
+    {"npvalue", npvalue}, {"backward", backward},   {"set", set},
 };
 
 static int
 is_direct(ExpressionObject *e, answer *answers)
 {
     int direct = e->graph->direct;
-    return direct == DIRECT_ALL
+    return direct == DIRECT_ALL || answers == set
            || (direct == DIRECT_COMPUTED && answers != backward && ab_is_computed(e));
 }
 
@@ -94,9 +104,10 @@ direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
         PyErr_SetString(PyExc_RuntimeError, "this method was never initialised");
         return NULL;
     }
-    if (PyVectorcall_NARGS(nargsf) == 1 && !names && ab_is_expression(args[0])
+    const Py_ssize_t wanted = d->answers == set ? 2 : 1;
+    if (PyVectorcall_NARGS(nargsf) == wanted && !names && ab_is_expression(args[0])
         && is_direct((ExpressionObject *)args[0], d->answers)) {
-        PyObject *answer = d->answers(args[0], NULL);
+        PyObject *answer = d->answers(args[0], wanted == 2 ? args[1] : NULL);
         if (answer != Py_NotImplemented)
             return answer;
         Py_DECREF(answer);

@@ -103,6 +103,10 @@ ab_with_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n)
     }
     OpObject *op = (OpObject *)args[0];
     const long lines = PyLong_AsLong(args[3]);
+    if (lines == -1 && PyErr_Occurred()) { /* too large */
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
     GraphObject *g = ab_recording();
     if (!g || read_draw(args[2], &draw) < 0)
         return NULL;

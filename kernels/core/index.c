@@ -57,13 +57,33 @@ whole_number(PyObject *object, int64_t *number)
         *number = PyLong_AsLongLongAndOverflow(object, &overflow);
         return !overflow;
     }
-    if (!core.integer || !PyObject_TypeCheck(object, (PyTypeObject *)core.integer))
+    /* A class of Python's may do anything in its __index__: that is for the long way. */
+    if (!core.integer || !PyObject_TypeCheck(object, (PyTypeObject *)core.integer)
+        || PyType_GetFlags(Py_TYPE(object)) & Py_TPFLAGS_HEAPTYPE)
         return 0;
     PyObject *made = PyNumber_Index(object);
     int found = made && PyLong_CheckExact(made) && whole_number(made, number);
     Py_XDECREF(made);
     PyErr_Clear();
     return found;
+}
+
+/* The ends and the step of a slice of plain numbers. */
+static int
+plain_slice(PyObject *slice, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *step)
+{
+    static const char *const parts[] = {"start", "stop", "step"};
+    for (int i = 0; i < 3; i++) {
+        PyObject *part = PyObject_GetAttrString(slice, parts[i]);
+        const int plain = part && (part == Py_None || PyLong_CheckExact(part));
+        Py_XDECREF(part);
+        if (!plain)
+            return 0;
+    }
+    if (PySlice_Unpack(slice, start, stop, step) == 0)
+        return 1;
+    PyErr_Clear(); /* a step of 0 */
+    return 0;
 }
 
 /* ... and an index from 0 on. */
@@ -266,10 +286,8 @@ walk_of(const ab_type *t, PyObject *key, walk *w)
                 add_axis(w, all.dims[axis], all.strides[axis]);
         } else if (PySlice_Check(item)) {
             Py_ssize_t start, stop, step;
-            if (PySlice_Unpack(item, &start, &stop, &step) < 0) {
-                PyErr_Clear();
+            if (!plain_slice(item, &start, &stop, &step))
                 return 0;
-            }
             if (step > STEP || step < -STEP)
                 return 0;
             Py_ssize_t count =
@@ -416,12 +434,8 @@ ab_split(PyObject *module, PyObject *const *args, Py_ssize_t n)
 static int
 column_range(PyObject *key, int64_t length, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *step)
 {
-    if (!PySlice_Check(key))
+    if (!PySlice_Check(key) || !plain_slice(key, start, stop, step))
         return 0;
-    if (PySlice_Unpack(key, start, stop, step) < 0) {
-        PyErr_Clear();
-        return 0;
-    }
     if (*stop == PY_SSIZE_T_MAX) { /* none was given; or one far outside */
         PyObject *given = PyObject_GetAttrString(key, "stop");
         if (given == Py_None)

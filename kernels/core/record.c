@@ -283,13 +283,7 @@ ab_record_parameter(GraphObject *g, ParamObject *p)
 PyObject *
 ab_record_lookup(ParamObject *table, PyObject *index)
 {
-    GraphObject *g = recording();
-    if (!g)
-        return NULL;
-    int32_t id = ab_record_parameter(g, table);
-    if (id < 0)
-        return NULL;
-    PyObject *number = PyNumber_Index(index);
+    PyObject *number = PyNumber_Index(index); /* first: it may begin another graph */
     if (!number) {
         PyErr_Clear();
         Py_INCREF(index);
@@ -301,6 +295,10 @@ ab_record_lookup(ParamObject *table, PyObject *index)
     if (overflow || row < 0 || row >= table->param->rows)
         return ab_error("index", (PyObject *)core.lookup,
                         Py_BuildValue("OL", index, (long long)table->param->rows));
+    GraphObject *g = recording();
+    int32_t id = g ? ab_record_parameter(g, table) : -1;
+    if (id < 0)
+        return NULL;
     uint32_t expected = ab_graph_expect(g->graph, core.lookup->id, 1, &id, 1, &row);
     int32_t form = ab_find_form(core.lookup, g->graph, 1, &id, 0, NULL, NULL);
     return form < 0 ? NULL : add_expected(core.lookup, g, expected, form, 1, &id, 1, &row);

@@ -271,11 +271,12 @@ columns_of(ExpressionObject *e, const char *at)
     const int32_t ndim = type->ndim ? type->ndim : 1;
     const int64_t one = 1, *dims = type->ndim ? type->dims : &one;
     const Py_ssize_t n = (Py_ssize_t)(f->size * f->batch);
-    PyObject *shape = PyTuple_New(ndim + (f->batch > 1));
+    const int batched = f->batch != 1;
+    PyObject *shape = PyTuple_New(ndim + batched);
     PyObject *copy = PyByteArray_FromStringAndSize(NULL, n * (Py_ssize_t)sizeof(double));
     PyObject *array = NULL;
     int error = !shape || !copy;
-    for (int32_t i = 0; !error && i < ndim + (f->batch > 1); i++) {
+    for (int32_t i = 0; !error && i < ndim + batched; i++) {
         PyObject *dim = PyLong_FromLongLong(i < ndim ? dims[ndim - 1 - i] : f->batch);
         error = !dim || PyTuple_SetItem(shape, i, dim) < 0;
     }
@@ -309,7 +310,8 @@ ab_expression_gradient_columns(PyObject *self, PyObject *none)
     ExpressionObject *e = (ExpressionObject *)self;
     const ab_graph *m = e->graph->graph;
     const int here =
-        m && e->graph->backend == AB_BACKEND_CPU && e->graph->thread == PyThread_get_thread_ident();
+        m && e->graph->backend == AB_BACKEND_CPU && e->graph->thread == PyThread_get_thread_ident()
+        && !(ab_current_graph && ab_current_graph->replaced == e->graph); /* it is gone */
     return columns_of(e, here && e->node < m->grad_n ? m->grad[e->node] : NULL);
 }
 
@@ -466,12 +468,17 @@ compute_rows(GraphObject *g)
         if (!(f->flags & AB_FORM_TABLE) || f->flags & AB_FORM_SOURCE || ab_value_address(m, i))
             continue;
         int64_t code = core.engine->plan(m, 1, &i, s->strategy);
-        while (code >= 0 && m->tape_done < m->tape_n)
+        while (code >= 0 && code != AB_RUN_FORMULA && m->tape_done < m->tape_n) {
             code = core.engine->forward(m, s->table[m->itemsize == 8], s->threads, SLICE);
+            if (code == AB_RUN_AGAIN && PyErr_CheckSignals() < 0)
+                return -1;
+        }
         if (code < 0) {
             ab_record_failed((int)code, NULL);
             return -1;
         }
+        if (code == AB_RUN_FORMULA) /* a run that was interrupted: it is Python's to go on */
+            return 0;
     }
     return 0;
 }
@@ -486,6 +493,20 @@ ab_graph_leave(PyObject *self, PyObject *none)
     if (g->direct == DIRECT_ALL)
         g->direct = DIRECT_COMPUTED;
     Py_RETURN_NONE;
+}
+
+/* The node of a parameter, -1: it has none. A graph within may have recorded it since. */
+static int32_t
+parameter_node(const GraphObject *g, const ParamObject *p)
+{
+    const ab_graph *m = g->graph;
+    if (p->serial <= g->serial)
+        return p->serial == g->serial ? p->node : -1;
+    for (int32_t i = 0; i < m->n; i++)
+        if (ab_form_get(&core.registry, m->nodes[i].form)->flags & AB_FORM_PARAMETER
+            && (const ab_param *)(intptr_t)m->nodes[i].data[0] == p->param)
+            return i;
+    return -1;
 }
 
 /* _keep(parameters, every_row): see ab_graph_keep; parameters: a list of them, or of what stands
@@ -507,11 +528,12 @@ ab_graph_keep_all(PyObject *self, PyObject *args)
             return NULL;
         }
         const ParamObject *p = (const ParamObject *)object;
-        if (p->serial != g->serial)
+        const int32_t node = parameter_node(g, p);
+        if (node < 0)
             continue;
         if (p->param->rows && !tables++ && compute_rows(g) < 0)
             return NULL;
-        const int error = ab_graph_keep(g->graph, p->node, every_row);
+        const int error = ab_graph_keep(g->graph, node, every_row);
         if (error < 0)
             return ab_record_failed(error, NULL);
     }
@@ -525,7 +547,8 @@ ab_expression_write(PyObject *self, PyObject *numbers)
 {
     ExpressionObject *e = (ExpressionObject *)self;
     ab_graph *m = e->graph->graph;
-    if (!m || e->graph->thread != PyThread_get_thread_ident() || e->graph->backend > AB_BACKEND_CPU
+    if (!m || (ab_current_graph && ab_current_graph->replaced == e->graph)
+        || e->graph->thread != PyThread_get_thread_ident() || e->graph->backend > AB_BACKEND_CPU
         || form_of(e)->op != core.placeholder->id)
         Py_RETURN_FALSE;
     const ab_form *f = form_of(e);

@@ -937,7 +937,7 @@ is_steady(const engine *e)
 {
     int dense = !e->nviews && !e->nwrt;
     for (int32_t i = 0; i < e->nsources && dense; i++)
-        dense = e->source_dense[i];
+        dense = e->source_dense[i] && !e->source_rows[i]; /* slots of rows change */
     return dense;
 }
 

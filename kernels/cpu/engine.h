@@ -33,7 +33,8 @@ typedef struct weight {
     ab_param *param;    /* it is this parameter's whole; NULL: packed for this graph only */
     int64_t rows[2][2]; /* that a run forward, or backward, brings to a side */
     int64_t stored_rows, stored_columns;
-    void *packed[2]; /* 0: outputs are the stored rows; 1: the stored columns */
+    void *packed[2];          /* 0: outputs are the stored rows; 1: the stored columns */
+    const void *packed_by[2]; /* of what is not a parameter's: the kernels whose order that is */
     int ready[2];
     int use[2]; /* is to be packed */
     /* backward */

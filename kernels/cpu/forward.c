@@ -185,6 +185,9 @@ static int
 prepare(const run *r, int64_t from)
 {
     engine *e = r->e;
+    for (int32_t v = 0; v < e->nweights && !from; v++) /* what is computed is computed anew */
+        if (!e->weights[v].param)
+            e->weights[v].ready[0] = e->weights[v].ready[1] = 0;
     if (!is_prepared(&e->ahead, r->g, r->table, r->g->tape_n - from)
         && look_at(r, from, &e->ahead) < 0)
         return AB_NO_MEMORY;

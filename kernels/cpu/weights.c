@@ -224,8 +224,11 @@ ab_weight_reserve(const run *r, weight *w, int backward, int side)
         rows = p->rows_served;
         w->packed[side] = p->packed[side];
         w->ready[side] = p->packed[side] && p->packed_version[side] == p->version
-                         && p->packed_shape[side][0] == outputs
-                         && p->packed_shape[side][1] == inner;
+                         && p->packed_shape[side][0] == outputs && p->packed_shape[side][1] == inner
+                         && p->packed_by[side] == r->table->matrix;
+    } else if (w->packed_by[side] != r->table->matrix) {
+        w->packed_by[side] = r->table->matrix;
+        w->ready[side] = 0;
     }
     if (w->ready[side] || w->use[side])
         return AB_OK;
@@ -248,6 +251,7 @@ ab_weight_reserve(const run *r, weight *w, int backward, int side)
         p->packed_version[side] = 0; /* not while it is being packed */
         p->packed_shape[side][0] = outputs;
         p->packed_shape[side][1] = inner;
+        p->packed_by[side] = r->table->matrix;
     }
     w->use[side] = 1;
     return AB_OK;

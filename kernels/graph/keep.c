@@ -81,7 +81,8 @@ ab_graph_keep(ab_graph *g, int32_t node, int every_row)
         if (!(f->flags & AB_FORM_TABLE) || !(f->flags & AB_FORM_SOURCE)
             || g->operands[g->nodes[i].first] != node)
             continue;
-        if (every_row || p->graded || p->slot_of_row[g->nodes[i].data[0]] >= 0) {
+        const int graded = p->slot_of_row && p->slot_of_row[g->nodes[i].data[0]] >= 0;
+        if (every_row || p->graded || graded) {
             g->nodes[i].flags |= AB_NODE_KEPT;
             if (keep(g, i) < 0)
                 return AB_NO_MEMORY;

@@ -98,6 +98,7 @@ struct ab_param {
     size_t packed_bytes[2];
     uint64_t packed_version[2];
     int64_t packed_shape[2][2]; /* outputs, inner, of what is packed */
+    const void *packed_by[2];   /* the kernels whose order that is */
     int64_t rows_served;        /* by the unpacked kernel, since the last change */
     uint64_t served_version;
 };
@@ -233,7 +234,8 @@ ab_batch_stride(const ab_graph *g, int32_t node)
 
 /* keep.c */
 /* Lets a graph go on with a parameter's numbers, as far as it has read them; node: the parameter's.
- * Of a table, with the rows that have a gradient, or every row. */
+ * Of a table, with the rows that have a gradient, or every row; where a node reads the whole table,
+ * that is not kept. */
 int ab_graph_keep(ab_graph *g, int32_t node, int every_row);
 /* Nothing counts as computed, nor as read, any more. */
 void ab_graph_forget(ab_graph *g);

@@ -1118,3 +1118,186 @@ def test_inputs_have_dimensions_of_at_least_nothing() -> None:
     for make in (lambda: dy.vecInput(-1), lambda: dy.matInput(-2, -3)):
         with pytest.raises(ShapeError, match=r"at least 0, got \(-"):
             make()
+
+
+# ---------------------------------------------------------------------- what was kept
+
+
+def test_rows_that_were_read_before_their_table_had_a_gradient() -> None:
+    m = dy.ParameterCollection()
+    table, p = m.add_lookup_parameters((4, 3), init=1.0), m.add_parameters(3, init=1.0)
+    trainer = dy.SimpleSGDTrainer(m)
+    assert table[0].value() == [1.0, 1.0, 1.0]
+    dy.squared_norm(p).backward()
+    trainer.update()
+    assert (p.as_array() < 1).all()
+
+
+@pytest.mark.parametrize("make", [lambda a, b: a + b, lambda a, b: a[0:3], lambda a, b: a])
+def test_weights_of_a_graph_that_is_run_again(make: Any) -> None:
+    """Computed ones, and parts of parameters, are packed anew when they are computed anew."""
+    m = dy.ParameterCollection()
+    a, b = m.add_parameters((5, 5)), m.add_parameters((5, 5))
+    trainer = dy.SimpleSGDTrainer(m, 0.1)
+    x = dy.inputTensor(np.zeros((5, 8)), batched=True)
+    weight = make(a, b)
+    y = weight * x
+    loss = dy.sum_batches(dy.sum_elems(dy.tanh(y)))
+    for step in range(8):
+        x.set(list(np.arange(40) * 0.01 + step * 0.1))
+        np.testing.assert_allclose(
+            y.npvalue(), weight.npvalue() @ x.npvalue(), rtol=1e-4, atol=1e-5
+        )
+        loss.backward()
+        trainer.update()
+
+
+def test_weights_packed_for_other_processors() -> None:
+    m, rng = dy.ParameterCollection(), np.random.default_rng(3)
+    w = m.parameters_from_numpy(rng.normal(size=(40, 40)))
+    given = rng.normal(size=(40, 64))
+    for weight in (lambda: w, lambda: w + w):
+        dy.renew_cg()
+        y = weight() * dy.inputTensor(given, batched=True)
+        expected = weight().npvalue() @ given
+        for instruction_set in ("baseline", None, "baseline"):
+            with ab.configure(instruction_set=instruction_set):
+                np.testing.assert_allclose(y.npvalue(True), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_table_used_whole_and_by_rows_in_a_graph_that_is_run_again() -> None:
+    def gradients(again: bool) -> list[np.ndarray]:
+        m = dy.ParameterCollection()
+        table = m.lookup_parameters_from_numpy(np.arange(12.0).reshape(4, 3))
+        trainer, found = dy.SimpleSGDTrainer(m, 0.0001), []
+        for step in range(5):
+            if not step or not again:
+                dy.renew_cg()
+                x = dy.scalarInput(0.0)
+                loss = dy.sum_elems(table) * x + dy.sum_elems(table[1]) * x * x
+            x.set(step + 1.0)
+            loss.value()
+            loss.backward()
+            found.append(table.grad_as_array())
+            trainer.update()
+        return found
+
+    np.testing.assert_allclose(gradients(True), gradients(False), rtol=1e-5)
+
+
+def test_a_parameter_that_a_graph_within_recorded_too() -> None:
+    m = dy.ParameterCollection()
+    p = m.add_parameters(3, init=1.0)
+    trainer = dy.SimpleSGDTrainer(m, 0.5)
+    dy.squared_norm(p).backward()
+    with ab.inference():
+        assert ab.sum(p._stored * 1).item() == 3.0
+    trainer.update()
+    assert dy.sum_elems(p * 2).value() == 6.0
+
+
+def test_rows_without_a_gradient_decay() -> None:
+    m = dy.ParameterCollection()
+    table = m.add_lookup_parameters((4, 2), init=1.0)
+    m.set_weight_decay_lambda(0.1)
+    trainer = dy.SimpleSGDTrainer(m, 0.5)
+    read, used = table[2], table[1]
+    assert read.value() == [1.0, 1.0]
+    dy.sum_elems(used).backward()
+    trainer.update()
+    assert read.npvalue().tolist() == used.npvalue().tolist() == [1.0, 1.0]
+
+
+def test_all_is_read_again_where_nothing_was_computed() -> None:
+    p = dy.ParameterCollection().add_parameters(3, init=1.0)
+    assert p.npvalue().tolist() == [1.0] * 3
+    p.set_value(np.full(3, 2.0))
+    assert p.npvalue(True).tolist() == [2.0] * 3
+    w = dy.ParameterCollection().add_parameters((2, 2), init=1.0)
+    x = dy.vecInput(2)
+    w.npvalue()
+    w.set_value(np.full((2, 2), 3.0))
+    x.set(np.array([1.0, 2.0]))
+    assert (w * x).value() == [9.0, 9.0]
+
+
+def test_gradients_of_a_graph_that_is_gone() -> None:
+    x = dy.inputVector([1, 2])
+    dy.squared_norm(x).backward(True)
+    dy.renew_cg()
+    with pytest.raises(ab.StaleExpressionError):
+        x.gradient()
+    with pytest.raises(ab.StaleExpressionError):
+        x.set([3, 4])
+
+
+def test_an_update_after_a_run_that_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    m = dy.ParameterCollection()
+    p, table = m.add_parameters(2, init=1.0), m.add_lookup_parameters((3, 2), init=1.0)
+    trainer = dy.SimpleSGDTrainer(m)
+    dy.squared_norm(p).backward()
+    rows = dy.lookup_batch(table, [0, 1])
+    y = dy.inverse(dy.inputTensor(np.eye(70))) + 1
+
+    def interrupted(graph: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("autobatch.backends.cpu._forward_formula", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            y.npvalue()
+    trainer.update()
+    assert (p.as_array() < 1).all()
+    assert y.npvalue()[0].tolist() == [2.0] + [1.0] * 69
+    assert rows.npvalue().tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_minibatches_of_none() -> None:
+    assert dy.random_normal(3, batch_size=0).npvalue().size == 0
+    assert (dy.inputTensor(np.zeros((5, 0)), batched=True) + 1).npvalue().size == 0
+
+
+def test_numbers_of_random_ops_may_be_arrays() -> None:
+    assert dy.random_normal(3, np.array(1.0), np.array(0.0)).value() == [1.0] * 3
+    assert dy.noise(dy.ones(2), np.array(0.0)).value() == [1.0, 1.0]
+    with pytest.raises(ShapeError, match="dropout_dim: expected a dimension"):
+        dy.dropout_dim(dy.ones(2), 10**30, 0.5)
+
+
+class Restless:
+    """An index that begins a graph when it is asked for."""
+
+    def __index__(self) -> int:
+        dy.renew_cg()
+        dy.scalarInput(1.0)
+        return 1
+
+
+class RestlessNumber(np.int64):
+    __index__ = Restless.__index__
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, p, table: x[Restless() : 3],
+        lambda x, p, table: x[RestlessNumber(2)],
+        lambda x, p, table: p[Restless() : 3],
+        lambda x, p, table: p[RestlessNumber(1)],
+        lambda x, p, table: dy.pick_range(x, RestlessNumber(1), 3),
+        lambda x, p, table: dy.pickneglogsoftmax_batch(
+            dy.reshape(x, (2,), 2), [RestlessNumber(1), 0]
+        ),
+        lambda x, p, table: table[Restless()],
+        lambda x, p, table: table[RestlessNumber(1)],
+    ],
+)
+def test_indices_that_begin_a_graph(use: Any) -> None:
+    m = dy.ParameterCollection()
+    p, table = m.add_parameters(4, init=1.0), m.add_lookup_parameters((3, 2), init=1.0)
+    dy.renew_cg()
+    try:
+        found = use(dy.inputVector([1, 2, 3, 4]), p, table)
+        found.value()
+    except ab.AutobatchError:
+        pass

@@ -56,6 +56,13 @@ class _Draws(dict[Any, Draw]):
     def __init__(self, make: Callable[[Any], Draw]) -> None:
         self._make = make
 
+    def of(self, *numbers: Any) -> Draw:
+        """For numbers that may be arrays, which are no keys."""
+        try:
+            return self[numbers]
+        except TypeError:
+            return self._make(numbers)
+
     def __missing__(self, numbers: Any) -> Draw:
         made = self._make(numbers)
         given = numbers if type(numbers) is tuple else (numbers,)
@@ -137,7 +144,7 @@ def noise(x: Any, stddev: float) -> Any:
     >>> dy.noise(dy.ones(2), 0.0).value()
     [1.0, 1.0]
     """
-    return _with_drawn(_add, x, _NORMAL[0.0, stddev], _EACH)
+    return _with_drawn(_add, x, _NORMAL.of(0.0, stddev), _EACH)
 
 
 def _of_any_dim(op: str, dim: Any, batch_size: Any, draw: Draw) -> Any:
@@ -157,7 +164,7 @@ def random_normal(dim: Any, mean: float = 0.0, stddev: float = 1.0, batch_size: 
     >>> dy.random_normal((2, 3)).dim()
     ((2, 3), 1)
     """
-    draw = _NORMAL[mean, stddev]
+    draw = _NORMAL.of(mean, stddev)
     made = _drawn(draw, dim, batch_size)
     return _of_any_dim("random_normal", dim, batch_size, draw) if made is None else made
 
@@ -169,7 +176,7 @@ def random_uniform(dim: Any, left: float, right: float, batch_size: int = 1) -> 
     >>> 1 <= dy.random_uniform(1, 1, 2).value() < 2
     True
     """
-    draw = _UNIFORM[left, right]
+    draw = _UNIFORM.of(left, right)
     made = _drawn(draw, dim, batch_size)
     return _of_any_dim("random_uniform", dim, batch_size, draw) if made is None else made
 
@@ -181,7 +188,7 @@ def random_bernoulli(dim: Any, p: float, scale: float = 1.0, batch_size: int = 1
     >>> sorted(set(dy.random_bernoulli(100, 0.5, 2.0).value()))
     [0.0, 2.0]
     """
-    draw = _BERNOULLI[p, scale]
+    draw = _BERNOULLI.of(p, scale)
     made = _drawn(draw, dim, batch_size)
     return _of_any_dim("random_bernoulli", dim, batch_size, draw) if made is None else made
 
@@ -193,6 +200,6 @@ def random_gumbel(dim: Any, mu: float = 0.0, beta: float = 1.0, batch_size: int 
     >>> dy.random_gumbel(3).dim()
     ((3,), 1)
     """
-    draw = _GUMBEL[mu, beta]
+    draw = _GUMBEL.of(mu, beta)
     made = _drawn(draw, dim, batch_size)
     return _of_any_dim("random_gumbel", dim, batch_size, draw) if made is None else made
