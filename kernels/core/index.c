@@ -48,7 +48,17 @@ has_axes(const source *s)
     return s->type->ndim >= 1 && s->type->ndim <= AXES;
 }
 
-/* Whether an object is a number that fits: truth values and arrays are none. */
+/* Truth values and arrays are none, and a class of Python's may do anything in its __index__: such
+ * objects are for the long way. */
+static int
+is_plain_number(PyObject *object)
+{
+    return PyLong_CheckExact(object)
+           || (core.integer && PyObject_TypeCheck(object, (PyTypeObject *)core.integer)
+               && !(PyType_GetFlags(Py_TYPE(object)) & Py_TPFLAGS_HEAPTYPE));
+}
+
+/* Whether an object is a number that fits. */
 static int
 whole_number(PyObject *object, int64_t *number)
 {
@@ -57,9 +67,7 @@ whole_number(PyObject *object, int64_t *number)
         *number = PyLong_AsLongLongAndOverflow(object, &overflow);
         return !overflow;
     }
-    /* A class of Python's may do anything in its __index__: that is for the long way. */
-    if (!core.integer || !PyObject_TypeCheck(object, (PyTypeObject *)core.integer)
-        || PyType_GetFlags(Py_TYPE(object)) & Py_TPFLAGS_HEAPTYPE)
+    if (!is_plain_number(object))
         return 0;
     PyObject *made = PyNumber_Index(object);
     int found = made && PyLong_CheckExact(made) && whole_number(made, number);
@@ -75,7 +83,7 @@ plain_slice(PyObject *slice, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *st
     static const char *const parts[] = {"start", "stop", "step"};
     for (int i = 0; i < 3; i++) {
         PyObject *part = PyObject_GetAttrString(slice, parts[i]);
-        const int plain = part && (part == Py_None || PyLong_CheckExact(part));
+        const int plain = part && (part == Py_None || is_plain_number(part));
         Py_XDECREF(part);
         if (!plain)
             return 0;
