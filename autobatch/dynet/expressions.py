@@ -501,6 +501,8 @@ def _getitem(x: Any, key: Any) -> Any:
         )
     ranges = []
     for k, length in zip(keys, lengths, strict=False):
+        if not all(end is None or hasattr(end, "__index__") for end in (k.start, k.stop, k.step)):
+            raise OperandError(f"indexing: expected a slice of ints, got {k!r}")
         start = 0 if k.start is None else operator.index(k.start)
         stop = length if k.stop is None else operator.index(k.stop)
         step = 1 if k.step is None else operator.index(k.step)
