@@ -3,6 +3,9 @@
 #include "space.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 int64_t
 ab_strategy_none(const ab_problem *p)
@@ -194,6 +197,16 @@ typedef struct route {
     int32_t lane; /* among the knot's profiles; -1: no chain to count */
 } route;
 
+/* The larger counters of two vectors. */
+#define MORE(a, b) ((__typeof__(a))((a) > (b)))
+#define LARGER_int32_t(a, b) (((a) & MORE(a, b)) | ((b) & ~MORE(a, b)))
+#define LARGER_uint16_t LARGER_int32_t
+#ifdef __SSE2__ /* has an instruction for what compilers make seven of */
+#define LARGER_uint8_t(a, b) (lanes_uint8_t) _mm_max_epu8((__m128i)(a), (__m128i)(b))
+#else
+#define LARGER_uint8_t LARGER_int32_t
+#endif
+
 /* For every task of a knot the longest chain of LANES profiles over all paths to it; what is
  * kept of it is its own. Narrow counters where they do. */
 #define CHAINS(counter)                                                                            \
@@ -213,8 +226,8 @@ typedef struct route {
                 const int32_t o = p->operand[e];                                                   \
                 if (routes[p->task[o].profile].knot != r.knot)                                     \
                     continue;                                                                      \
-                const lanes_##counter theirs = all[o], more = (lanes_##counter)(theirs > mine);    \
-                mine = (theirs & more) | (mine & ~more);                                           \
+                const lanes_##counter theirs = all[o];                                             \
+                mine = LARGER_##counter(theirs, mine);                                             \
             }                                                                                      \
             all[i] = mine;                                                                         \
             if (r.lane < 0)                                                                        \
