@@ -153,6 +153,7 @@ def _no_short_path(*arguments: Any) -> None:
 equal_parts = getattr(_core, "split", _no_short_path)  # (x, parts)
 entry = getattr(_core, "entry", _no_short_path)  # (x, index, axis)
 entries = getattr(_core, "range", _no_short_path)  # (x, start, stop, axis)
+columns_input = getattr(_core, "array_input", _no_short_path)  # (array, batched)
 
 
 def cell(function: F) -> F:

@@ -27,11 +27,11 @@ from ..errors import (
     ShapeError,
     StaleExpressionError,
 )
-from ..recording import recorder
+from ..recording import columns_input, recorder
 from ..selection import pick_batch_elements
 from ..selection import sparse_input as _sparse_input
 from . import random
-from .graph import _CG, Node, zero_content
+from .graph import _CG, Node
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -68,13 +68,6 @@ _differentiate_full = _core.Expression._differentiate_full
 _gradient_columns = _core.Expression._gradient_columns
 _write = _core.Expression._write
 _numbers_input = _core.numbers_input
-
-
-def _no_short_path(array: np.ndarray, batched: bool) -> None:
-    """The limited API reads no arrays."""
-
-
-_array_input = getattr(_core, "array_input", _no_short_path)
 
 
 class NotSupportedError(AutobatchError, NotImplementedError):
@@ -598,6 +591,22 @@ def _redirect(x: Any, places: Any) -> None:
     _CG.invalidate()
 
 
+def _zero_content(itemsize: int, sizes: tuple[int, ...]) -> bytes:
+    """The content of an input of zeros; that of small ones is made once."""
+    known = _ZEROS.get((itemsize, sizes))
+    if known is None:
+        if min(sizes) < 0:
+            raise ShapeError(f"an input's dimensions are at least 0, got {sizes[:0:-1]}")
+        known = bytes(itemsize * math.prod(sizes))
+        if len(known) <= _KEPT_BYTES and len(_ZEROS) < _KEPT:
+            _ZEROS[itemsize, sizes] = known
+    return known
+
+
+_ZEROS: dict[tuple[int, tuple[int, ...]], bytes] = {}
+_KEPT, _KEPT_BYTES = 256, 4096
+
+
 def vecInput(dim: int, device: str = "") -> Any:
     """A vector of zeros, to be filled by `Expression.set`.
 
@@ -606,7 +615,7 @@ def vecInput(dim: int, device: str = "") -> Any:
         device: accepted.
     """
     words = (1, int(dim))
-    return _PLACEHOLDER((), words, zero_content(_CG._itemsize, words))
+    return _PLACEHOLDER((), words, _zero_content(_CG._itemsize, words))
 
 
 def scalarInput(s: float, device: str = "") -> Any:
@@ -641,7 +650,7 @@ def inputVector(v: Any, device: str = "") -> Any:
         if made is not None:
             return made
     elif type(v) is np.ndarray and v.ndim == 1:
-        made = _array_input(v, False)
+        made = columns_input(v, False)
         if made is not None:
             return made
     numbers = _numbers_of("inputVector", v)
@@ -672,7 +681,7 @@ def inputTensor(
         arr, batched = np.stack(arr, axis=-1), True
     made = None
     if type(arr) is np.ndarray:
-        made = _array_input(arr, batched)
+        made = columns_input(arr, batched)
     elif type(arr) is list and not batched:
         made = _numbers_input(arr)
     if made is not None:
@@ -734,7 +743,7 @@ def inputTensorTranspose(
 def matInput(d1: int, d2: int) -> Any:
     """A matrix of zeros, to be filled by `Expression.set`. Use `inputTensor`."""
     words = (1, int(d2), int(d1))
-    return _PLACEHOLDER((), words, zero_content(_CG._itemsize, words))
+    return _PLACEHOLDER((), words, _zero_content(_CG._itemsize, words))
 
 
 def inputMatrix(v: Any, d: Sequence[int]) -> Any:

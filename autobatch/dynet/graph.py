@@ -18,7 +18,7 @@ import numpy as np
 from .. import _core, engine
 from ..backends import cpu
 from ..errors import AutobatchError, GradientError, IndexRangeError, ShapeError
-from ..recording import current_graph, recorder
+from ..recording import current_graph
 from ..recording import new_graph as _new_graph
 from .random import Draw
 
@@ -37,27 +37,10 @@ __all__ = [
 # The type of the expressions of DyNet's graphs; `expressions` gives it its methods.
 Node = _core.new_expression_type()
 
-_PLACEHOLDER = recorder("placeholder").record
 # How many updates a graph's further use is looked out for, and how many graphs for rows that
 # are set: what few programs do, and takes time.
 _TRIALS = 3
-_NOTHING, _COMPUTED, _ALL = range(3)  # of Graph.direct
-
-
-def zero_content(itemsize: int, sizes: tuple[int, ...]) -> bytes:
-    """The content of an input of zeros; that of small ones is made once."""
-    known = _ZEROS.get((itemsize, sizes))
-    if known is None:
-        if min(sizes) < 0:
-            raise ShapeError(f"an input's dimensions are at least 0, got {sizes[:0:-1]}")
-        known = bytes(itemsize * math.prod(sizes))
-        if len(known) <= _KEPT_BYTES and len(_ZEROS) < _KEPT:
-            _ZEROS[itemsize, sizes] = known
-    return known
-
-
-_ZEROS: dict[tuple[int, tuple[int, ...]], bytes] = {}
-_KEPT, _KEPT_BYTES = 256, 4096
+_NOTHING, _ALL = 0, 2  # of Graph.direct
 
 
 class InvalidValueError(AutobatchError, RuntimeError):
@@ -461,8 +444,9 @@ def cg_checkpoint() -> None:
 def cg_revert() -> None:
     """Goes back to the last state remembered; without one, does nothing.
 
-    What was recorded since then is not needed any more. It stays readable, and its memory is
-    given back with the graph: equal nodes that are recorded again are found there.
+    What was recorded since then is not needed any more. It stays readable, but random numbers
+    that were not drawn are 0. Its memory is given back with the graph: equal nodes that are
+    recorded again are found there.
     """
     _CG.revert()
 
