@@ -91,6 +91,30 @@ class Updates:
         /,
     ) -> float | None: ...
 
+class Trainer:
+    learning_rate: float
+    gradient_norm: float
+    step: int
+    _clips: int
+    _updates: Updates | None
+    def _tell(
+        self,
+        rule: str,
+        settings: tuple[float, ...],
+        sparse: bool,
+        measure: bool,
+        clip_value: float | None,
+        clip_norm: float | None,
+        rated: bool,
+        unit: bool,
+        graphs: type | None,
+        lists: tuple[list[Any], list[Any]] | None,
+        /,
+    ) -> None: ...
+    def _update_as_told(self) -> bool: ...
+    @staticmethod
+    def _ask_all() -> None: ...
+
 class Turn:
     def __enter__(self) -> Turn: ...
     def __exit__(self, *exception: object) -> None: ...

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -54,6 +54,16 @@ def timed(phase: str) -> Any:
         yield
     finally:
         _timings[phase] += time.perf_counter() - start
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def direct(method: _Method) -> _Method:
+    """A method that C answers where it can, see kernels/core/direct.c."""
+    if not hasattr(_core, "Direct"):  # the limited API has none
+        return method
+    return cast(_Method, functools.update_wrapper(_core.Direct(method), method))
 
 
 def timings() -> dict[str, float]:

@@ -22,10 +22,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import updates
+from . import _core, updates
 from ._core import Updates
 from .backends import cpu
-from .engine import gradients_turn, timed
+from .engine import direct, gradients_turn, timed
 from .errors import ConfigurationError, GradientError
 from .module import AnyParameter, named_parameters
 from .parameters import Lookup, address_of, aligned_zeros
@@ -56,10 +56,12 @@ class _Gradient:
     rows: np.ndarray | None
 
 
-class Trainer:
+class Trainer(_core.Trainer):
     """Base class of the trainers.
 
-    A subclass names its states and settings and defines :meth:`_rule`.
+    A subclass names its states and settings and defines :meth:`_rule`. What an update needs is
+    asked here and told to the base in C, which makes the next ones by itself until an attribute
+    is assigned to.
 
     Args:
         model: a module, a parameter, or a collection of them. Parameters are taken down when
@@ -103,7 +105,6 @@ class Trainer:
 
     # Memory of states that updates have started, and what lies where in it: see `_state`.
     _started: list[tuple[np.ndarray, list[tuple[AnyParameter, int, int]]]]
-    _updates: Updates | None
 
     def __init__(
         self,
@@ -126,8 +127,6 @@ class Trainer:
             )
         self.schedule = schedule
         self.sparse = bool(sparse)
-        self.step = 0
-        self.gradient_norm = 0.0
         self._set_state({name: {} for name in self.state_names})
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
@@ -139,11 +138,9 @@ class Trainer:
             )
         return found
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        """The rule's name in :mod:`autobatch.updates` and its numbers.
-
-        ``self.step`` counts this update already.
-        """
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        """The rule's name in :mod:`autobatch.updates` and its settings: what the function there
+        takes after the rate and the count of the update."""
         raise NotImplementedError(f"{type(self).__name__} does not define _rule")
 
     @property
@@ -163,6 +160,7 @@ class Trainer:
             )
         return rate
 
+    @direct
     def update(self) -> None:
         """Applies the gradients once and forgets them.
 
@@ -172,45 +170,52 @@ class Trainer:
                 were, and the gradients are forgotten.
         """
         rate = self.rate
-        self.step += 1
-        norm: float | None = cpu.NOT_FINITE
-        try:
-            norm = self._run(*self._rule(rate))
-        finally:
-            if norm is None or norm < 0:
-                self.step -= 1
+        rule, settings = self._rule()
+        if self._updates is None:
+            self._updates = self._make_updates()
+        numbers = (rate, self.step + 1, *settings)
+        norm = self._run(rule, numbers, True, self.clip_value, 1.0)
         if norm is None or norm == cpu.NOT_FINITE:
             # The latter is for the twin to explain; it may be that only the squares are not.
             with gradients_turn, timed("update"):
-                self._update(rate)
+                self._update(rule, numbers)
         elif norm < 0:
             raise GradientError(self._nothing())
         else:
             self.gradient_norm = norm
+        self.step += 1
+        if self.schedule is None and type(self).rate is Trainer.rate:
+            how = (rule, settings, self.sparse, True, self.clip_value, self.clip_norm)
+            self._tell(*how, False, False, None, None)
 
-    def _run(self, rule: str, numbers: tuple[float, ...]) -> float | None:
+    def _run(
+        self,
+        rule: str,
+        numbers: tuple[float, ...],
+        measured: bool,
+        clip_value: float | None,
+        factor: float,
+    ) -> float | None:
         """All in one call; None where the engine is not what runs."""
-        arguments = (rule, numbers, self.sparse, True, self.clip_value, self.clip_norm, 1.0)
-        if self._updates is None:
-            self._updates = self._make_updates()
-        norm = self._updates.run(*arguments)
+        updates = self._updates
+        assert updates is not None
+        arguments = (rule, numbers, self.sparse, measured, clip_value, self.clip_norm, factor)
+        norm = updates.run(*arguments)
         if norm == cpu.STATES:
             with gradients_turn:  # no pass begins a gradient that has no states yet
-                self._start(self._updates)
-                norm = self._updates.run(*arguments)
+                self._start(updates)
+                norm = updates.run(*arguments)
         return norm
 
-    def _update(self, rate: float) -> None:
+    def _update(self, rule: str, numbers: tuple[float, ...]) -> None:
         """The update in NumPy, one parameter after the other: the twin of the compiled one."""
         gradients = self._gradients()
         if not gradients:
             raise GradientError(self._nothing())
         try:
             factor = self._clip(gradients)
-            self.step += 1
-            rule = self._rule(rate)
             for gradient in gradients:
-                self._apply_to(gradient, factor, *rule)
+                self._apply_to(gradient, factor, rule, numbers)
         finally:
             self.zero_grad()
 
@@ -475,8 +480,8 @@ class SGD(Trainer):
     def __init__(self, model: Any, learning_rate: float = 0.1, **settings: Any) -> None:
         super().__init__(model, learning_rate, **settings)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "sgd", (rate,)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "sgd", ()
 
 
 def triangular(step: int, low: float, high: float, half: int, gamma: float) -> float:
@@ -563,8 +568,8 @@ class Momentum(Trainer):
         self.momentum = self._ranged("momentum", momentum, 0.0, 1.0)
         self.nesterov = bool(nesterov)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "momentum", (rate, self.momentum, self.nesterov)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "momentum", (self.momentum, self.nesterov)
 
 
 class Adagrad(Trainer):
@@ -590,8 +595,8 @@ class Adagrad(Trainer):
         super().__init__(model, learning_rate, **settings)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adagrad", (rate, self.epsilon)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adagrad", (self.epsilon,)
 
 
 class RMSProp(Trainer):
@@ -625,8 +630,8 @@ class RMSProp(Trainer):
         self.rho = self._ranged("rho", rho, 0.0, 1.0)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "rmsprop", (rate, self.rho, self.epsilon, False)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "rmsprop", (self.rho, self.epsilon, False)
 
 
 class Adam(Trainer):
@@ -668,13 +673,8 @@ class Adam(Trainer):
         self.beta2 = self._ranged("beta2", beta2, 0.0, 1.0)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _corrected(self, rate: float) -> tuple[float, float]:
-        """The step and the scale of sqrt(v) that undo the bias of means that began at 0."""
-        step = rate / (1.0 - self.beta1**self.step)
-        return step, 1.0 / math.sqrt(1.0 - self.beta2**self.step)
-
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adam", (*self._corrected(rate), self.beta1, self.beta2, self.epsilon)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adam", (self.beta1, self.beta2, self.epsilon, False)
 
 
 class AMSGrad(Adam):
@@ -690,8 +690,8 @@ class AMSGrad(Adam):
 
     state_names: ClassVar[tuple[str, ...]] = ("m", "v", "x")
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "amsgrad", super()._rule(rate)[1]
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "amsgrad", super()._rule()[1]
 
 
 class Adadelta(Trainer):
@@ -725,8 +725,8 @@ class Adadelta(Trainer):
         self.rho = self._ranged("rho", rho, 0.0, 1.0)
         self.epsilon = self._positive("epsilon", epsilon)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adadelta", (rate, self.rho, self.epsilon)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adadelta", (self.rho, self.epsilon)
 
 
 class AdamW(Adam):
@@ -761,5 +761,5 @@ class AdamW(Adam):
         super().__init__(model, learning_rate, beta1, beta2, epsilon, **settings)
         self.weight_decay = self._ranged("weight_decay", weight_decay, 0.0)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adamw", (*super()._rule(rate)[1], rate * self.weight_decay)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adamw", (*super()._rule()[1], self.weight_decay)

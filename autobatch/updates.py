@@ -4,13 +4,15 @@ These are the twins of the compiled update kernels: same names, same arguments, 
 numbers within rounding. Trainers use them where no compiled kernel is to be had, and the
 tests compare the two.
 
-A rule changes ``update.w`` and its state; every number of the gradient is multiplied by
+A rule takes the rate, the count `t` of the update from 1, and its settings. It changes
+``update.w`` and its state; every number of the gradient is multiplied by
 ``update.factor`` first, and below ``g`` is that product. With ``update.rows`` only these
 rows of ``w`` and of the state are touched, and ``update.g`` holds one row for each.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,18 +55,18 @@ class Update:
         state[... if self.rows is None else self.rows] = values
 
 
-def sgd(update: Update, rate: float) -> None:
+def sgd(update: Update, rate: float, t: float) -> None:
     """``w -= rate * g``
 
     >>> w = np.array([1.0, 2.0])
-    >>> sgd(Update(w, np.array([1.0, -1.0])), 0.5)
+    >>> sgd(Update(w, np.array([1.0, -1.0])), 0.5, 1)
     >>> w
     array([0.5, 2.5])
     """
     update.write(update.w, update.read(update.w) - rate * update.gradient())
 
 
-def momentum(update: Update, rate: float, momentum: float, nesterov: bool) -> None:
+def momentum(update: Update, rate: float, t: float, momentum: float, nesterov: bool) -> None:
     """``m = momentum * m + g``; ``w -= rate * m``, or with Nesterov's look ahead
     ``w -= rate * (g + momentum * m)`` (Polyak 1964; Sutskever et al. 2013)."""
     g = update.gradient()
@@ -74,7 +76,7 @@ def momentum(update: Update, rate: float, momentum: float, nesterov: bool) -> No
     update.write(update.w, update.read(update.w) - rate * step)
 
 
-def adagrad(update: Update, rate: float, epsilon: float) -> None:
+def adagrad(update: Update, rate: float, t: float, epsilon: float) -> None:
     """``v += g^2``; ``w -= rate * g / (sqrt(v) + epsilon)`` (Duchi et al. 2011)."""
     g = update.gradient()
     v = update.read(update.v) + g * g
@@ -82,7 +84,9 @@ def adagrad(update: Update, rate: float, epsilon: float) -> None:
     update.write(update.w, update.read(update.w) - rate * g / (np.sqrt(v) + epsilon))
 
 
-def rmsprop(update: Update, rate: float, rho: float, epsilon: float, inside: bool = False) -> None:
+def rmsprop(
+    update: Update, rate: float, t: float, rho: float, epsilon: float, inside: bool
+) -> None:
     """``v = rho * v + (1 - rho) * g^2``; ``w -= rate * g / (sqrt(v) + epsilon)``
     (Tieleman and Hinton 2012). With `inside`, epsilon stands under the root."""
     g = update.gradient()
@@ -92,45 +96,67 @@ def rmsprop(update: Update, rate: float, rho: float, epsilon: float, inside: boo
     update.write(update.w, update.read(update.w) - rate * g / root)
 
 
+def _corrected(
+    rate: float, t: float, beta1: float, beta2: float, folded: bool
+) -> tuple[float, float]:
+    """The step and the scale of sqrt(v) that undo the bias of means that began at 0."""
+    first, second = 1.0 - beta1**t, math.sqrt(1.0 - beta2**t)
+    return (rate * second / first, 1.0) if folded else (rate / first, 1.0 / second)
+
+
 def adam(
-    update: Update, step: float, scale: float, beta1: float, beta2: float, epsilon: float
+    update: Update,
+    rate: float,
+    t: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    folded: bool,
 ) -> None:
     """``m = beta1 * m + (1 - beta1) * g``; ``v = beta2 * v + (1 - beta2) * g^2``;
-    ``w -= step * m / (sqrt(v) * scale + epsilon)`` (Kingma and Ba 2015).
-
-    The corrections of the bias are the caller's: at update t, counted from 1,
-    ``step = rate / (1 - beta1^t)`` and ``scale = 1 / sqrt(1 - beta2^t)``.
+    ``w -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)``
+    (Kingma and Ba 2015). `folded`: ``sqrt(v) + epsilon`` is divided as a whole by
+    ``sqrt(1 - beta2^t)``, as in the more efficient order of that paper's section 2.
     """
-    adamw(update, step, scale, beta1, beta2, epsilon, 0.0)
+    adamw(update, rate, t, beta1, beta2, epsilon, folded, 0.0)
 
 
 def adamw(
     update: Update,
-    step: float,
-    scale: float,
+    rate: float,
+    t: float,
     beta1: float,
     beta2: float,
     epsilon: float,
+    folded: bool,
     decay: float,
 ) -> None:
-    """``w *= 1 - decay``, then as :func:`adam` (Loshchilov and Hutter 2019)."""
+    """``w *= 1 - rate * decay``, then as :func:`adam` (Loshchilov and Hutter 2019)."""
     g = update.gradient()
+    step, scale = _corrected(rate, t, beta1, beta2, folded)
     m = beta1 * update.read(update.m) + (1 - beta1) * g
     v = beta2 * update.read(update.v) + (1 - beta2) * g * g
     update.write(update.m, m)
     update.write(update.v, v)
     w = update.read(update.w)
     if decay:
-        w = w * (1 - decay)
+        w = w * (1 - rate * decay)
     update.write(update.w, w - step * m / (np.sqrt(v) * scale + epsilon))
 
 
 def amsgrad(
-    update: Update, step: float, scale: float, beta1: float, beta2: float, epsilon: float
+    update: Update,
+    rate: float,
+    t: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    folded: bool,
 ) -> None:
-    """As :func:`adam`, but divided by the largest `v` so far: ``x = max(x, v)``;
-    ``w -= step * m / (sqrt(x) * scale + epsilon)`` (Reddi et al. 2018)."""
+    """As :func:`adam`, but divided by the largest `v` so far: ``x = max(x, v)`` stands for `v`
+    in the last line (Reddi et al. 2018)."""
     g = update.gradient()
+    step, scale = _corrected(rate, t, beta1, beta2, folded)
     m = beta1 * update.read(update.m) + (1 - beta1) * g
     v = beta2 * update.read(update.v) + (1 - beta2) * g * g
     x = np.maximum(update.read(update.x), v)
@@ -140,7 +166,7 @@ def amsgrad(
     update.write(update.w, update.read(update.w) - step * m / (np.sqrt(x) * scale + epsilon))
 
 
-def adadelta(update: Update, rate: float, rho: float, epsilon: float) -> None:
+def adadelta(update: Update, rate: float, t: float, rho: float, epsilon: float) -> None:
     """``v = rho * v + (1 - rho) * g^2``; ``d = g * sqrt(m + epsilon) / sqrt(v + epsilon)``;
     ``m = rho * m + (1 - rho) * d^2``; ``w -= rate * d`` (Zeiler 2012)."""
     g = update.gradient()

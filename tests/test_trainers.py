@@ -9,6 +9,8 @@ import weakref
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import autobatch as ab
 from autobatch import _core, schedules, trainers
@@ -399,6 +401,95 @@ def test_a_parameter_that_joins_later_leaves_the_others_states():
         values.append([parameter.value() for parameter in parameters])
     for one, other in zip(*values, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+EVENTS = ("rate", "clip norm", "clip value", "sparse", "schedule", "setting", "state", "nothing")
+
+
+def _trained(kind, events):
+    """What parameters hold after updates with something happening between them."""
+    held = [Parameter(init=[0.3, -2.0, 1.0]), Lookup(init=np.arange(12.0).reshape(4, 3) / 7)]
+    trainer = getattr(trainers, kind)(held)
+    seen = []
+    for i, event in enumerate(events):
+        if event == "rate":
+            trainer.learning_rate = 0.01 * (i + 1)
+        elif event == "clip norm":
+            trainer.clip_norm = (None, 1e-2, 5.0)[i % 3]
+        elif event == "clip value":
+            trainer.clip_value = (None, 1e-2, 5.0)[i % 3]
+        elif event == "sparse":
+            trainer.sparse = bool(i % 2)
+        elif event == "schedule":
+            trainer.schedule = (None, lambda step: 1 / (step + 1))[i % 2]
+        elif event == "setting":
+            name = trainer.setting_names[-1]
+            if name not in trainers.Trainer.setting_names:
+                setattr(trainer, name, getattr(trainer, name) * 0.5)
+        elif event == "state":
+            trainer.load_state_dict(trainer.state_dict())
+        elif event == "nothing":
+            with pytest.raises(GradientError, match="no parameter has a gradient"):
+                trainer.update()
+        ab.new_graph()
+        ab.sum(ab.square(held[0] + held[1][i % 4] - 1.0)).backward()
+        trainer.update()
+        seen += [trainer.gradient_norm, trainer.rate, trainer.step]
+    return [*seen, *(p.value().tolist() for p in held)]
+
+
+@pytest.mark.parametrize("kind", sorted(k for k in trainers.__all__ if k != "Trainer"))
+@given(events=st.lists(st.sampled_from((None,) * 8 + EVENTS), min_size=5, max_size=20))
+def test_updates_as_told_are_those_that_were_asked_for(kind, events):
+    """C makes them by itself as long as nothing has changed."""
+    told = _trained(kind, events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainers.Trainer, "_tell", lambda self, *how: None)
+        assert told == _trained(kind, events)
+
+
+@pytest.mark.parametrize("kind", sorted(set(trainers.__all__) - {"Trainer", "CyclicalSGD"}))
+def test_updates_are_made_as_told(kind, monkeypatch):
+    p = Parameter(2)
+    trainer = getattr(trainers, kind)(p)
+    asked = []
+    rule = type(trainer)._rule
+    monkeypatch.setattr(type(trainer), "_rule", lambda self: asked.append(self) or rule(self))
+    for _ in range(20):
+        ab.new_graph()
+        ab.sum(p * p).backward()
+        trainer.update()
+    assert len(asked) == 1
+    assert trainer.step == 20
+
+
+def test_a_rate_of_another_kind_is_asked_for_every_time():
+    class Falling(trainers.SGD):
+        @property
+        def rate(self):
+            return 1.0 / (self.step + 1)
+
+    p = Parameter(init=[0.0])
+    trainer = Falling(p)
+    for _ in range(3):
+        ab.new_graph()
+        ab.sum(p * 1.0).backward()
+        trainer.update()
+    np.testing.assert_allclose(p.value(), [-1 - 1 / 2 - 1 / 3], rtol=1e-6)
+
+
+def test_what_is_told_is_checked():
+    trainer = trainers.SGD(Parameter(2))
+    for how in (
+        ("none", (), True, True, None, None, False, False, None, None),
+        ("sgd", (1.0,) * 9, True, True, None, None, False, False, None, None),
+        ("sgd", [], True, True, None, None, False, False, None, None),
+        ("sgd", ("a",), True, True, None, None, False, False, None, None),
+        ("sgd", (), True, True, None, None, False, False, None, (1, 2)),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            trainer._tell(*how)
+        assert not trainer._update_as_told()
 
 
 @pytest.mark.parametrize(

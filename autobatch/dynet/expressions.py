@@ -8,7 +8,6 @@ of a type that has DyNet's methods and operators; a scalar, (1,) in DyNet, is of
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from .. import _core, engine
 from .. import functions as F
 from ..backends import cpu
+from ..engine import direct
 from ..errors import (
     AutobatchError,
     GradientError,
@@ -74,13 +74,6 @@ class NotSupportedError(AutobatchError, NotImplementedError):
     """Something of DyNet's that the drop-in does not offer; the message names what does."""
 
 
-def _direct(method: Any) -> Any:
-    """A method that C answers where it can, see kernels/core/direct.c."""
-    if not hasattr(_core, "Direct"):  # the limited API has none
-        return method
-    return functools.update_wrapper(_core.Direct(method), method)
-
-
 class _Kind(type):
     """Expressions of a graph are instances of `Expression`, though of a type made in C."""
 
@@ -132,7 +125,7 @@ class Expression(_Base, metaclass=_Kind):
 
     # ------------------------------------------------------------------ values
 
-    @_direct
+    @direct
     def npvalue(self, recalculate: bool = False) -> np.ndarray:
         """The value as an array of doubles; a minibatch is its last axis.
 
@@ -149,7 +142,7 @@ class Expression(_Base, metaclass=_Kind):
             return _array(node, _value(node))
         return _array(node, _CG.values([node], recalculate)[0])
 
-    @_direct
+    @direct
     def value(self, recalculate: bool = False) -> Any:
         """The value: an array for two and more dimensions, else a list, or a float for one
         number. A minibatch counts as no dimension: its elements follow each other.
@@ -165,7 +158,7 @@ class Expression(_Base, metaclass=_Kind):
         node = _node(self)
         return _plain(node, _CG.values([node], recalculate)[0])
 
-    @_direct
+    @direct
     def vec_value(self, recalculate: bool = False) -> list[float]:
         """The value as a flat list, in column-major order."""
         node = _node(self)
@@ -175,7 +168,7 @@ class Expression(_Base, metaclass=_Kind):
                 return numbers
         return _CG.values([node], recalculate)[0].reshape(-1).tolist()
 
-    @_direct
+    @direct
     def scalar_value(self, recalculate: bool = False) -> float:
         """The value of a scalar.
 
@@ -203,7 +196,7 @@ class Expression(_Base, metaclass=_Kind):
         """Computes the value."""
         _CG.run(_node(self), recalculate)
 
-    @_direct
+    @direct
     def backward(self, full: bool = False) -> None:
         """Runs backward from a scalar; gradients of parameters add up until an update.
 
@@ -258,7 +251,7 @@ class Expression(_Base, metaclass=_Kind):
             found = _missing_gradient(node, loss)
         return _array(node, found)
 
-    @_direct
+    @direct
     def set(self, values: Any) -> None:
         """Gives an input other numbers; the graph is computed anew when asked.
 

@@ -86,7 +86,7 @@ class ComputationGraph:
     ) -> ComputationGraph:
         """Begins a new graph; expressions of the old one end. See `renew_cg`."""
         if self._graph._late:
-            self.keeps = math.inf
+            self._keep_always()
         self._graph = graph = _new_graph()
         graph.expression_type = Node
         self._version += 1
@@ -168,6 +168,11 @@ class ComputationGraph:
     def look_out(self) -> None:
         """Keeps the numbers of the next few updates: there is a new trainer."""
         self.keeps = max(self.keeps, _TRIALS)
+        _core.Trainer._ask_all()
+
+    def _keep_always(self) -> None:
+        self.keeps = math.inf
+        _core.Trainer._ask_all()
 
     def update(self, parameters: list[Any], tables: list[Any], every_row: bool) -> None:
         """A trainer is about to change parameters.
@@ -178,7 +183,7 @@ class ComputationGraph:
         """
         graph = self._graph
         if graph._late:
-            self.keeps = math.inf
+            self._keep_always()
         if not self.keeps:
             graph._leave()
             return
@@ -226,7 +231,7 @@ class ComputationGraph:
     def _notice(self) -> None:
         """Something is computed: if after an update, its numbers are kept from now on."""
         if self._graph._updated:
-            self.keeps = math.inf
+            self._keep_always()
 
     def _at(self, index: int | None) -> Any:
         """The node of a number as an expression; None: the last."""

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core, functions
 from .. import config as settings
-from .. import functions
 from ..parameters import Lookup, Parameter
 from ..recording import recorder
 from . import config
@@ -715,6 +715,7 @@ class ParameterCollection:
     def set_weight_decay(self, lam: float) -> None:
         """Sets how much every update shrinks the parameters: by the factor ``1 - lam``."""
         self._decay = float(np.float32(lam))
+        _core.Trainer._ask_all()
 
     def set_weight_decay_lambda(self, lam: float) -> None:
         """The old name of :meth:`set_weight_decay`."""

@@ -8,7 +8,6 @@ belongs to the collection; gradients of parameters that are not updated are kept
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,14 +15,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import trainers
+from .. import _core, trainers
 from ..backends import cpu
-from ..engine import gradients_turn, timed
+from ..engine import direct, gradients_turn, timed
 from ..errors import GradientError
 from ..module import AnyParameter
 from ..parameters import Lookup
 from ..trainers import _Gradient, triangular
-from .graph import _CG
+from .graph import _CG, Node
 from .parameters import ParameterCollection
 
 __all__ = [
@@ -39,15 +38,16 @@ __all__ = [
 ]
 
 
-# Updates of small programs take a microsecond: what they look up often is at hand.
-_STATES, _NOT_FINITE = cpu.STATES, cpu.NOT_FINITE
+_member: Any = vars(_core.Trainer)["learning_rate"]
+_rate_of, _set_rate = _member.__get__, _member.__set__
 
 
 class Trainer(trainers.Trainer):
     """Base class of DyNet's trainers."""
 
     idle = True
-    scaled: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
+    rated: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
+    unit: ClassVar[bool] = False  # the rule's rate is 1
 
     def __init__(self, m: ParameterCollection, learning_rate: float) -> None:
         if not isinstance(m, ParameterCollection):
@@ -57,7 +57,6 @@ class Trainer(trainers.Trainer):
             )
         self._collection = m
         super().__init__(m, learning_rate, clip_norm=5.0)
-        self._clips = 0
         self._reported = 0  # the step that `status` has told of
         self._count = 0  # of the parameters that `_updates` knows
         _CG.look_out()
@@ -71,21 +70,11 @@ class Trainer(trainers.Trainer):
         >>> trainer.learning_rate
         0.05000000074505806
         """
-        return self._learning_rate
+        return _rate_of(self)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = float(np.float32(value))
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the next update.
-
-        Raises:
-            ConfigurationError: it is not finite, or below 0.
-        """
-        rate = self._learning_rate  # not by the property: updates take a microsecond
-        return rate if 0.0 <= rate < math.inf and self.schedule is None else super().rate
+        _set_rate(self, float(np.float32(value)))
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
         return {}  # the collection is asked at every update
@@ -94,32 +83,30 @@ class Trainer(trainers.Trainer):
         """The name of the trainer."""
         return type(self).__name__
 
+    @direct
     def update(self) -> None:
         """Applies the gradients of the collection's parameters and forgets them.
 
         Raises:
             RuntimeError: the gradient's norm is not finite, while clipping is on.
         """
-        rule, numbers, scale = self._next_rule()
-        collection, updates, clip = self._collection, self._updates, self.clip_norm
-        count = len(collection._parameters) + len(collection._lookups)
-        if updates is None or count != self._count:
-            updates, self._count = self._make_updates(), count
-            self._updates = updates
-        measured = clip is not None
-        norm = updates.run(rule, numbers, self.sparse, measured, None, clip, scale)
-        if norm == _STATES:
-            with gradients_turn:  # no pass begins a gradient that has no states yet
-                self._start(updates)
-                norm = updates.run(rule, numbers, self.sparse, measured, None, clip, scale)
-        if norm is None or norm == _NOT_FINITE:
-            self._update_chosen(None, rule, numbers, scale)
+        collection, clip = self._collection, self.clip_norm
+        lists = collection._parameters, collection._lookups
+        count = len(lists[0]) + len(lists[1])
+        if self._updates is None or count != self._count:
+            self._updates, self._count = self._make_updates(), count
+        rule, numbers, factor = self._next()
+        norm = self._run(rule, numbers, clip is not None, None, factor)
+        if norm is None or norm == cpu.NOT_FINITE:
+            self._update_chosen(None, rule, numbers, factor)
         elif clip is not None and norm >= 0:
             self.gradient_norm = norm
-            if norm > clip:
-                self._clips += 1
+            self._clips += norm > clip
         if collection._decay:
             collection._shrink()
+        elif not _CG.keeps and type(self).rate is Trainer.rate:
+            how = (*self._rule(), self.sparse, clip is not None, None, clip)
+            self._tell(*how, self.rated, self.unit, Node, lists)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:
         """Updates some parameters only; the gradients of the others are kept.
@@ -132,7 +119,7 @@ class Trainer(trainers.Trainer):
         parameters = collection.parameters_list()
         lookups = collection.lookup_parameters_list()
         chosen = [parameters[i] for i in updated_params] + [lookups[i] for i in updated_lookups]
-        self._update_chosen({id(held) for held in chosen}, *self._next_rule())
+        self._update_chosen({id(held) for held in chosen}, *self._next())
         if collection._decay:
             collection._shrink()
 
@@ -142,27 +129,29 @@ class Trainer(trainers.Trainer):
         yield from ((f"p{i}", held) for i, held in enumerate(collection._parameters))
         yield from ((f"l{i}", held) for i, held in enumerate(collection._lookups))
 
-    def _next_rule(self) -> tuple[str, tuple[float, ...], float]:
+    def _next(self) -> tuple[str, tuple[float, ...], float]:
         """Begins an update: the rule, its numbers and the factor of the gradients."""
         collection = self._collection
         rate = self.rate
-        scale = rate if self.scaled else 1.0
+        factor = rate if self.rated else 1.0
+        if self.unit:
+            rate = 1.0
         if collection._decay:
             rate /= self._shrunk()
+        rule, settings = self._rule()
         self.step += 1
-        rule, numbers = self._rule(rate)
         every_row = not self.sparse or bool(collection._decay)
         _CG.update(collection._parameters, collection._lookups, every_row)
-        return rule, numbers, scale
+        return rule, (rate, self.step, *settings), factor
 
     def _update_chosen(
-        self, chosen: set[int] | None, rule: str, numbers: tuple[float, ...], scale: float
+        self, chosen: set[int] | None, rule: str, numbers: tuple[float, ...], factor: float
     ) -> None:
         """The update in NumPy, one parameter after the other."""
         with gradients_turn, timed("update"):
             held = [(name, p) for name, p in self._held() if p._stored.size]
             found = [(self._gradient_of(name, p._stored), p) for name, p in held]
-            factor = scale * self._clip([g for g, _ in found if g is not None])
+            factor *= self._clip([g for g, _ in found if g is not None])
             for gradient, p in found:
                 wanted = chosen is None or id(p) in chosen
                 if gradient is not None and wanted and p.is_updated():
@@ -327,7 +316,7 @@ class MomentumSGDTrainer(Trainer):
 
     state_names = ("m",)
     # The velocity contains the rate: what was added at one rate is not scaled by a later.
-    scaled = True
+    rated = unit = True
 
     def __init__(
         self, m: ParameterCollection, learning_rate: float = 0.01, mom: float = 0.9
@@ -335,8 +324,8 @@ class MomentumSGDTrainer(Trainer):
         super().__init__(m, learning_rate)
         self.mom = float(mom)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "momentum", (rate / (self.rate or 1.0), self.mom, False)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "momentum", (self.mom, False)
 
 
 class AdagradTrainer(Trainer):
@@ -359,8 +348,8 @@ class AdagradTrainer(Trainer):
     def _first_state(self) -> float:
         return self.eps  # the sum begins with it, so that it stands under the root
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adagrad", (rate, 1e-30)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adagrad", (1e-30,)
 
 
 class AdadeltaTrainer(Trainer):
@@ -373,13 +362,14 @@ class AdadeltaTrainer(Trainer):
     """
 
     state_names = ("m", "v")
+    unit = True
 
     def __init__(self, m: ParameterCollection, eps: float = 1e-6, rho: float = 0.95) -> None:
         super().__init__(m, 1.0)
         self.eps, self.rho = float(eps), float(rho)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adadelta", (rate / (self.rate or 1.0), self.rho, self.eps)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adadelta", (self.rho, self.eps)
 
 
 class RMSPropTrainer(Trainer):
@@ -405,8 +395,8 @@ class RMSPropTrainer(Trainer):
         super().__init__(m, learning_rate)
         self.eps, self.rho = float(eps), float(rho)
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "rmsprop", (rate, self.rho, self.eps, True)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "rmsprop", (self.rho, self.eps, True)
 
 
 class AdamTrainer(Trainer):
@@ -433,12 +423,8 @@ class AdamTrainer(Trainer):
         super().__init__(m, alpha)
         self.beta_1, self.beta_2, self.eps = float(beta_1), float(beta_2), float(eps)
 
-    def _corrected(self, rate: float) -> float:
-        t = self.step
-        return rate * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "adam", (self._corrected(rate), 1.0, self.beta_1, self.beta_2, self.eps)
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "adam", (self.beta_1, self.beta_2, self.eps, True)
 
 
 class AmsgradTrainer(AdamTrainer):
@@ -449,5 +435,5 @@ class AmsgradTrainer(AdamTrainer):
 
     state_names: ClassVar[tuple[str, ...]] = ("m", "v", "x")
 
-    def _rule(self, rate: float) -> tuple[str, tuple[float, ...]]:
-        return "amsgrad", super()._rule(rate)[1]
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        return "amsgrad", super()._rule()[1]

@@ -7,6 +7,7 @@
 
 #include "ab_api.h"
 #include "ab_graph.h"
+#include "ab_update.h"
 
 /* The limited API (abi3) lacks vector calls and the macros that read containers directly. */
 #ifdef Py_LIMITED_API
@@ -140,7 +141,7 @@ typedef struct OpObject {
 typedef struct {
     ab_registry registry;
     PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type,
-        *direct_type, *updates_type, *turn_type;
+        *direct_type, *updates_type, *trainer_type, *turn_type;
     PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
@@ -169,7 +170,7 @@ typedef struct {
 
 extern Core core;
 extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec,
-    ab_cell_spec, ab_direct_spec, ab_updates_spec, ab_turn_spec;
+    ab_cell_spec, ab_direct_spec, ab_updates_spec, ab_trainer_spec, ab_turn_spec;
 
 enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 
@@ -183,6 +184,7 @@ typedef struct ab_settings {
 } ab_settings;
 
 /* run.c */
+static const double AB_SLICE = 0.1;       /* seconds after which Python may see signals */
 const ab_settings *ab_settings_now(void); /* NULL: an exception */
 PyObject *ab_settings_changed(PyObject *module, PyObject *none);
 PyObject *ab_timings(PyObject *module, PyObject *anew);
@@ -204,10 +206,13 @@ PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate_full(PyObject *self, PyObject *none);
 PyObject *ab_expression_gradient_columns(PyObject *self, PyObject *none);
 PyObject *ab_graph_ends(PyObject *graph, PyObject *node);
-PyObject *ab_graph_leave(PyObject *graph, PyObject *none);
-PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
+
+/* keep.c */
+/* Parameters are about to be changed, and the numbers that were read are not kept. */
+void ab_graph_leave(GraphObject *g);
+PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 
 /* draw.c */
 PyObject *ab_set_stream(PyObject *module, PyObject *address);
@@ -221,6 +226,20 @@ ab_draw_until(ab_graph *m, int32_t node)
     if (m->draws_done < m->draws_n && core.stream)
         core.engine->draw(core.stream, m, node);
 }
+
+/* updates.c */
+typedef struct ab_steps { /* what an update is told, see ab_update_all */
+    int rule, flags;
+    double numbers[AB_UPDATE_NUMBERS];
+    double clip_value, clip_norm, factor;
+} ab_steps;
+enum { AB_STEPS_ARGUMENTS = 7 };
+int ab_steps_read(PyObject *const *args, ab_steps *steps); /* of so many; -1: an exception */
+/* 1: *norm is the answer of ab_update_all; 0: another backend runs; -1: an exception. */
+int ab_updates_run(PyObject *updates, const ab_steps *steps, double *norm);
+
+/* trainer.c */
+PyObject *ab_trainer_update(PyObject *trainer, PyObject *none);
 
 /* turn.c */
 int ab_turn_take(void); /* negative: an exception */

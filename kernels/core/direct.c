@@ -1,7 +1,7 @@
 /* Methods that may be answered directly: a Python function, say `value` of the drop-in's
- * expressions, that C overtakes where it is called without arguments (`set` with one), the graph's
- * `direct` says that nothing has to be done first, and the answer is to be had without an error.
- * Anything else is the function's. */
+ * expressions, that C overtakes where it is called without arguments (`set` with one), nothing has
+ * to be done first (of expressions the graph's `direct` says so), and the answer is to be had
+ * without an error. Anything else is the function's. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it such methods are their functions */
@@ -80,17 +80,33 @@ set(PyObject *self, PyObject *numbers)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+update(PyObject *self, PyObject *none)
+{
+    PyObject *done = or_function(ab_trainer_update(self, none), Py_False);
+    if (done != Py_True)
+        return done;
+    Py_DECREF(done);
+    Py_RETURN_NONE;
+}
+
 static const struct {
     const char *name;
     answer *answers;
 } ANSWERS[] = {
     {"value", value},     {"vec_value", vec_value}, {"scalar_value", scalar_value},
     {"npvalue", npvalue}, {"backward", backward},   {"set", set},
+    {"update", update},
 };
 
 static int
-is_direct(ExpressionObject *e, answer *answers)
+is_direct(PyObject *self, answer *answers)
 {
+    if (answers == update)
+        return PyObject_TypeCheck(self, core.trainer_type);
+    if (!ab_is_expression(self))
+        return 0;
+    ExpressionObject *e = (ExpressionObject *)self;
     int direct = e->graph->direct;
     return direct == DIRECT_ALL || answers == set
            || (direct == DIRECT_COMPUTED && answers != backward && ab_is_computed(e));
@@ -105,8 +121,7 @@ direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
         return NULL;
     }
     const Py_ssize_t wanted = d->answers == set ? 2 : 1;
-    if (PyVectorcall_NARGS(nargsf) == wanted && !names && ab_is_expression(args[0])
-        && is_direct((ExpressionObject *)args[0], d->answers)) {
+    if (PyVectorcall_NARGS(nargsf) == wanted && !names && is_direct(args[0], d->answers)) {
         PyObject *answer = d->answers(args[0], wanted == 2 ? args[1] : NULL);
         if (answer != Py_NotImplemented)
             return answer;

@@ -447,6 +447,14 @@ graph_drop_draws(PyObject *self, PyObject *first)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+graph_leave(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ab_graph_leave((GraphObject *)self);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
@@ -454,7 +462,7 @@ static PyMethodDef graph_methods[] = {
     {"_ends", ab_graph_ends, METH_O,
      "_ends(node)\n--\n\n"
      "Of a node and those before it, where gradients end that reach no parameter."},
-    {"_leave", ab_graph_leave, METH_NOARGS,
+    {"_leave", graph_leave, METH_NOARGS,
      "_leave()\n--\n\n"
      "Knows only what is computed from now on: parameters will be changed and are not kept."},
     {"_keep", ab_graph_keep_all, METH_VARARGS,

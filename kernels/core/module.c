@@ -181,6 +181,7 @@ module_exec(PyObject *module)
         || add_type(module, "Param", &ab_param_spec, &core.param_type) < 0
         || add_type(module, "Holder", &ab_holder_spec, &core.holder_type) < 0
         || add_type(module, "Updates", &ab_updates_spec, &core.updates_type) < 0
+        || add_type(module, "Trainer", &ab_trainer_spec, &core.trainer_type) < 0
         || add_type(module, "Turn", &ab_turn_spec, &core.turn_type) < 0
         || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
 #ifndef Py_LIMITED_API

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const double SLICE = 0.1; /* seconds after which Python may see signals */
-
 static uint64_t generation = 1; /* of the settings; changed under the interpreter lock */
 static _Thread_local ab_settings settings;
 static _Thread_local int inference;
@@ -158,7 +156,7 @@ evaluate(ExpressionObject *e, const ab_settings **now)
         engine->plan(m, 1, &node, strategy) < 0 ? AB_RUN_AGAIN : AB_RUN_DONE;
     planned = ab_clock(s);
     if (code == AB_RUN_DONE)
-        code = engine->forward(m, table, threads, SLICE);
+        code = engine->forward(m, table, threads, AB_SLICE);
     Py_END_ALLOW_THREADS ab_spent[AB_SCHEDULE] += planned - begin;
     ab_spent[AB_FORWARD] += ab_clock(s) - planned;
     return code == AB_RUN_DONE ? ab_value_address(m, node) : NULL;
@@ -398,7 +396,7 @@ differentiate(ExpressionObject *e, int ones, int full)
     e->graph->backend = s->backend;
     Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, nwrt, wrt);
     if (code == AB_OK)
-        code = engine->backward_run(m, table, threads, SLICE);
+        code = engine->backward_run(m, table, threads, AB_SLICE);
     Py_END_ALLOW_THREADS ab_spent[AB_BACKWARD] += ab_clock(s) - begin;
     PyObject *rest = Py_None;
     if (code != AB_RUN_DONE) /* Python finishes the pass, or says what is wrong */
@@ -451,93 +449,6 @@ ab_expression_differentiate_full(PyObject *self, PyObject *none)
     (void)none;
     int done = differentiate((ExpressionObject *)self, 1, 1);
     return done < 0 ? NULL : PyBool_FromLong(done);
-}
-
-/* Computes the rows that were looked up before the last node that was asked for. */
-static int
-compute_rows(GraphObject *g)
-{
-    ab_graph *m = g->graph;
-    const ab_settings *s = ab_settings_now();
-    if (!s)
-        return -1;
-    if (!core.engine || s->backend != AB_BACKEND_CPU || g->backend > AB_BACKEND_CPU)
-        return 0;
-    for (int32_t i = 0; i <= m->asked && i < m->n; i++) {
-        const ab_form *f = ab_form_get(&core.registry, m->nodes[i].form);
-        if (!(f->flags & AB_FORM_TABLE) || f->flags & AB_FORM_SOURCE || ab_value_address(m, i))
-            continue;
-        int64_t code = core.engine->plan(m, 1, &i, s->strategy);
-        while (code >= 0 && code != AB_RUN_FORMULA && m->tape_done < m->tape_n) {
-            code = core.engine->forward(m, s->table[m->itemsize == 8], s->threads, SLICE);
-            if (code == AB_RUN_AGAIN && PyErr_CheckSignals() < 0)
-                return -1;
-        }
-        if (code < 0) {
-            ab_record_failed((int)code, NULL);
-            return -1;
-        }
-        if (code == AB_RUN_FORMULA) /* a run that was interrupted: it is Python's to go on */
-            return 0;
-    }
-    return 0;
-}
-
-/* Parameters are about to be changed, and the numbers that were read are not kept. */
-PyObject *
-ab_graph_leave(PyObject *self, PyObject *none)
-{
-    (void)none;
-    GraphObject *g = (GraphObject *)self;
-    g->updated = 1;
-    if (g->direct == DIRECT_ALL)
-        g->direct = DIRECT_COMPUTED;
-    Py_RETURN_NONE;
-}
-
-/* The node of a parameter, -1: it has none. A graph within may have recorded it since. */
-static int32_t
-parameter_node(const GraphObject *g, const ParamObject *p)
-{
-    const ab_graph *m = g->graph;
-    if (p->serial <= g->serial)
-        return p->serial == g->serial ? p->node : -1;
-    for (int32_t i = 0; i < m->n; i++)
-        if (ab_form_get(&core.registry, m->nodes[i].form)->flags & AB_FORM_PARAMETER
-            && (const ab_param *)(intptr_t)m->nodes[i].data[0] == p->param)
-            return i;
-    return -1;
-}
-
-/* _keep(parameters, every_row): see ab_graph_keep; parameters: a list of them, or of what stands
- * for them. */
-PyObject *
-ab_graph_keep_all(PyObject *self, PyObject *args)
-{
-    GraphObject *g = (GraphObject *)self;
-    PyObject *list;
-    int every_row, tables = 0;
-    if (!PyArg_ParseTuple(args, "O!p", &PyList_Type, &list, &every_row))
-        return NULL;
-    for (Py_ssize_t i = 0; g->graph && i < PyList_Size(list); i++) {
-        PyObject *object = AB_LIST_ITEM(list, i);
-        if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
-            object = ((HolderObject *)object)->stored;
-        if (!ab_is_param(object)) {
-            PyErr_SetString(PyExc_TypeError, "Graph._keep: expected parameters");
-            return NULL;
-        }
-        const ParamObject *p = (const ParamObject *)object;
-        const int32_t node = parameter_node(g, p);
-        if (node < 0)
-            continue;
-        if (p->param->rows && !tables++ && compute_rows(g) < 0)
-            return NULL;
-        const int error = ab_graph_keep(g->graph, node, every_row);
-        if (error < 0)
-            return ab_record_failed(error, NULL);
-    }
-    Py_RETURN_NONE;
 }
 
 /* Writes numbers into a placeholder, and has all that is computed or drawn made anew. False: the

@@ -1,8 +1,6 @@
 /* What a trainer updates: parameters, and where the states lie that its rule keeps for each. */
 #include "core.h"
 
-#include "ab_update.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,58 +227,70 @@ number_of(PyObject *object)
     return object == Py_None ? 0 : PyFloat_AsDouble(object);
 }
 
-enum { NUMBERS = 8 }; /* of a rule, at most */
-
-static int
-numbers_of(PyObject *tuple, double *numbers)
+int
+ab_steps_read(PyObject *const *args, ab_steps *steps)
 {
-    if (!PyTuple_Check(tuple) || AB_TUPLE_SIZE(tuple) > NUMBERS) {
+    *steps = (ab_steps){.rule = rule_of(args[0])};
+    PyObject *numbers = args[1];
+    if (steps->rule < 0)
+        return -1;
+    if (!PyTuple_Check(numbers) || AB_TUPLE_SIZE(numbers) > AB_UPDATE_NUMBERS) {
         PyErr_SetString(PyExc_TypeError, "Updates.run: a rule's numbers are a tuple of at most 8");
         return -1;
     }
-    for (Py_ssize_t i = 0; i < AB_TUPLE_SIZE(tuple); i++)
-        numbers[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(tuple, i));
+    for (Py_ssize_t i = 0; i < AB_TUPLE_SIZE(numbers); i++)
+        steps->numbers[i] = PyFloat_AsDouble(AB_TUPLE_ITEM(numbers, i));
+    steps->flags = (PyObject_IsTrue(args[2]) ? AB_UPDATE_SPARSE : 0)
+                   | (PyObject_IsTrue(args[3]) ? AB_UPDATE_MEASURE : 0);
+    steps->clip_value = number_of(args[4]);
+    steps->clip_norm = number_of(args[5]);
+    steps->factor = PyFloat_AsDouble(args[6]);
     return PyErr_Occurred() ? -1 : 0;
+}
+
+int
+ab_updates_run(PyObject *updates, const ab_steps *steps, double *norm)
+{
+    UpdatesObject *u = (UpdatesObject *)updates;
+    const ab_settings *s = ab_settings_now();
+    if (!s)
+        return -1;
+    if (!core.engine || s->backend != AB_BACKEND_CPU)
+        return 0;
+    if (ab_turn_take() < 0)
+        return -1;
+    const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
+    const int64_t count = updates_length(updates);
+    const int threads = s->threads;
+    double begin = ab_clock(s), found;
+    Py_BEGIN_ALLOW_THREADS found =
+        core.engine->update_all(tables, u->items, count, steps->rule, steps->numbers, steps->flags,
+                                steps->clip_value, steps->clip_norm, steps->factor, threads);
+    Py_END_ALLOW_THREADS ab_spent[AB_UPDATE] += ab_clock(s) - begin;
+    ab_turn_give();
+    *norm = found;
+    return 1;
 }
 
 static const char run_doc[] =
     "run(rule, numbers, sparse, measure, clip_value, clip_norm, factor)\n--\n\n"
     "Updates all that has a gradient and answers the gradient's norm, 0 if it is not measured;\n"
     "or a negative number: there is no gradient, it is not finite, or a parameter has no states\n"
-    "yet. None: another backend is what runs now.";
+    "yet. None: another backend is what runs now. numbers: the rate, the count of the update and\n"
+    "the rule's settings.";
 
 static PyObject *
 updates_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
-    UpdatesObject *u = (UpdatesObject *)self;
-    double numbers[NUMBERS], norm;
-    if (n != 7 || !u->items) {
-        PyErr_SetString(PyExc_TypeError, "Updates.run: expected 7 arguments");
+    ab_steps steps;
+    double norm;
+    if (n != AB_STEPS_ARGUMENTS || !((UpdatesObject *)self)->items)
+        return PyErr_Format(PyExc_TypeError, "Updates.run: expected %d arguments",
+                            AB_STEPS_ARGUMENTS);
+    const int done = ab_steps_read(args, &steps) < 0 ? -1 : ab_updates_run(self, &steps, &norm);
+    if (done < 0)
         return NULL;
-    }
-    const ab_settings *s = ab_settings_now();
-    int rule = rule_of(args[0]);
-    if (!s || rule < 0 || numbers_of(args[1], numbers) < 0)
-        return NULL;
-    int flags = (PyObject_IsTrue(args[2]) ? AB_UPDATE_SPARSE : 0)
-                | (PyObject_IsTrue(args[3]) ? AB_UPDATE_MEASURE : 0);
-    double clip_value = number_of(args[4]), clip_norm = number_of(args[5]);
-    double factor = PyFloat_AsDouble(args[6]);
-    if (PyErr_Occurred())
-        return NULL;
-    if (!core.engine || s->backend != AB_BACKEND_CPU)
-        Py_RETURN_NONE;
-    if (ab_turn_take() < 0)
-        return NULL;
-    const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
-    const int64_t count = updates_length(self);
-    const int threads = s->threads;
-    double begin = ab_clock(s);
-    Py_BEGIN_ALLOW_THREADS norm = core.engine->update_all(
-        tables, u->items, count, rule, numbers, flags, clip_value, clip_norm, factor, threads);
-    Py_END_ALLOW_THREADS ab_spent[AB_UPDATE] += ab_clock(s) - begin;
-    ab_turn_give();
-    return PyFloat_FromDouble(norm);
+    return done ? PyFloat_FromDouble(norm) : Py_NewRef(Py_None);
 }
 
 static PyMethodDef updates_methods[] = {

@@ -4,6 +4,7 @@
 #include "ab_update.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { LEAST = 1 << 18 }; /* numbers per thread: to wake one costs as much as many updates */
 
@@ -15,14 +16,14 @@ moved(void *base, int64_t bytes)
 
 /* An update in parts; each number is updated by itself, so the parts change no bit. */
 static void
-update_run(const ab_kernel_table *table, int rule, const ab_update *whole, const double *numbers,
+update_run(const ab_kernel_table *table, int rule, const ab_update *whole, const double *constants,
            int threads)
 {
     const int64_t count = whole->n * whole->dim, item = table->itemsize;
     int64_t parts = count / LEAST < threads ? count / LEAST : threads;
     parts = ab_threads((int)(parts < 1 ? 1 : parts));
     if (parts == 1) {
-        table->update->rule[rule](whole, numbers);
+        table->update->rule[rule](whole, constants);
         return;
     }
 #ifdef _OPENMP
@@ -45,7 +46,7 @@ update_run(const ab_kernel_table *table, int rule, const ab_update *whole, const
             u.n = 1;
             u.dim = to - from;
         }
-        table->update->rule[rule](&u, numbers);
+        table->update->rule[rule](&u, constants);
     }
 }
 
@@ -132,6 +133,27 @@ measure(const ab_kernel_table *const *tables, const ab_updated *all, int64_t n, 
     return total;
 }
 
+/* From what a trainer says to what a kernel takes. */
+static void
+constants_of(int rule, const double *said, double *constants)
+{
+    const double rate = said[AB_UPDATE_RATE], t = said[AB_UPDATE_T];
+    const double *settings = said + AB_UPDATE_SETTINGS;
+    if (rule != AB_ADAM && rule != AB_ADAMW && rule != AB_AMSGRAD) {
+        constants[0] = rate;
+        memcpy(constants + 1, settings, (AB_UPDATE_NUMBERS - AB_UPDATE_SETTINGS) * sizeof rate);
+        return;
+    }
+    const double beta1 = settings[0], beta2 = settings[1], folded = settings[3];
+    const double first = 1 - pow(beta1, t), second = sqrt(1 - pow(beta2, t));
+    constants[0] = folded != 0 ? rate * second / first : rate / first;
+    constants[1] = folded != 0 ? 1 : 1 / second;
+    constants[2] = beta1;
+    constants[3] = beta2;
+    constants[4] = settings[2];
+    constants[5] = rate * settings[4];
+}
+
 double
 ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
               const double *numbers, int flags, double clip_value, double clip_norm, double factor,
@@ -139,7 +161,7 @@ ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, 
 {
     const int sparse = (flags & AB_UPDATE_SPARSE) != 0;
     int64_t found = 0;
-    double norm = 0;
+    double norm = 0, constants[AB_UPDATE_NUMBERS];
     ab_update u;
     for (int64_t i = 0; i < n; i++)
         if (gradient_of(&all[i], sparse, &u)) {
@@ -159,6 +181,7 @@ ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, 
         if (clip_norm > 0 && sqrt(total) > clip_norm)
             factor *= clip_norm / sqrt(total);
     }
+    constants_of(rule, numbers, constants);
     for (int64_t i = 0; i < n; i++) {
         ab_param *p = all[i].param;
         if (p->frozen || !gradient_of(&all[i], sparse, &u))
@@ -168,7 +191,7 @@ ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, 
         u.v = all[i].v;
         u.x = all[i].x;
         u.factor = factor;
-        update_run(tables[p->itemsize == 8], rule, &u, numbers, threads);
+        update_run(tables[p->itemsize == 8], rule, &u, constants, threads);
         p->version++;
     }
     for (int64_t i = 0; i < n; i++)

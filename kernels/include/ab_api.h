@@ -88,7 +88,8 @@ enum {                            /* nothing was changed: */
 };
 /* Updates all parameters that have a gradient and forgets the gradients; returns their norm
  * before clipping (0 if it is not measured), or one of the above. tables: for numbers of 4 and
- * of 8 bytes. clip_value, clip_norm: 0 for none. factor: of every gradient. */
+ * of 8 bytes. numbers: AB_UPDATE_NUMBERS. clip_value, clip_norm: 0 for none. factor: of every
+ * gradient. */
 double ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, int rule,
                      const double *numbers, int flags, double clip_value, double clip_norm,
                      double factor, int threads);

@@ -31,7 +31,7 @@ typedef struct ab_update {
     double factor;
 } ab_update;
 
-/* The rules, and the numbers that each takes, in order. */
+/* The rules, and the numbers that each kernel takes, in order. */
 enum ab_rule {
     /* rate: w -= rate * g */
     AB_SGD,
@@ -52,8 +52,8 @@ enum ab_rule {
 
     /* step, scale, beta1, beta2, epsilon: m = beta1 * m + (1 - beta1) * g;
      * v = beta2 * v + (1 - beta2) * g^2; w -= step * m / (sqrt(v) * scale + epsilon).
-     * Kingma and Ba 2015. The corrections of the bias are the caller's: at update t, counted
-     * from 1, step = rate / (1 - beta1^t) and scale = 1 / sqrt(1 - beta2^t). State: m, v. */
+     * Kingma and Ba 2015. The corrections of the bias are the caller's, see AB_UPDATE_T.
+     * State: m, v. */
     AB_ADAM,
 
     /* ... and decay: w *= 1 - decay, then as adam. Decoupled decay, Loshchilov and Hutter
@@ -71,6 +71,13 @@ enum ab_rule {
 
     AB_RULES,
 };
+
+/* What a trainer says of an update: the rate, the count of the update from 1, and the settings of
+ * its rule, which are what stands behind the rate above, but for adam and its kin: beta1, beta2,
+ * epsilon, folded, and of adamw the weight decay, of which decay = rate * weight decay. At update t
+ * step = rate / (1 - beta1^t) and scale = 1 / sqrt(1 - beta2^t); folded: step = rate *
+ * sqrt(1 - beta2^t) / (1 - beta1^t) and scale = 1, so that epsilon is corrected, too. */
+enum { AB_UPDATE_RATE, AB_UPDATE_T, AB_UPDATE_SETTINGS, AB_UPDATE_NUMBERS = 8 };
 
 typedef struct ab_update_kernels {
     void (*rule[AB_RULES])(const ab_update *update, const double *numbers);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded_model import check, names
 
 import autobatch as ab
@@ -173,3 +175,83 @@ def test_one_collection_of_two_trained(m):
     trainer.update()
     assert (p.as_array(), p.grad_as_array()) == (1, 100)
     assert q.as_array() == pytest.approx(0.9)  # the other's gradient does not count for clipping
+
+
+EVENTS = ("rate", "no rate", "clip", "sparse", "grow", "decay", "subset", "late", "rest", "restart")
+
+
+def _trained(kind, events):
+    """What a collection holds after updates with something happening between them."""
+    dy.reset_random_seed(3)
+    dy.renew_cg()
+    dy.cg().keeps = 0
+    m = dy.ParameterCollection()
+    held = [m.add_parameters(3), m.add_lookup_parameters((4, 3))]
+    trainer = getattr(dy, kind)(m)
+    seen = []
+    for i, event in enumerate(events):
+        if event == "rate":
+            trainer.learning_rate = 0.01 * (i + 1)
+        elif event == "no rate":
+            trainer.learning_rate = 0
+        elif event == "clip":
+            trainer.set_clip_threshold((0, 1e-2, 5)[i % 3])
+        elif event == "sparse":
+            trainer.set_sparse_updates(bool(i % 2))
+        elif event == "grow":
+            held.append(m.add_parameters(3))
+        elif event == "decay":
+            m.set_weight_decay(0.1 * (i % 2))
+        elif event == "rest":
+            held[0].set_updated(bool(i % 2))
+        elif event == "restart":
+            trainer.restart()
+        dy.renew_cg()
+        loss = dy.squared_norm(dy.esum([*held[:1], *held[2:], held[1][i % 4]]) - 1)
+        other = dy.squared_norm(held[0])
+        loss.backward()
+        if event == "subset":
+            trainer.update_subset([0], [])
+        trainer.update()
+        if event == "late":
+            other.backward()
+            seen.append(other.value())
+        seen += [loss.value(), trainer.gradient_norm, trainer.learning_rate]
+    return [*seen, trainer.step, trainer._clips, *(p.as_array().tolist() for p in held)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(events=st.lists(st.sampled_from((None,) * 10 + EVENTS), min_size=5, max_size=25))
+def test_updates_as_told_are_those_that_were_asked_for(kind, events):
+    """C makes them by itself as long as nothing has changed."""
+    told = _trained(kind, events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dy.Trainer, "_tell", lambda self, *how: None)
+        assert told == _trained(kind, events)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"CyclicalSGDTrainer"}))
+def test_updates_are_made_as_told(m, kind, monkeypatch):
+    monkeypatch.setattr(dy.cg(), "keeps", 0)  # programs before this one may have raised it
+    p = m.add_parameters(2)
+    trainer = getattr(dy, kind)(m)
+    asked = []
+    rule = type(trainer)._rule
+    monkeypatch.setattr(type(trainer), "_rule", lambda self: asked.append(self) or rule(self))
+    for _ in range(20):
+        dy.renew_cg()
+        dy.squared_norm(p).backward()
+        trainer.update()
+    assert 0 < len(asked) < 10
+    assert trainer.step == 20
+
+
+def test_a_velocity_goes_on_without_a_rate(m):
+    p = m.add_parameters(1, init=1.0)
+    trainer = dy.MomentumSGDTrainer(m, learning_rate=0.5, mom=0.5)
+    for rate, expected in ((0.5, 0.5), (0.0, 0.25), (0.0, 0.125)):
+        trainer.learning_rate = rate
+        dy.renew_cg()
+        dy.sum_elems(p).backward()
+        trainer.update()
+        assert p.as_array().tolist() == [expected]

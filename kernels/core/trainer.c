@@ -1,0 +1,222 @@
+/* The base of trainers: the counts and the rate that every update changes or reads, and the straight
+ * way through `update`. A trainer in Python tells how it updates once it has done so; until then,
+ * after any of its attributes was assigned to, or where anything is unusual, `update` is Python's. */
+#include "core.h"
+
+#include "structmember.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct TrainerObject {
+    PyObject_HEAD
+    double learning_rate;
+    double gradient_norm;
+    long long step;
+    long long clips;   /* updates whose gradient was scaled down */
+    PyObject *updates; /* of type Updates, or None */
+    /* What was told, while `told` is the process's count of tellings. */
+    uint64_t told;
+    ab_steps steps;
+    int rated;          /* the gradient is multiplied by the rate */
+    int unit;           /* the rule's rate is 1 */
+    PyObject *graphs;   /* the type of expressions of graphs that an update leaves; NULL: none */
+    PyObject *lists[2]; /* of parameters, which may grow; NULL: none */
+    Py_ssize_t count;   /* of both */
+} TrainerObject;
+
+static uint64_t tellings = 1; /* changed under the interpreter lock; 0 is never told */
+
+static PyObject *
+trainer_ask(PyObject *none, PyObject *nothing)
+{
+    (void)none;
+    (void)nothing;
+    tellings++;
+    Py_RETURN_NONE;
+}
+
+/* Which names a trainer keeps in C and reads anew at every update. */
+static int
+is_read(PyObject *name)
+{
+    return PyUnicode_Check(name) && !PyUnicode_CompareWithASCIIString(name, "learning_rate");
+}
+
+static int
+trainer_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    if (!is_read(name))
+        ((TrainerObject *)self)->told = 0;
+    return PyObject_GenericSetAttr(self, name, value);
+}
+
+static void
+forget(TrainerObject *t)
+{
+    t->told = 0;
+    Py_CLEAR(t->graphs);
+    Py_CLEAR(t->lists[0]);
+    Py_CLEAR(t->lists[1]);
+}
+
+static Py_ssize_t
+count_of(const TrainerObject *t)
+{
+    return t->lists[0] ? PyList_Size(t->lists[0]) + PyList_Size(t->lists[1]) : 0;
+}
+
+static const char tell_doc[] =
+    "_tell(rule, settings, sparse, measure, clip_value, clip_norm, rated, unit, graphs, lists)\n"
+    "--\n\n"
+    "Every update from now on is as this one, until an attribute is assigned to: run of the\n"
+    "trainer's Updates, of numbers that begin with the rate and the count. rated: the gradient is\n"
+    "multiplied by the rate first. unit: the rule's rate is 1. graphs: None, or the type of\n"
+    "expressions of graphs that know only what is computed from then on. lists: None, or two "
+    "lists\n"
+    "of parameters; once they have grown, nothing counts as told.";
+
+static PyObject *
+trainer_tell(PyObject *self, PyObject *args)
+{
+    TrainerObject *t = (TrainerObject *)self;
+    PyObject *rule, *settings, *sparse, *measure, *clip_value, *clip_norm, *graphs, *lists;
+    forget(t);
+    if (!PyArg_ParseTuple(args, "OO!OOOOppOO", &rule, &PyTuple_Type, &settings, &sparse, &measure,
+                          &clip_value, &clip_norm, &t->rated, &t->unit, &graphs, &lists))
+        return NULL;
+    PyObject *one = PyFloat_FromDouble(1);
+    PyObject *begin = Py_BuildValue("(dd)", 0.0, 0.0);
+    PyObject *numbers = begin ? PySequence_Concat(begin, settings) : NULL;
+    PyObject *all[AB_STEPS_ARGUMENTS] = {rule,       numbers,   sparse, measure,
+                                         clip_value, clip_norm, one};
+    const int error = !one || !numbers || ab_steps_read(all, &t->steps) < 0;
+    Py_XDECREF(one);
+    Py_XDECREF(begin);
+    Py_XDECREF(numbers);
+    if (error)
+        return NULL;
+    if (lists != Py_None) {
+        PyObject *one_list, *other;
+        if (!PyArg_ParseTuple(lists, "O!O!", &PyList_Type, &one_list, &PyList_Type, &other))
+            return NULL;
+        t->lists[0] = Py_NewRef(one_list);
+        t->lists[1] = Py_NewRef(other);
+    }
+    t->graphs = graphs == Py_None ? NULL : Py_NewRef(graphs);
+    t->count = count_of(t);
+    t->told = tellings;
+    Py_RETURN_NONE;
+}
+
+/* Whether the current graph has been told; one in which numbers were needed late is Python's. */
+static int
+leave_graph(const TrainerObject *t)
+{
+    GraphObject *g = ab_current_graph;
+    if (!t->graphs)
+        return 1;
+    if (!g || (PyObject *)g->type != t->graphs || g->late)
+        return 0;
+    ab_graph_leave(g);
+    return 1;
+}
+
+/* True: done; False: it is Python's. */
+PyObject *
+ab_trainer_update(PyObject *self, PyObject *none)
+{
+    (void)none;
+    TrainerObject *t = (TrainerObject *)self;
+    const double rate = t->learning_rate;
+    double norm;
+    if (t->told != tellings || !t->updates || Py_TYPE(t->updates) != core.updates_type
+        || !(rate >= 0 && rate < INFINITY) || count_of(t) != t->count || !leave_graph(t))
+        Py_RETURN_FALSE;
+    ab_steps steps = t->steps;
+    steps.numbers[AB_UPDATE_RATE] = t->unit ? 1 : rate;
+    steps.numbers[AB_UPDATE_T] = (double)(t->step + 1);
+    steps.factor = t->rated ? rate : 1;
+    PyObject *updates = Py_NewRef(t->updates); /* another thread may replace them meanwhile */
+    const int done = ab_updates_run(updates, &steps, &norm);
+    Py_DECREF(updates);
+    if (done < 0)
+        return NULL;
+    /* A collection may do without gradients. */
+    if (!done || (norm < 0 && !(t->graphs && norm == AB_UPDATE_NOTHING)))
+        Py_RETURN_FALSE;
+    t->step++;
+    if (steps.flags & AB_UPDATE_MEASURE && norm >= 0) {
+        t->gradient_norm = norm;
+        t->clips += steps.clip_norm > 0 && norm > steps.clip_norm;
+    }
+    Py_RETURN_TRUE;
+}
+
+static int
+trainer_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    TrainerObject *t = (TrainerObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(t->updates);
+    Py_VISIT(t->graphs);
+    Py_VISIT(t->lists[0]);
+    Py_VISIT(t->lists[1]);
+    return 0;
+}
+
+static int
+trainer_clear(PyObject *self)
+{
+    Py_CLEAR(((TrainerObject *)self)->updates);
+    forget((TrainerObject *)self);
+    return 0;
+}
+
+static void
+trainer_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    trainer_clear(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef trainer_methods[] = {
+    {"_tell", trainer_tell, METH_VARARGS, tell_doc},
+    {"_update_as_told", ab_trainer_update, METH_NOARGS,
+     "_update_as_told()\n--\n\nWhether an update was made: as was told, if it was."},
+    {"_ask_all", trainer_ask, METH_NOARGS | METH_STATIC,
+     "_ask_all()\n--\n\nNothing counts as told any more, of any trainer."},
+    {0},
+};
+
+static PyMemberDef trainer_members[] = {
+    {"learning_rate", T_DOUBLE, offsetof(TrainerObject, learning_rate), 0, NULL},
+    {"gradient_norm", T_DOUBLE, offsetof(TrainerObject, gradient_norm), 0, NULL},
+    {"step", T_LONGLONG, offsetof(TrainerObject, step), 0, NULL},
+    {"_clips", T_LONGLONG, offsetof(TrainerObject, clips), 0, NULL},
+    {"_updates", T_OBJECT, offsetof(TrainerObject, updates), 0, NULL},
+    {0},
+};
+
+static PyType_Slot trainer_slots[] = {
+    {Py_tp_doc, "Base of trainers: what every update reads and counts."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_dealloc, trainer_dealloc},
+    {Py_tp_traverse, trainer_traverse},
+    {Py_tp_clear, trainer_clear},
+    {Py_tp_setattro, trainer_setattro},
+    {Py_tp_methods, trainer_methods},
+    {Py_tp_members, trainer_members},
+    {0, NULL},
+};
+
+PyType_Spec ab_trainer_spec = {
+    .name = "autobatch._core.Trainer",
+    .basicsize = sizeof(TrainerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = trainer_slots,
+};
