@@ -74,7 +74,7 @@ typedef struct engine {
     preparation ahead, back;
     /* backward */
     int64_t room;   /* nodes that there is memory for, in these four and in the graph's `grad` */
-    uint8_t *marks; /* [n], see backward.c */
+    uint8_t *marks; /* [n], see below */
     int32_t n;
     int32_t *nodes;       /* those of each batch that take part */
     int64_t *batch_first; /* [tape + 1] */
@@ -172,6 +172,42 @@ void ab_fill_data(const ab_graph *g, const ab_form *f, const int32_t *nodes, int
  * ab_kernel.reads, of one gradient; what is not read stands at the result's rows. */
 ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr, uint32_t reads,
                      const int32_t *nodes, int64_t first, int64_t n);
+
+/* backward.c */
+/* Of engine.marks. */
+enum {
+    WANTED = 1,  /* it depends on something whose gradient is wanted */
+    REACHED = 2, /* the loss depends on it */
+    ASKED = 4,   /* its own gradient was asked for */
+};
+
+static inline int
+ab_is_live(const engine *e, int32_t node)
+{
+    return (e->marks[node] & (WANTED | REACHED)) == (WANTED | REACHED);
+}
+
+static inline ab_param *
+ab_table_of(const ab_graph *g, int32_t node)
+{
+    return (ab_param *)(intptr_t)g->nodes[g->operands[g->nodes[node].first]].data[0];
+}
+
+/* gradient.c */
+enum { FEW = 8 };                           /* operands that are worth a walk over the rows each */
+void *ab_slot_of(ab_param *p, int64_t row); /* where the gradient of a table's row is summed */
+void ab_add_to(const ab_graph *g, char *into, const char *from, int64_t n);
+int64_t ab_in_bytes(const ab_graph *g, const ab_form *f, int32_t j);
+/* Scratch for the gradients of so many nodes of a form, and operations, roughly. */
+size_t ab_gradient_bytes(const ab_graph *g, const ab_form *f, int64_t nodes);
+int64_t ab_gradient_work(const ab_form *f, int64_t nodes);
+void ab_gradient_batch(worker *w, int64_t b);
+void ab_gradient_of_weight(worker *w, const weight *v); /* one product over all rows of the pass */
+
+/* lone.c */
+int ab_is_lone(const ab_form *f, int64_t nodes); /* a batch of so many */
+void ab_lone_forward(worker *w, const ab_form *f, int32_t node);
+void ab_lone_backward(worker *w, const ab_form *f, int32_t node); /* of what takes part */
 
 /* weights.c */
 engine *ab_engine(ab_graph *g);

@@ -144,6 +144,9 @@ run_batch(worker *w, int64_t b)
                 ab_weight_pack(w, v, side);
         }
         job.by_output = job.rows < 12 * parts;
+    } else if (parts == 1 && ab_is_lone(f, g->tape[b].n)) {
+        ab_lone_forward(w, f, *job.nodes);
+        return;
     }
     ab_share(w, forward_part, &job, parts);
 }
