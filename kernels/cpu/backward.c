@@ -341,7 +341,7 @@ look_at(const run *r, preparation *p)
     ab_graph *g = r->g;
     engine *e = r->e;
     int64_t most = 0;
-    *p = (preparation){.plans = g->plans, .batches = e->at + 1};
+    *p = (preparation){.plans = g->plans, .batches = e->at + 1, .steps.memory = p->steps.memory};
     for (int32_t v = 0; v < e->nweights; v++)
         e->weights[v].rows[1][0] = e->weights[v].rows[1][1] = 0;
     for (int64_t b = 0; b <= e->at; b++) {
@@ -366,7 +366,7 @@ look_at(const run *r, preparation *p)
                                        a.trans ? a.k[pair] : a.m, a.trans ? a.m : a.k[pair]);
             if (v < 0)
                 return AB_NO_MEMORY;
-            e->weights[v].rows[1][a.trans ? 0 : 1] += n * f->batch * a.r;
+            e->weights[v].rows[1][affine_side(&a, 1)] += n * f->batch * a.r;
         }
     }
     if (most > e->rows_n) {
@@ -413,15 +413,23 @@ is_addressed(const ab_graph *g, const engine *e)
     return g->gradients.used == g->values.used;
 }
 
+typedef struct walking {
+    double seconds, deadline; /* see ab_late */
+    int first;
+    int again; /* it is a small pass that was run before */
+} walking;
+
 /* Gives addresses, finds out what the batches to come need, and decides which weights are packed:
  * as far as it has not been kept. */
 static int
-prepare(const run *r, int first)
+prepare(const run *r, walking *how)
 {
     ab_graph *g = r->g;
     engine *e = r->e;
+    const int first = how->first;
     int error = AB_OK;
-    if (!first || !is_prepared(&e->back, g, r->table, e->ntape) || !is_addressed(g, e)) {
+    how->again = first && is_prepared(&e->back, g, r->table, e->ntape) && is_addressed(g, e);
+    if (!how->again) {
         if (first)
             error = address(g, e);
         if (error == AB_OK)
@@ -431,6 +439,7 @@ prepare(const run *r, int first)
             e->trained = trained(g);
         }
     }
+    how->again &= e->back.work < SHARED;
     for (int32_t i = 0; i < e->nweights && error == AB_OK; i++)
         for (int side = 0; side < 2 && error == AB_OK; side++)
             if (e->weights[i].rows[1][side])
@@ -478,13 +487,19 @@ flush_views(ab_graph *g, engine *e, int64_t b)
     }
 }
 
+enum { AT_ONCE = 1 << 14 }; /* bytes that take no longer to zero than to find out which */
+
 /* Zeroes the gradients of what takes part, and seeds. */
 static void
-clear(worker *w)
+clear(worker *w, const void *none)
 {
+    (void)none;
     const ab_graph *g = w->r->g;
     const engine *e = w->r->e;
-    ab_share(w, clear_part, NULL, ab_parts(w->r, (int64_t)g->values.used / 8));
+    if (g->gradients.used <= AT_ONCE)
+        memset(g->gradients.base, 0, g->gradients.used);
+    else
+        ab_share(w, clear_part, NULL, ab_parts(w->r, (int64_t)g->values.used / 8));
     for (int32_t i = 0; i < e->nseeds; i++) {
         char *at = ab_is_live(e, e->seeds[i]) ? g->grad[e->seeds[i]] : NULL;
         if (at && g->itemsize == 4)
@@ -494,23 +509,17 @@ clear(worker *w)
     }
 }
 
-typedef struct walking {
-    double seconds, deadline; /* see ab_late */
-    int first;
-} walking;
-
 static void
-walk(worker *w, void *argument)
+walk_batches(worker *w, walking *how)
 {
-    walking *how = argument;
     const ab_graph *g = w->r->g;
     engine *e = w->r->e;
     if (how->first)
-        clear(w);
+        ab_step_now(w, clear, NULL, 0);
     for (; e->at >= 0; e->at--) {
         int64_t b = e->at;
         for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
-            ab_gradient_of_weight(w, &e->weights[v]);
+            ab_gradient_of_weight(w, v);
         if (e->nviews)
             flush_views(w->r->g, e, b);
         if (e->batch_first[b + 1] == e->batch_first[b])
@@ -525,8 +534,21 @@ walk(worker *w, void *argument)
         }
     }
     for (int32_t v = e->flush[0]; v >= 0; v = e->weights[v].flush_next)
-        ab_gradient_of_weight(w, &e->weights[v]);
+        ab_gradient_of_weight(w, v);
     flush_views(w->r->g, e, -1);
+}
+
+static void
+walk(worker *w, void *argument)
+{
+    walking *how = argument;
+    engine *e = w->r->e;
+    if (how->again && ab_steps_again(w, &e->back.steps)) {
+        e->at = -1;
+        return;
+    }
+    walk_batches(w, how);
+    ab_steps_end(w, e->at < 0);
 }
 
 int
@@ -538,8 +560,8 @@ ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double s
     if (how.first && begin_sources(g, e) != AB_OK)
         return AB_RUN_ROOM;
     ab_lock();
-    int error = prepare(&r, how.first);
-    if (e->back.work >= 4 * WORK)
+    int error = prepare(&r, &how);
+    if (e->back.work >= SHARED)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
         error = ab_engine_scratch(e, r.threads, e->back.scratch, e->back.sum);

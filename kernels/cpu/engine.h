@@ -16,6 +16,7 @@ enum {
     ROWS = 504,         /* rows per call of a kernel: a multiple of the matrix tile's 12 */
     POINTERS = 1 << 15, /* pointers per call, where ops have many operands */
     WORK = 1 << 15,     /* least work of a part; in operations, roughly */
+    SHARED = 4 * WORK,  /* work of a run that other threads may share in */
     PARTS = 3,          /* parts per thread, so that a late helper can be made up for */
     PACK_ROWS = 4,      /* a weight that serves as many rows as this is packed */
 };
@@ -42,6 +43,14 @@ typedef struct weight {
     int32_t first_use, flush_next;
 } weight;
 
+/* The calls of a run, see steps.c. */
+typedef struct steps {
+    enum { STEPS_NONE, STEPS_KEEPING, STEPS_KEPT, STEPS_REFUSED } state;
+    char *memory;
+    size_t used;
+    void *first, *last;
+} steps;
+
 /* What was found out about all batches of a tape, kept for the next run of the same: programs that
  * build a graph once and set its inputs run it again and again. */
 typedef struct preparation {
@@ -50,6 +59,7 @@ typedef struct preparation {
     int64_t batches;
     size_t scratch, sum;
     int64_t work;
+    steps steps;
 } preparation;
 
 static inline int
@@ -121,7 +131,35 @@ typedef struct run {
 typedef struct worker {
     run *r;
     char *scratch;
+    steps *keeping; /* its calls are kept there; NULL: they are not */
 } worker;
+
+/* steps.c. A step is run with its arguments, which are kept with all they point to. */
+typedef void ab_step(worker *w, const void *arguments);
+/* Whether all was run by the steps that were kept; if not, those that come are kept until the end,
+ * unless they were refused before. */
+int ab_steps_again(worker *w, steps *s);
+void ab_steps_end(const worker *w, int complete); /* complete: the whole tape was run */
+void ab_steps_free(steps *s);
+void *ab_steps_take(steps *s, size_t bytes); /* NULL: they are too many, and nothing is kept */
+void ab_steps_add(steps *s, ab_step *run, const void *arguments, size_t bytes);
+
+/* This is none: what is run cannot be kept. */
+static inline void
+ab_steps_refuse(const worker *w)
+{
+    if (w->keeping)
+        w->keeping->state = STEPS_REFUSED;
+}
+
+/* Runs a step, and keeps it if steps are kept. */
+static inline void
+ab_step_now(worker *w, ab_step *run, const void *arguments, size_t bytes)
+{
+    run(w, arguments);
+    if (w->keeping)
+        ab_steps_add(w->keeping, run, arguments, bytes);
+}
 
 /* team.c. The leader runs a task's parts together with whoever has time; returns when all are
  * done. */
@@ -159,6 +197,7 @@ ab_frame_x(const frame *fr, int64_t j)
 }
 
 int64_t ab_in_batch(const ab_graph *g, const ab_form *f, int32_t j);
+int64_t ab_widest(const ab_graph *g, const ab_form *f); /* operand rows per row of a result */
 int64_t ab_stride_of(void *const *row, int64_t n, int64_t row_bytes);
 /* These fill in the addresses of rows [first, first + n) of the listed nodes (row = node * batch +
  * element), nodes of one batch in its order. They answer the rows' stride as in ab_rows. */
@@ -202,12 +241,13 @@ int64_t ab_in_bytes(const ab_graph *g, const ab_form *f, int32_t j);
 size_t ab_gradient_bytes(const ab_graph *g, const ab_form *f, int64_t nodes);
 int64_t ab_gradient_work(const ab_form *f, int64_t nodes);
 void ab_gradient_batch(worker *w, int64_t b);
-void ab_gradient_of_weight(worker *w, const weight *v); /* one product over all rows of the pass */
+void ab_gradient_of_weight(worker *w, int32_t weight); /* one product over all rows of the pass */
 
 /* lone.c */
-int ab_is_lone(const ab_form *f, int64_t nodes); /* a batch of so many */
+int ab_is_lone(const ab_graph *g, const ab_form *f, int64_t nodes); /* a batch of so many */
 void ab_lone_forward(worker *w, const ab_form *f, int32_t node);
-void ab_lone_backward(worker *w, const ab_form *f, int32_t node); /* of what takes part */
+/* The gradients of what takes part, but for those of weights. */
+void ab_lone_backward(worker *w, const ab_form *f, int32_t node);
 
 /* weights.c */
 engine *ab_engine(ab_graph *g);
@@ -247,6 +287,14 @@ static inline int32_t
 affine_x(const affine *a, int64_t pair)
 {
     return a->x_first ? 0 : (int32_t)(a->has_bias + 2 * pair + 1);
+}
+
+/* A weight's side that W x needs, or W^T y: 0 where outputs are the stored rows, 1 where they are the
+ * columns. */
+static inline int
+affine_side(const affine *a, int backward)
+{
+    return (a->trans != 0) != backward;
 }
 
 int ab_affine_kernel(void); /* its place in the tables */

@@ -3,14 +3,6 @@
 
 #include <string.h>
 
-/* A weight's side that W x needs: outputs are the stored rows, or columns where W is given
- * transposed (x @ W). */
-static int
-forward_side(const affine *a)
-{
-    return a->trans ? 1 : 0;
-}
-
 static weight *
 weight_at(const ab_graph *g, const engine *e, int32_t node, const affine *a, int64_t pair)
 {
@@ -75,7 +67,7 @@ affine_rows(worker *w, const ab_form *f, const affine *a, const int32_t *nodes, 
                         for (int64_t v = vs - 1; v >= 0; v--)
                             x[i * vs + v] = (char *)x[i] + (v0 + v) * a->k[pair] * item;
                 const weight *v = weight_at(g, w->r->e, nodes[0], a, pair);
-                int side = forward_side(a);
+                int side = affine_side(a, 0);
                 if (v->ready[side])
                     m->product(v->packed[side], a->m, a->k[pair], total, x, fr.y, bias, accumulate,
                                p0, p1);
@@ -135,18 +127,20 @@ run_batch(worker *w, int64_t b)
                        .nodes = g->tape_nodes + g->tape[b].first,
                        .rows = (int64_t)g->tape[b].n * f->batch};
     int parts = ab_parts(w->r, work_of(f, g->tape[b].n));
+    if (parts == 1 && ab_is_lone(g, f, g->tape[b].n)) {
+        ab_lone_forward(w, f, *job.nodes);
+        return;
+    }
+    ab_steps_refuse(w);
     if (is_affine(f)) {
         affine a = affine_of(f);
         for (int64_t pair = 0; pair < a.pairs; pair++) {
             weight *v = weight_at(g, w->r->e, job.nodes[0], &a, pair);
-            int side = forward_side(&a);
+            int side = affine_side(&a, 0);
             if (v->use[side] && !v->ready[side])
                 ab_weight_pack(w, v, side);
         }
         job.by_output = job.rows < 12 * parts;
-    } else if (parts == 1 && ab_is_lone(f, g->tape[b].n)) {
-        ab_lone_forward(w, f, *job.nodes);
-        return;
     }
     ab_share(w, forward_part, &job, parts);
 }
@@ -157,7 +151,8 @@ look_at(const run *r, int64_t from, preparation *p)
 {
     ab_graph *g = r->g;
     engine *e = r->e;
-    *p = (preparation){.plans = g->plans, .batches = g->tape_n - from};
+    *p = (preparation){
+        .plans = g->plans, .batches = g->tape_n - from, .steps.memory = p->steps.memory};
     for (int32_t v = 0; v < e->nweights; v++)
         e->weights[v].rows[0][0] = e->weights[v].rows[0][1] = 0;
     for (int64_t b = from; b < g->tape_n; b++) {
@@ -175,7 +170,7 @@ look_at(const run *r, int64_t from, preparation *p)
             int32_t v = ab_weight_find(g, e, node, rows, columns);
             if (v < 0)
                 return AB_NO_MEMORY;
-            e->weights[v].rows[0][forward_side(&a)] += (int64_t)g->tape[b].n * f->batch * a.r;
+            e->weights[v].rows[0][affine_side(&a, 0)] += (int64_t)g->tape[b].n * f->batch * a.r;
         }
     }
     if (!from) /* of the whole tape: it may run so again */
@@ -183,17 +178,25 @@ look_at(const run *r, int64_t from, preparation *p)
     return AB_OK;
 }
 
+typedef struct walking {
+    double seconds, deadline; /* see ab_late */
+    int64_t reached;
+    int again; /* it is a small tape that was run before */
+} walking;
+
 /* Finds out what the batches to come need, and decides which weights are packed. */
 static int
-prepare(const run *r, int64_t from)
+prepare(const run *r, walking *how)
 {
     engine *e = r->e;
+    const int64_t from = how->reached;
     for (int32_t v = 0; v < e->nweights && !from; v++) /* what is computed is computed anew */
         if (!e->weights[v].param)
             e->weights[v].ready[0] = e->weights[v].ready[1] = 0;
-    if (!is_prepared(&e->ahead, r->g, r->table, r->g->tape_n - from)
-        && look_at(r, from, &e->ahead) < 0)
+    how->again = is_prepared(&e->ahead, r->g, r->table, r->g->tape_n - from);
+    if (!how->again && look_at(r, from, &e->ahead) < 0)
         return AB_NO_MEMORY;
+    how->again &= e->ahead.work < SHARED;
     for (int32_t v = 0; v < e->nweights; v++)
         for (int side = 0; side < 2; side++)
             if (e->weights[v].rows[0][side]) {
@@ -204,16 +207,15 @@ prepare(const run *r, int64_t from)
     return AB_OK;
 }
 
-typedef struct walking {
-    double seconds, deadline; /* see ab_late */
-    int64_t reached;
-} walking;
-
 static void
 walk(worker *w, void *argument)
 {
     walking *how = argument;
     const ab_graph *g = w->r->g;
+    if (how->again && ab_steps_again(w, &w->r->e->ahead.steps)) {
+        how->reached = g->tape_n;
+        return;
+    }
     for (; how->reached < g->tape_n; how->reached++) {
         if (form_at(g, how->reached)->kernel < 0)
             break;
@@ -224,6 +226,7 @@ walk(worker *w, void *argument)
             break;
         }
     }
+    ab_steps_end(w, how->reached == g->tape_n);
 }
 
 int
@@ -237,8 +240,8 @@ ab_forward(ab_graph *g, const ab_kernel_table *table, int threads, double second
         return AB_NO_MEMORY;
     ab_lock();
     run r = {.g = g, .e = e, .table = table, .threads = 1};
-    int error = prepare(&r, g->tape_done);
-    if (e->ahead.work >= 4 * WORK)
+    int error = prepare(&r, &how);
+    if (e->ahead.work >= SHARED)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
         error = ab_engine_scratch(e, r.threads, e->ahead.scratch, 0);

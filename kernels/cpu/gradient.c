@@ -190,7 +190,7 @@ affine_gradient(worker *w, const ab_form *f, const affine *a, int64_t pair, cons
     const weight *v =
         &w->r->e->weights
              [w->r->e->weight_of[g->operands[g->nodes[nodes[0]].first + affine_w(a, pair)]]];
-    const int side = a->trans ? 0 : 1;
+    const int side = affine_side(a, 1);
     frame fr = ab_frame(w, f);
     int64_t rows = n * f->batch, panels = (k + m->panel - 1) / m->panel;
     int64_t chunk = fr.chunk / a->r > 0 ? fr.chunk / a->r : 1;
@@ -251,17 +251,18 @@ ab_gradient_bytes(const ab_graph *g, const ab_form *f, int64_t nodes)
 
 /* The gradient of a weight: one product over all rows of the pass. */
 typedef struct outer_job {
-    const weight *v;
+    int32_t weight;
     int trans;
     int64_t rows;
+    void **x, **dy;
 } outer_job;
 
 static void
 outer_part(worker *w, const void *job, int part, int parts)
 {
     const outer_job *j = job;
-    const weight *v = j->v;
     const engine *e = w->r->e;
+    const weight *v = &e->weights[j->weight];
     const ab_matrix_kernels *m = w->r->table->matrix;
     int64_t outputs = j->trans ? v->stored_columns : v->stored_rows;
     int64_t inner = j->trans ? v->stored_rows : v->stored_columns;
@@ -270,16 +271,35 @@ outer_part(worker *w, const void *job, int part, int parts)
     to = to < outputs ? to : outputs;
     if (to > from)
         m->outer(w->r->g->grad[v->node], j->trans ? 1 : v->stored_columns,
-                 j->trans ? v->stored_columns : 1, inner, j->rows, e->outer_dy, e->outer_x, from,
-                 to, w->scratch);
+                 j->trans ? v->stored_columns : 1, inner, j->rows, j->dy, j->x, from, to,
+                 w->scratch);
+}
+
+static void
+run_outer(worker *w, const void *job)
+{
+    outer_part(w, job, 0, 1);
+}
+
+static void
+keep_outer(const worker *w, outer_job job)
+{
+    const size_t bytes = (size_t)job.rows * sizeof(void *);
+    void **kept = ab_steps_take(w->keeping, 2 * bytes);
+    if (!kept)
+        return;
+    job.x = memcpy(kept, job.x, bytes);
+    job.dy = memcpy(kept + job.rows, job.dy, bytes);
+    ab_steps_add(w->keeping, run_outer, &job, sizeof job);
 }
 
 void
-ab_gradient_of_weight(worker *w, const weight *v)
+ab_gradient_of_weight(worker *w, int32_t weight)
 {
     const engine *e = w->r->e;
     const ab_graph *g = w->r->g;
-    outer_job job = {.v = v};
+    const struct weight *v = &e->weights[weight];
+    outer_job job = {.weight = weight, .x = e->outer_x, .dy = e->outer_dy};
     for (int32_t u = v->first_use; u >= 0; u = e->uses[u].next) {
         const weight_use *use = &e->uses[u];
         const ab_form *f = form_at(g, use->batch);
@@ -298,6 +318,8 @@ ab_gradient_of_weight(worker *w, const weight *v)
         job.trans = (int)a.trans;
         job.rows += rows * a.r;
     }
+    if (w->keeping)
+        keep_outer(w, job);
     ab_share(w, outer_part, &job,
              ab_parts(w->r, job.rows * v->stored_rows * v->stored_columns / 4));
 }
@@ -473,11 +495,13 @@ ab_gradient_batch(worker *w, int64_t b)
     const int32_t *nodes = e->nodes + e->batch_first[b];
     int64_t n = e->batch_first[b + 1] - e->batch_first[b];
     affine a = {0};
-    if (is_affine(f)) {
-        a = affine_of(f);
-    } else if (ab_is_lone(f, n) && ab_parts(w->r, ab_gradient_work(f, n)) == 1) {
+    if (ab_is_lone(g, f, n) && ab_parts(w->r, ab_gradient_work(f, n)) == 1) {
         ab_lone_backward(w, f, *nodes);
         return;
+    }
+    ab_steps_refuse(w);
+    if (is_affine(f)) {
+        a = affine_of(f);
     } else if (f->nin > 1 && !(f->flags & (AB_FORM_BATCH_AWARE | AB_FORM_TABLE))) {
         joint_job job = {f, nodes, n};
         int divisible, parts = ab_parts(w->r, ab_gradient_work(f, n));
@@ -511,7 +535,7 @@ ab_gradient_batch(worker *w, int64_t b)
             weight *v =
                 &e->weights
                      [e->weight_of[g->operands[g->nodes[nodes[0]].first + affine_w(&a, pair)]]];
-            int side = a.trans ? 0 : 1;
+            int side = affine_side(&a, 1);
             if (v->use[side] && !v->ready[side])
                 ab_weight_pack(w, v, side);
         } else if (job.place && parts > 1 && ab_in_batch(g, f, j) == 1 && !aware) {

@@ -55,6 +55,15 @@ ab_tape_done(const ab_graph *g)
     return g->tape_done;
 }
 
+int
+ab_tape_is_kept(const ab_graph *g, int backward)
+{
+    const engine *e = g->engine;
+    const preparation *p = e ? backward ? &e->back : &e->ahead : NULL;
+    return p && e->epoch == g->epoch && p->plans == g->plans && p->table
+           && p->steps.state == STEPS_KEPT;
+}
+
 void
 ab_tape_set_done(ab_graph *g, int64_t done)
 {

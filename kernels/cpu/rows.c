@@ -16,8 +16,8 @@ in_size(const ab_graph *g, const ab_form *f, int32_t j)
 }
 
 /* Rows per operand and result row: more than one where the kernel reads a whole minibatch. */
-static int64_t
-widest(const ab_graph *g, const ab_form *f)
+int64_t
+ab_widest(const ab_graph *g, const ab_form *f)
 {
     int64_t most = 1;
     if (f->flags & AB_FORM_BATCH_AWARE)
@@ -55,7 +55,7 @@ pointer_bytes(const ab_form *f, const ab_kernel_table *t, int64_t chunk, int64_t
 size_t
 ab_frame_bytes(const ab_form *f, const ab_graph *g, const ab_kernel_table *t)
 {
-    int64_t wide = widest(g, f), chunk = chunk_of(f, wide);
+    int64_t wide = ab_widest(g, f), chunk = chunk_of(f, wide);
     size_t bytes = pointer_bytes(f, t, chunk, wide);
     if (f->kernel >= 0 && t->kernels[f->kernel].scratch)
         bytes += (t->kernels[f->kernel].scratch(f->p, chunk) + 63) & ~(size_t)63;
@@ -66,7 +66,7 @@ frame
 ab_frame(worker *w, const ab_form *f)
 {
     const ab_kernel_table *t = w->r->table;
-    int64_t wide = widest(w->r->g, f), chunk = chunk_of(f, wide);
+    int64_t wide = ab_widest(w->r->g, f), chunk = chunk_of(f, wide);
     frame fr = {.chunk = chunk, .kernel = w->scratch + pointer_bytes(f, t, chunk, wide)};
     fr.xs = (ab_rows *)w->scratch;
     fr.y = (void **)(fr.xs + f->nin);

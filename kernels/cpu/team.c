@@ -144,7 +144,7 @@ lead(run *r, int helped, void (*body)(worker *, void *), void *argument)
 #pragma omp parallel num_threads(r->threads)
         {
             size_t place = (size_t)omp_get_thread_num();
-            worker w = {r, r->e->scratch + place * r->e->scratch_each};
+            worker w = {.r = r, .scratch = r->e->scratch + place * r->e->scratch_each};
             if (place == 0) {
                 body(&w, argument);
                 __atomic_store_n(&r->state, END, __ATOMIC_RELEASE);
@@ -156,7 +156,7 @@ lead(run *r, int helped, void (*body)(worker *, void *), void *argument)
     }
 #endif
     (void)helped;
-    worker w = {r, r->e->scratch};
+    worker w = {.r = r, .scratch = r->e->scratch};
     body(&w, argument);
 }
 

@@ -102,6 +102,8 @@ engine_free(void *p)
 {
     engine *e = p;
     forget(e);
+    ab_steps_free(&e->ahead.steps);
+    ab_steps_free(&e->back.steps);
     free(e->weights);
     free(e->weight_of);
     free(e->scratch);
@@ -175,8 +177,11 @@ ab_engine_scratch(engine *e, int threads, size_t each, size_t sum)
     /* Pages apart: no two threads write to one cache line. */
     e->scratch_each = (each + 4095) & ~(size_t)4095;
     e->sum_each = (sum + 63) & ~(size_t)63;
+    const char *before = e->scratch;
     if (scratch(&e->scratch, &e->scratch_n, (size_t)threads * e->scratch_each) < 0)
         return AB_NO_MEMORY;
+    if (e->scratch != before) /* steps have addresses in it */
+        e->ahead.steps.state = e->back.steps.state = STEPS_NONE;
     return scratch(&e->sums, &e->sums_n, (size_t)(threads * PARTS) * e->sum_each);
 }
 

@@ -29,6 +29,8 @@ int64_t ab_graph_size(const ab_graph *g);  /* bytes */
 int64_t ab_graph_arena(const ab_graph *g); /* bytes of computed values */
 int64_t ab_tape_length(const ab_graph *g); /* batches planned */
 int64_t ab_tape_done(const ab_graph *g);   /* batches that have run */
+/* Whether the next run, forward or backward, will be by steps that were kept. */
+int ab_tape_is_kept(const ab_graph *g, int backward);
 void ab_tape_set_done(ab_graph *g, int64_t done);
 /* A batch of the tape: its form, and where its nodes stand. */
 int32_t ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int32_t **nodes);

@@ -1,0 +1,176 @@
+"""Graphs that are built once and run again and again, against graphs that are built every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autobatch as ab
+import autobatch.dynet as dy
+from autobatch.backends import cpu
+from autobatch.backends._cpu import lib
+
+DIM, BATCH = 3, 2
+
+UNARY = {
+    "tanh": dy.tanh,
+    "logistic": dy.logistic,
+    "softmax": dy.softmax,
+    "square": dy.square,
+    "negative": lambda x: -x,
+    "half": lambda x: x * 0.5,
+    "turned": lambda x: dy.concatenate([x[1:], x[:1]]),
+    "transposed": lambda x: dy.transpose(dy.transpose(x)),
+    "repeated": lambda x: x + x,
+}
+BINARY = {
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "cmult": dy.cmult,
+    "bmax": dy.bmax,
+    "dot": lambda x, y: dy.tanh(x) * dy.dot_product(x, y) * 0.1,
+    "concatenate": lambda x, y: dy.concatenate([x, y])[1:4],
+}
+AFFINE = {
+    "product": lambda x, y, W, b: W * x,
+    "affine": lambda x, y, W, b: dy.affine_transform([b, W, x]),
+    "two products": lambda x, y, W, b: dy.affine_transform([b, W, x, W, y]),
+    "own bias": lambda x, y, W, b: dy.affine_transform([y, W, x]),
+    "transposed": lambda x, y, W, b: dy.transpose(W) * x,
+    "computed": lambda x, y, W, b: (W + W) * x,
+    "shared": lambda x, y, W, b: W * b,
+}
+OPS = {**UNARY, **BINARY, **AFFINE}
+
+
+@st.composite
+def programs(draw):
+    """Ops on vectors, by their operands' places; the first two are inputs."""
+    ops = []
+    for n in range(2, 2 + draw(st.integers(1, 9))):
+        places = st.integers(0, n - 1)
+        ops.append((draw(st.sampled_from(sorted(OPS))), draw(places), draw(places)))
+    return ops
+
+
+EVENTS = ("update", "backward", "value", "other", "rest", "threads", "kernels", "grown", "write")
+numbers = st.lists(st.integers(-8, 8), min_size=DIM * (BATCH + 1), max_size=DIM * (BATCH + 1))
+histories = st.lists(st.tuples(st.sampled_from(EVENTS[:3] * 4 + EVENTS), numbers), max_size=25)
+
+
+class Model:
+    def __init__(self, program, batched):
+        dy.reset_random_seed(5)
+        self.program, self.batched = program, batched
+        self.m = dy.ParameterCollection()
+        self.W = self.m.add_parameters((DIM, DIM))
+        self.b = self.m.add_parameters(DIM)
+        self.trainer = dy.AdamTrainer(self.m, alpha=0.01)
+        dy.cg().keeps = 0  # a graph's copies of parameters are tested elsewhere
+
+    def build(self):
+        dy.renew_cg()
+        batch = BATCH if self.batched else 1
+        self.inputs = [dy.vecInput(DIM), dy.inputTensor(np.zeros((DIM, batch)), batched=batch > 1)]
+        made = list(self.inputs)
+        for name, i, j in self.program:
+            if name in UNARY:
+                made.append(UNARY[name](made[i]))
+            elif name in BINARY:
+                made.append(BINARY[name](made[i], made[j]))
+            else:
+                made.append(AFFINE[name](made[i], made[j], self.W, self.b))
+        self.made = made
+        self.loss = dy.sum_batches(dy.squared_norm(dy.tanh(made[-1])))
+        self.other = dy.sum_batches(dy.sum_elems(dy.tanh(made[len(made) // 2])))
+
+    def set(self, values):
+        first, rest = values[:DIM], values[DIM : DIM * (1 + (BATCH if self.batched else 1))]
+        self.inputs[0].set([v / 4 for v in first])
+        self.inputs[1].set([v / 4 for v in rest])
+
+    def happen(self, event):
+        """What a program sees of an event."""
+        seen = [self.loss.value()]
+        if event in ("backward", "update"):
+            self.loss.backward()
+        elif event == "other":
+            seen.append(self.other.value())
+            self.other.backward()
+            seen += [p.grad_as_array() for p in (self.W, self.b)]
+        elif event == "grown":
+            seen.append(dy.tanh(self.loss).value())
+        elif event == "rest":
+            self.b.set_updated(not self.b.is_updated())
+        elif event == "write":
+            self.W.scale(0.5)
+        elif event == "value":
+            seen += [x.npvalue() for x in self.made]
+        if event in ("backward", "update"):
+            seen += [p.grad_as_array() for p in (self.W, self.b)]
+        if event == "update":
+            self.trainer.update()
+        return seen
+
+
+def _history(program, history, batched, built):
+    """What is seen of a history; built: "once", or at every event anew."""
+    seen = []
+    with ab.configure():
+        model = Model(program, batched)
+        for i, (event, values) in enumerate(history):
+            if not i or built != "once":
+                model.build()
+            model.set(values)
+            if event == "threads":
+                ab.configure(threads=1 + i % 2)
+            if event == "kernels":
+                ab.configure(instruction_set="baseline" if i % 2 else None)
+            seen.append(model.happen(event))
+    return seen + [[p.as_array() for p in (model.W, model.b)]]
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@given(program=programs(), history=histories)
+def test_as_built_every_time(batched, program, history):
+    if not history:
+        return
+    once = _history(program, history, batched, "once")
+    anew = _history(program, history, batched, "every time")
+    for event, one, other in zip((*history, None), once, anew, strict=True):
+        for x, y in zip(one, other, strict=True):
+            np.testing.assert_allclose(x, y, rtol=2e-4, atol=2e-5, err_msg=str(event))
+
+
+def _is_kept(backward):
+    return bool(lib.ab_tape_is_kept(cpu.pointer(ab.current_graph()), backward))
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_small_graphs_are_run_by_steps_from_the_third_time_on(batched):
+    model = Model([("affine", 1, 0), ("tanh", 2, 2), ("product", 3, 0), ("cmult", 3, 4)], batched)
+    model.build()
+    for run in range(5):
+        model.set(range(DIM * (BATCH + 1)))
+        assert (_is_kept(False), _is_kept(True)) == (run > 1, run > 1)
+        model.happen("update")
+    assert _is_kept(False) and _is_kept(True)
+    dy.tanh(model.loss).value()  # the tape has grown
+    assert not _is_kept(False) and not _is_kept(True)
+
+
+def test_what_steps_do_not_do_is_run_batch_by_batch():
+    m = dy.ParameterCollection()
+    table = m.add_lookup_parameters((5, DIM))
+    dy.renew_cg()
+    x = dy.vecInput(DIM)
+    losses = [dy.squared_norm(table[i] - x) for i in range(4)]  # of one profile: one batch
+    loss = dy.esum(losses)
+    for run in range(4):
+        x.set([run, 0, 1])
+        expected = sum(((table.as_array()[i] - [run, 0, 1]) ** 2).sum() for i in range(4))
+        assert loss.value() == pytest.approx(expected, rel=1e-5)
+        loss.backward()
+        assert not _is_kept(False) and not _is_kept(True)
