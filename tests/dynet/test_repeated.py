@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from autobatch.backends._cpu import lib
 from hypothesis import given
 from hypothesis import strategies as st
 
 import autobatch as ab
 import autobatch.dynet as dy
 from autobatch.backends import cpu
-from autobatch.backends._cpu import lib
 
 DIM, BATCH = 3, 2
 
@@ -129,7 +129,7 @@ def _history(program, history, batched, built):
             if event == "kernels":
                 ab.configure(instruction_set="baseline" if i % 2 else None)
             seen.append(model.happen(event))
-    return seen + [[p.as_array() for p in (model.W, model.b)]]
+    return [*seen, [p.as_array() for p in (model.W, model.b)]]
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -156,9 +156,11 @@ def test_small_graphs_are_run_by_steps_from_the_third_time_on(batched):
         model.set(range(DIM * (BATCH + 1)))
         assert (_is_kept(False), _is_kept(True)) == (run > 1, run > 1)
         model.happen("update")
-    assert _is_kept(False) and _is_kept(True)
+    assert _is_kept(False)
+    assert _is_kept(True)
     dy.tanh(model.loss).value()  # the tape has grown
-    assert not _is_kept(False) and not _is_kept(True)
+    assert not _is_kept(False)
+    assert not _is_kept(True)
 
 
 def test_what_steps_do_not_do_is_run_batch_by_batch():
@@ -173,4 +175,5 @@ def test_what_steps_do_not_do_is_run_batch_by_batch():
         expected = sum(((table.as_array()[i] - [run, 0, 1]) ** 2).sum() for i in range(4))
         assert loss.value() == pytest.approx(expected, rel=1e-5)
         loss.backward()
-        assert not _is_kept(False) and not _is_kept(True)
+        assert not _is_kept(False)
+        assert not _is_kept(True)
