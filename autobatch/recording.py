@@ -70,10 +70,25 @@ def set_kernels(numbers: dict[str, int]) -> None:
         _tell_kernel(_recorders[op.name], number, op)
 
 
+# Kinds of ops of which the core works out usual forms, see kernels/core/form.c, and their kernels.
+_KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "input": ("batched source", ()),
+    "placeholder": ("batched source", ()),
+    "parameter": ("source", ()),
+    "nary_sum": ("sum", ("nary_sum",)),
+    "nary_mean": ("mean", ("nary_sum",)),
+    "nary_max": ("max", ("nary_max",)),
+    "matmul": ("product", ("affine", "matmul")),
+    **{op.name: ("elementwise", (op.name,)) for op in _DECLARATIONS if op.elementwise},
+}
+
+
 def _tell_kernel(recorder: Op, number: int, op: Declaration) -> None:
-    """What the core needs to make an elementwise op's usual forms itself."""
-    if op.elementwise and op.name in _kernel_numbers:
-        recorder.elementwise(_kernel_numbers[op.name], _OP_FLAGS[number], op.cost)
+    """What the core needs to make an op's usual forms itself."""
+    kind, kernels = _KINDS.get(op.name, ("", ()))
+    if kind and all(name in _kernel_numbers for name in kernels):
+        first, second, *_ = (*(_kernel_numbers[name] for name in kernels), -1, -1)
+        recorder.usual(kind, (first, second), _OP_FLAGS[number], op.cost)
 
 
 class GraphState:

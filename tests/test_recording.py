@@ -412,12 +412,74 @@ def test_forms_that_the_core_makes_are_those_of_the_rule(shapes, batches, data) 
     assert recording.forms[form].operands == tuple(Operand(*x) for x in inputs)
 
 
-def test_usual_elementwise_forms_are_made_by_the_core() -> None:
-    x, one = ab.input(np.ones((3, 91))), ab.input(1.0)
-    before = len(_core.forms)
-    ab.tanh(x * x + one)
+@given(
+    st.sampled_from(["nary_sum", "nary_mean", "nary_max"]),
+    hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    st.lists(st.sampled_from([1, 5]), min_size=1, max_size=12),
+)
+def test_forms_of_lists_that_the_core_makes_are_those_of_the_rule(name, shape, batches) -> None:
+    operands = [
+        ab.input(np.ones((batch, *shape) if batch > 1 else shape), batched=batch > 1)
+        for batch in batches
+    ]
+    form = recorder(name)(operands)._form
+    inputs = tuple((x.shape, x.batch_size, False) for x in operands)
+    number = list(REGISTRY).index(name)
+    assert _core.form(form) == recording._rule(number, None, inputs)[:-1]
+    assert recording.forms[form].operands == tuple(Operand(*x) for x in inputs)
+
+
+@given(
+    st.sampled_from(["input", "placeholder", "parameter"]),
+    hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=9),
+    st.integers(1, 4),
+)
+def test_forms_of_sources_that_the_core_makes_are_those_of_the_rule(name, shape, batch) -> None:
+    if name == "parameter":
+        shape = tuple(dim + 1 for dim in shape)
+        made, attrs = ab.Parameter(shape)._expression(), shape
+    elif name == "input":
+        made, attrs = ab.input(np.ones((batch, *shape)), batched=True), (batch, *shape)
+    else:
+        made, attrs = recording.placeholder(shape, batch), (batch, *shape)
+    number = list(REGISTRY).index(name)
+    assert _core.form(made._form) == recording._rule(number, attrs, ())[:-1]
+    assert recording.forms[made._form].shape == shape
+    assert made.shape == shape
+
+
+SIDES = st.sampled_from([0, 1, 2, 5])
+
+
+@given(st.data(), SIDES, SIDES, SIDES, st.tuples(st.booleans(), st.booleans()))
+def test_forms_of_products_that_the_core_makes_are_those_of_the_rule(data, m, k, n, vectors):
+    shapes = [(k,) if vectors[0] else (m, k), (k,) if vectors[1] else (k, n)]
+    operands, inputs = [], []
+    for shape in shapes:
+        batch = data.draw(st.sampled_from([1, 3]))
+        weight = batch == 1 and 0 not in shape and data.draw(st.booleans())
+        if weight:
+            operands.append(ab.Parameter(shape)._expression())
+        else:
+            values = np.ones((batch, *shape) if batch > 1 else shape)
+            operands.append(ab.input(values, batched=batch > 1))
+        inputs.append((shape, batch, weight))
+    form = recorder("matmul")(*operands)._form
+    number = list(REGISTRY).index("matmul")
+    assert _core.form(form) == recording._rule(number, None, tuple(inputs))[:-1]
+    assert recording.forms[form].operands == tuple(Operand(*x) for x in inputs)
+
+
+def test_usual_forms_are_made_by_the_core() -> None:
+    one, before = ab.input(1.0), len(_core.forms)
+    x = ab.input(np.ones((3, 91)))
+    sums = [recorder(name)([x] * 7) for name in ("nary_sum", "nary_mean", "nary_max")]
+    ab.tanh(x * sums[0] + one)
+    ab.Parameter((3, 92))._expression()
+    product = recording.placeholder((3, 93)) @ recording.placeholder((93,))
     made = list(_core.forms)[before:]
-    assert [type(known) for known in made] == [tuple] * 3, "arguments of a rule not yet asked"
+    assert product.shape == (3,)
+    assert [type(known) for known in made] == [tuple] * 11, "arguments of a rule not yet asked"
 
 
 def test_nothing_warns_on_numbers_that_are_none() -> None:

@@ -102,6 +102,9 @@ enum { DIRECT_NOTHING, DIRECT_COMPUTED, DIRECT_ALL }; /* of GraphObject.direct *
 
 enum { RECENT = 8 };
 
+/* Kinds of ops, see form.c. */
+enum { DECLARED, ELEMENTWISE, SOURCE, BATCHED_SOURCE, LIST_SUM, LIST_MEAN, LIST_MAX, PRODUCT };
+
 /* Short calls: op(x, index), and whether only op([x, ...]) is one. */
 enum { INDEXED_BY_INTS = 1, INDEXED_BY_LISTS = 2, ONLY_LISTS = 4 };
 
@@ -113,10 +116,10 @@ typedef struct OpObject {
     int32_t id;
     int32_t nin; /* operands; of a variadic op, the least count */
     int variadic;
-    int plain;       /* neither attributes nor data: may be called */
-    int weights;     /* the rule asks which operands are weights */
-    int elementwise; /* then of all its forms, see form.c: */
-    int32_t kernel;
+    int plain;   /* neither attributes nor data: may be called */
+    int weights; /* the rule asks which operands are weights */
+    int kind;    /* what of its forms is worked out in form.c, from these three: */
+    int32_t kernels[2];
     uint32_t flags;
     int64_t flops; /* per element */
     PyObject *name;
@@ -307,7 +310,7 @@ int32_t ab_find_form_of(OpObject *op, ab_graph *g, int32_t nin, const int32_t *o
 /* A number as a word; -1 with an exception if it is none or too large for one. */
 int64_t ab_whole_number(OpObject *op, PyObject *number);
 PyObject *ab_form_known(PyObject *module, PyObject *number);
-PyObject *ab_op_elementwise(PyObject *op, PyObject *args);
+PyObject *ab_op_usual(PyObject *op, PyObject *args);
 
 /* record.c */
 GraphObject *ab_recording(void); /* the current graph, ready for a node */

@@ -234,8 +234,8 @@ static PyMethodDef op_methods[] = {
 #endif
      "record(operands, attrs, data): the general form of a call."},
     {"short_calls", op_short_calls, METH_VARARGS, NULL},
-    {"elementwise", ab_op_elementwise, METH_VARARGS,
-     "elementwise(kernel, flags, flops): what all forms of an elementwise op have in common."},
+    {"usual", ab_op_usual, METH_VARARGS,
+     "usual(kind, kernels, flags, flops): what all forms of an op of that kind have in common."},
     {0},
 };
 
