@@ -56,7 +56,6 @@ class ComputationGraph:
         movable: whether `lookup` and `pick` make nodes of their own, whose row or entry may be
             set. So they do in the first graphs, and for good in programs that set one; elsewhere
             equal ones are one node.
-        keeps: before how many updates the numbers of parameters are kept.
 
     >>> import autobatch.dynet as dy
     >>> graph = dy.renew_cg()
@@ -72,7 +71,7 @@ class ComputationGraph:
         self._check = False
         self.movable = True
         self.moved = False  # a row or an entry was set
-        self.keeps: float = _TRIALS
+        self.look_out()
         self._checkpoints: list[int] = []
         graph = current_graph()
         self._graph = _new_graph() if len(graph) else graph
@@ -86,7 +85,7 @@ class ComputationGraph:
     ) -> ComputationGraph:
         """Begins a new graph; expressions of the old one end. See `renew_cg`."""
         if self._graph._late:
-            self._keep_always()
+            _core.keep_updates(-1)
         self._graph = graph = _new_graph()
         graph.expression_type = Node
         self._version += 1
@@ -160,19 +159,11 @@ class ComputationGraph:
 
     # ------------------------------------------------------------------ after an update
 
-    # DyNet's graphs go on with the parameters as they read them: what is computed after an
-    # update, a second loss's gradient say, uses the old numbers of what was read before it. Few
-    # programs compute anything then, and to keep the numbers takes time: those of a trainer's
-    # first updates are kept, those of later ones only if a program has ever computed so late.
+    # What a graph knows of parameters that are changed: see kernels/core/keep.c.
 
     def look_out(self) -> None:
         """Keeps the numbers of the next few updates: there is a new trainer."""
-        self.keeps = max(self.keeps, _TRIALS)
-        _core.Trainer._ask_all()
-
-    def _keep_always(self) -> None:
-        self.keeps = math.inf
-        _core.Trainer._ask_all()
+        _core.keep_updates(_TRIALS)
 
     def update(self, parameters: list[Any], tables: list[Any], every_row: bool) -> None:
         """A trainer is about to change parameters.
@@ -181,17 +172,7 @@ class ComputationGraph:
             parameters, tables: Parameters and LookupParameters.
             every_row: rows without a gradient will be changed, too.
         """
-        graph = self._graph
-        if graph._late:
-            self._keep_always()
-        if not self.keeps:
-            graph._leave()
-            return
-        self.keeps -= 1
-        graph._keep(parameters, every_row)
-        if tables:
-            graph._keep(tables, every_row)
-        graph._updated = True
+        self._graph._before_update(parameters, tables, every_row)
 
     def write(self, held: Any) -> None:
         """A program is about to change a parameter, or rows of a table."""
@@ -231,7 +212,7 @@ class ComputationGraph:
     def _notice(self) -> None:
         """Something is computed: if after an update, its numbers are kept from now on."""
         if self._graph._updated:
-            self._keep_always()
+            _core.keep_updates(-1)
 
     def _at(self, index: int | None) -> Any:
         """The node of a number as an expression; None: the last."""

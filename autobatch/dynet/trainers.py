@@ -104,8 +104,8 @@ class Trainer(trainers.Trainer):
             self._clips += norm > clip
         if collection._decay:
             collection._shrink()
-        elif not _CG.keeps and type(self).rate is Trainer.rate:
-            how = (*self._rule(), self.sparse, clip is not None, None, clip)
+        elif type(self).rate is Trainer.rate:
+            how = (rule, numbers[2:], self.sparse, clip is not None, None, clip)
             self._tell(*how, self.rated, self.unit, Node, lists)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:

@@ -213,8 +213,11 @@ PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /* keep.c */
-/* Parameters are about to be changed, and the numbers that were read are not kept. */
-void ab_graph_leave(GraphObject *g);
+PyObject *ab_keep_updates(PyObject *module, PyObject *number);
+/* A trainer is about to change parameters of two lists; every_row: rows without a gradient, too. -1:
+ * an exception. */
+int ab_graph_before_update(GraphObject *g, PyObject *parameters, PyObject *tables, int every_row);
+PyObject *ab_graph_update(PyObject *graph, PyObject *args);
 PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 
 /* draw.c */

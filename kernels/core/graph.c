@@ -447,14 +447,6 @@ graph_drop_draws(PyObject *self, PyObject *first)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-graph_leave(PyObject *self, PyObject *none)
-{
-    (void)none;
-    ab_graph_leave((GraphObject *)self);
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
@@ -462,9 +454,11 @@ static PyMethodDef graph_methods[] = {
     {"_ends", ab_graph_ends, METH_O,
      "_ends(node)\n--\n\n"
      "Of a node and those before it, where gradients end that reach no parameter."},
-    {"_leave", graph_leave, METH_NOARGS,
-     "_leave()\n--\n\n"
-     "Knows only what is computed from now on: parameters will be changed and are not kept."},
+    {"_before_update", ab_graph_update, METH_VARARGS,
+     "_before_update(parameters, tables, every_row)\n--\n\n"
+     "A trainer is about to change parameters: goes on with the numbers as they were read, or\n"
+     "knows only what is computed from now on. every_row: rows without a gradient are changed, "
+     "too."},
     {"_keep", ab_graph_keep_all, METH_VARARGS,
      "_keep(parameters, every_row)\n--\n\n"
      "Goes on with the numbers of parameters as they were read, though they will be changed."},

@@ -1,6 +1,30 @@
 /* What a graph knows of parameters that are about to be changed: copies of the numbers as they were
- * read (graph/keep.c), or only what is computed. */
+ * read (graph/keep.c), or only what is computed.
+ *
+ * DyNet's graphs go on with the parameters as they read them: what is computed after an update, a
+ * second loss's gradient say, uses the old numbers of what was read before it. Few programs compute
+ * anything then, and to keep the numbers takes time: those of a trainer's first updates are kept,
+ * those of later ones only if a program has ever computed so late. */
 #include "core.h"
+
+#include <limits.h>
+
+static long updates; /* that are still to be kept, LONG_MAX: all; under the interpreter lock */
+
+/* keep_updates(n): at least so many of the next updates keep numbers; negative: all; 0: none. */
+PyObject *
+ab_keep_updates(PyObject *module, PyObject *number)
+{
+    (void)module;
+    const long n = PyLong_AsLong(number);
+    if (n == -1 && PyErr_Occurred())
+        return NULL;
+    if (n < 0)
+        updates = LONG_MAX;
+    else if (!n || n > updates)
+        updates = n;
+    Py_RETURN_NONE;
+}
 
 /* Computes the rows that were looked up before the last node that was asked for. */
 static int
@@ -32,8 +56,8 @@ compute_rows(GraphObject *g)
     return 0;
 }
 
-void
-ab_graph_leave(GraphObject *g)
+static void
+leave(GraphObject *g)
 {
     g->updated = 1;
     if (g->direct == DIRECT_ALL)
@@ -54,33 +78,73 @@ parameter_node(const GraphObject *g, const ParamObject *p)
     return -1;
 }
 
-/* _keep(parameters, every_row): see ab_graph_keep; parameters: a list of them, or of what stands
- * for them. */
-PyObject *
-ab_graph_keep_all(PyObject *self, PyObject *args)
+/* Parameters, a list of them or of what stands for them, are about to be changed: see
+ * ab_graph_keep. -1: an exception. */
+static int
+keep(GraphObject *g, PyObject *list, int every_row)
 {
-    GraphObject *g = (GraphObject *)self;
-    PyObject *list;
-    int every_row, tables = 0;
-    if (!PyArg_ParseTuple(args, "O!p", &PyList_Type, &list, &every_row))
-        return NULL;
+    int tables = 0;
     for (Py_ssize_t i = 0; g->graph && i < PyList_Size(list); i++) {
         PyObject *object = AB_LIST_ITEM(list, i);
         if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
             object = ((HolderObject *)object)->stored;
         if (!ab_is_param(object)) {
-            PyErr_SetString(PyExc_TypeError, "Graph._keep: expected parameters");
-            return NULL;
+            PyErr_SetString(PyExc_TypeError, "Graph: expected parameters");
+            return -1;
         }
         const ParamObject *p = (const ParamObject *)object;
         const int32_t node = parameter_node(g, p);
         if (node < 0)
             continue;
         if (p->param->rows && !tables++ && compute_rows(g) < 0)
-            return NULL;
+            return -1;
         const int error = ab_graph_keep(g->graph, node, every_row);
-        if (error < 0)
-            return ab_record_failed(error, NULL);
+        if (error < 0) {
+            ab_record_failed(error, NULL);
+            return -1;
+        }
     }
+    return 0;
+}
+
+int
+ab_graph_before_update(GraphObject *g, PyObject *parameters, PyObject *tables, int every_row)
+{
+    if (g->late)
+        updates = LONG_MAX;
+    if (!updates) {
+        leave(g);
+        return 0;
+    }
+    if (updates < LONG_MAX)
+        updates--;
+    if (keep(g, parameters, every_row) < 0 || keep(g, tables, every_row) < 0)
+        return -1;
+    g->updated = 1;
+    return 0;
+}
+
+/* _before_update(parameters, tables, every_row) */
+PyObject *
+ab_graph_update(PyObject *self, PyObject *args)
+{
+    PyObject *parameters, *tables;
+    int every_row;
+    if (!PyArg_ParseTuple(args, "O!O!p", &PyList_Type, &parameters, &PyList_Type, &tables,
+                          &every_row)
+        || ab_graph_before_update((GraphObject *)self, parameters, tables, every_row) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* _keep(parameters, every_row) */
+PyObject *
+ab_graph_keep_all(PyObject *self, PyObject *args)
+{
+    PyObject *list;
+    int every_row;
+    if (!PyArg_ParseTuple(args, "O!p", &PyList_Type, &list, &every_row)
+        || keep((GraphObject *)self, list, every_row) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }

@@ -127,6 +127,9 @@ static PyMethodDef functions[] = {
      "form(number): what the core knows of a form, in the order of the rule's answer."},
     {"numbers_input", ab_numbers_input, METH_O,
      "A placeholder that holds a number or a list of numbers; None: a case for others."},
+    {"keep_updates", ab_keep_updates, METH_O,
+     "keep_updates(n): at least so many of the next updates keep the numbers that graphs have "
+     "read; negative: all from now on; 0: none."},
     {"set_stream", ab_set_stream, METH_O,
      "set_stream(address): of the ab_twister that random numbers are drawn from."},
     {"drawn", (PyCFunction)(void (*)(void))ab_drawn, METH_FASTCALL,

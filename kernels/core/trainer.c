@@ -20,7 +20,7 @@ typedef struct TrainerObject {
     ab_steps steps;
     int rated;          /* the gradient is multiplied by the rate */
     int unit;           /* the rule's rate is 1 */
-    PyObject *graphs;   /* the type of expressions of graphs that an update leaves; NULL: none */
+    PyObject *graphs;   /* the type of expressions of graphs that are told before; NULL: none */
     PyObject *lists[2]; /* of parameters, which may grow; NULL: none */
     Py_ssize_t count;   /* of both */
 } TrainerObject;
@@ -96,6 +96,10 @@ trainer_tell(PyObject *self, PyObject *args)
     Py_XDECREF(numbers);
     if (error)
         return NULL;
+    if ((lists == Py_None) != (graphs == Py_None)) {
+        PyErr_SetString(PyExc_TypeError, "Trainer: graphs are told of two lists of parameters");
+        return NULL;
+    }
     if (lists != Py_None) {
         PyObject *one_list, *other;
         if (!PyArg_ParseTuple(lists, "O!O!", &PyList_Type, &one_list, &PyList_Type, &other))
@@ -109,17 +113,17 @@ trainer_tell(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Whether the current graph has been told; one in which numbers were needed late is Python's. */
+/* Tells the current graph, if graphs are to be told. 0: it is not one of them; -1: an exception. */
 static int
-leave_graph(const TrainerObject *t)
+tell_graph(const TrainerObject *t)
 {
     GraphObject *g = ab_current_graph;
     if (!t->graphs)
         return 1;
-    if (!g || (PyObject *)g->type != t->graphs || g->late)
+    if (!g || (PyObject *)g->type != t->graphs)
         return 0;
-    ab_graph_leave(g);
-    return 1;
+    const int every_row = !(t->steps.flags & AB_UPDATE_SPARSE);
+    return ab_graph_before_update(g, t->lists[0], t->lists[1], every_row) < 0 ? -1 : 1;
 }
 
 /* True: done; False: it is Python's. */
@@ -131,7 +135,12 @@ ab_trainer_update(PyObject *self, PyObject *none)
     const double rate = t->learning_rate;
     double norm;
     if (t->told != tellings || !t->updates || Py_TYPE(t->updates) != core.updates_type
-        || !(rate >= 0 && rate < INFINITY) || count_of(t) != t->count || !leave_graph(t))
+        || !(rate >= 0 && rate < INFINITY) || count_of(t) != t->count)
+        Py_RETURN_FALSE;
+    const int told = tell_graph(t);
+    if (told < 0)
+        return NULL;
+    if (!told)
         Py_RETURN_FALSE;
     ab_steps steps = t->steps;
     steps.numbers[AB_UPDATE_RATE] = t->unit ? 1 : rate;
