@@ -18,7 +18,10 @@ typedef struct ab_task {
                       not to run, and nothing that runs reads it */
     int32_t profile;
     int32_t depth; /* 1 for nodes that wait for nothing */
-    int32_t chain; /* see ab_chains; 0 until then */
+    union {
+        int32_t readers; /* while tasks are read off the graph: how often it is read */
+        int32_t chain;   /* see ab_chains; 0 until then */
+    };
 } ab_task;
 
 typedef struct ab_profile {
