@@ -41,7 +41,8 @@ typedef struct ab_span {
 /* What a strategy works on. Tasks are numbered from 0 in the order of recording, profiles in
  * the order of their first tasks. The tasks that task i reads are
  * operand[operand_end[i - 1], operand_end[i]), those that read it
- * reader[reader_end[i - 1], reader_end[i]), once per reading: both ends have a 0 at -1. */
+ * reader[reader_end[i - 1], reader_end[i]), once per reading: both ends have a 0 at -1. Behind the
+ * last list of readers is any task, so that every list has a first that can be asked for early. */
 typedef struct ab_problem {
     int32_t n, nprofiles;
     ab_task *task;

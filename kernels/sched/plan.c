@@ -477,8 +477,9 @@ turn(reading *r)
     ab_task *const task = r->task;
     const int32_t *const operand_end = r->operand_end, *const operand = r->operand;
     int32_t *const reader_end = r->reader_end, *const reader = r->reader;
+    int32_t at = 0;
     int64_t e = 0;
-    for (int32_t i = 0, n = r->n, at = 0; i < n; i++) {
+    for (int32_t i = 0, n = r->n; i < n; i++) {
         const int64_t end = operand_end[i];
         reader_end[i] = at;
         at += task[i].readers;
@@ -488,6 +489,7 @@ turn(reading *r)
         for (; e < end; e++)
             reader[reader_end[operand[e]]++] = i;
     }
+    reader[at] = 0;
 }
 
 /* Reads what the targets need and have not got. */

@@ -7,6 +7,8 @@
 #include <emmintrin.h>
 #endif
 
+enum { AHEAD = 8 }; /* tasks by which memory is asked for early */
+
 int64_t
 ab_strategy_none(const ab_problem *p)
 {
@@ -105,6 +107,13 @@ queue_run(queue *q)
     return batch;
 }
 
+/* To be asked for early: readers are anywhere, and those that follow are often near the first. */
+static inline const ab_task *
+first_reader(const ab_problem *p, int32_t i)
+{
+    return &p->task[p->reader[p->reader_end[i - 1]]];
+}
+
 /* The heap's key is the average depth of a profile's remaining nodes (Neubig, Goldberg, Dyer:
  * On-the-fly Operation Batching in Dynamic Computation Graphs, NIPS 2017, section 3). It
  * changes only when nodes of the profile run, that is, while the profile is out of the heap. */
@@ -168,6 +177,8 @@ ab_strategy_agenda(const ab_problem *p)
         const ab_span batch = p->batch[batches++] = queue_run(&queues[k]);
         for (int32_t at = batch.first; at < batch.end; at++) {
             const int32_t i = p->order[at];
+            if (at + AHEAD < batch.end)
+                __builtin_prefetch(first_reader(p, p->order[at + AHEAD]), 1);
             for (int32_t e = p->reader_end[i - 1]; e < p->reader_end[i]; e++) {
                 ab_task *t = &p->task[p->reader[e]];
                 if (--t->waits)
@@ -513,6 +524,8 @@ ab_strategy_frontier(const ab_problem *p)
             q->chain++;
         for (int32_t at = batch.first; at < batch.end; at++) {
             const int32_t *const ends = reader_end + order[at];
+            if (at + AHEAD < batch.end)
+                __builtin_prefetch(first_reader(p, p->order[at + AHEAD]), 1);
             for (const int32_t *e = reader + ends[-1], *end = reader + *ends; e < end; e++) {
                 ab_task *t = &task[*e];
                 if (--t->waits)
