@@ -18,7 +18,10 @@ typedef struct ab_task {
                       not to run, and nothing that runs reads it */
     int32_t profile;
     int32_t depth; /* 1 for nodes that wait for nothing */
-    int32_t chain; /* see ab_chains; 0 until then */
+    union {
+        int32_t readers; /* while tasks are read off the graph: how often it is read */
+        int32_t chain;   /* see ab_chains; 0 until then */
+    };
 } ab_task;
 
 typedef struct ab_profile {
@@ -38,7 +41,8 @@ typedef struct ab_span {
 /* What a strategy works on. Tasks are numbered from 0 in the order of recording, profiles in
  * the order of their first tasks. The tasks that task i reads are
  * operand[operand_end[i - 1], operand_end[i]), those that read it
- * reader[reader_end[i - 1], reader_end[i]), once per reading: both ends have a 0 at -1. */
+ * reader[reader_end[i - 1], reader_end[i]), once per reading: both ends have a 0 at -1. Behind the
+ * last list of readers is any task, so that every list has a first that can be asked for early. */
 typedef struct ab_problem {
     int32_t n, nprofiles;
     ab_task *task;

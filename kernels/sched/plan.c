@@ -190,7 +190,7 @@ typedef struct entry {
 typedef struct reading {
     ab_graph *g;
     work *w;
-    int32_t n, nprofiles, noperands;
+    int32_t n, nprofiles;
     int32_t *list;  /* task -> node */
     int32_t *local; /* node - recent -> task, -1: none; NULL: the marks know */
     int32_t recent;
@@ -334,13 +334,12 @@ profile_add(ab_profile *p, int32_t depth)
     p->deepest = depth > p->deepest ? depth : p->deepest;
 }
 
-/* The task that gives a node its value, -1: it has one. */
-static inline int32_t
-task_of(reading *r, int32_t node)
+/* The task that gives a node its value, -1: it has one. Of a node before `recent`; apart, because
+ * in one piece with what is asked of every operand it costs more than that. */
+static __attribute__((noinline)) int32_t
+task_of_old(reading *r, int32_t node)
 {
     const ab_graph *g = r->g;
-    if (r->local && node >= r->recent)
-        return r->local[node - r->recent];
     const int32_t root = g->nodes[node].root;
     if (r->local) {
         r->old |= !g->value[root];
@@ -350,32 +349,42 @@ task_of(reading *r, int32_t node)
     return m.stamp == r->w->stamp ? m.local : -1;
 }
 
-/* Adds a node. local: as in `reading`; given anew so that each caller gets code of its own. */
-static inline __attribute__((always_inline)) int
-task_add(reading *r, int32_t node, const int32_t *local)
+static inline int32_t
+task_of(reading *r, int32_t node, const int32_t *local, int32_t recent)
+{
+    return local && node >= recent ? local[node - recent] : task_of_old(r, node);
+}
+
+/* Adds a node as task i; its operands are listed from `at` on. local: as in `reading`; what a
+ * caller passes besides `r` can stay in registers, and each caller gets code of its own. Returns
+ * where the operands end, or an error. */
+static inline __attribute__((always_inline)) int32_t
+task_add(reading *r, int32_t i, int32_t at, int32_t node, const int32_t *local, int32_t recent)
 {
     const ab_node *d = &r->g->nodes[node];
-    const int32_t i = r->n++, *o = r->g->operands + d->first, *end = o + d->nin;
-    const int32_t recent = r->recent;
-    int32_t *const operand = r->operand, *const reader_end = r->reader_end;
-    int32_t deepest = 0, at = r->noperands;
-    r->list[i] = node;
-    reader_end[i] = 0;
-    for (; o < end; o++) { /* without a branch on what is read: it is hard to foresee */
-        const int32_t t = local && *o >= recent ? local[*o - recent] : task_of(r, *o);
-        const int32_t depth = r->task[t].depth;
-        operand[at] = t;
-        at += t >= 0;
-        reader_end[t]++;
-        deepest = depth > deepest ? depth : deepest;
-    }
-    const int32_t k = profile_of(r, d), depth = deepest + 1;
+    const int32_t *o = r->g->operands + d->first, *end = o + d->nin;
+    const int32_t k = profile_of(r, d), first = at;
+    ab_task *const task = r->task;
+    int32_t *const operand = r->operand;
+    int32_t deepest = 0;
     if (k < 0)
         return k;
-    profile_add(&r->profile[k], depth);
-    r->task[i] = (ab_task){.waits = at - r->noperands, .profile = k, .depth = depth};
-    r->operand_end[i] = r->noperands = at;
-    return AB_OK;
+    for (; o < end; o++) { /* without a branch on what is read: it is hard to foresee */
+        const int32_t t = task_of(r, *o, local, recent);
+        ab_task *const read = &task[t];
+        operand[at] = t;
+        at += 1 + (t >> 31);
+        read->readers++;
+        deepest = read->depth > deepest ? read->depth : deepest;
+    }
+    profile_add(&r->profile[k], deepest + 1);
+    task[i].waits = at - first;
+    task[i].profile = k;
+    task[i].depth = deepest + 1;
+    task[i].readers = 0;
+    r->list[i] = node;
+    r->operand_end[i] = at;
+    return at;
 }
 
 /* All nodes of [recent, high] that have no value yet, in one walk. */
@@ -383,39 +392,48 @@ static int
 read_recent(reading *r, ab_graph *g, work *w, int32_t high)
 {
     const int32_t recent = w->planned;
-    const ab_node *last = &g->nodes[high];
+    const ab_node *const node = g->nodes, *last = &node[high];
+    char *const *const value = g->value;
     const size_t nodes = (size_t)(high - recent) + 1;
-    const size_t operands = (size_t)(last->first + last->nin - g->nodes[recent].first);
+    const size_t operands = (size_t)(last->first + last->nin - node[recent].first);
     int error = reading_init(r, g, w, nodes, operands);
-    int32_t *local = ab_space_take(&w->space, nodes, sizeof *local);
+    int32_t *const local = ab_space_take(&w->space, nodes, sizeof *local);
     if (error < 0 || !local)
         return AB_NO_MEMORY;
     r->local = local;
     r->recent = recent;
-    for (int32_t i = recent; i <= high && error == AB_OK; i++) {
-        const int32_t root = g->nodes[i].root;
+    int32_t n = 0, at = 0;
+    for (int32_t i = recent; i <= high; i++) {
+        const int32_t root = node[i].root;
         if (root != i) {
-            local[i - recent] = task_of(r, root);
-        } else if (g->value[i]) {
+            local[i - recent] = task_of(r, root, local, recent);
+        } else if (value[i]) {
             local[i - recent] = -1;
         } else {
-            local[i - recent] = r->n;
-            error = task_add(r, i, local);
+            local[i - recent] = n;
+            at = task_add(r, n++, at, i, local, recent);
+            if (at < 0)
+                return at;
         }
     }
-    return error;
+    r->n = n;
+    return AB_OK;
 }
 
 /* The listed nodes, which are in the order of recording. */
 static int
 read_list(reading *r, ab_graph *g, work *w, int32_t n, const int32_t *list, size_t operands)
 {
-    int error = reading_init(r, g, w, (size_t)n, operands);
-    for (int32_t i = 0; i < n && error == AB_OK; i++) {
+    if (reading_init(r, g, w, (size_t)n, operands) < 0)
+        return AB_NO_MEMORY;
+    r->n = n;
+    for (int32_t i = 0, at = 0; i < n; i++) {
         w->marks[list[i]] = (mark){w->stamp, i};
-        error = task_add(r, list[i], NULL);
+        at = task_add(r, i, at, list[i], NULL, 0);
+        if (at < 0)
+            return at;
     }
-    return error;
+    return AB_OK;
 }
 
 /* Takes out what no target needs: walks back over what nobody reads. Few or no nodes are,
@@ -424,49 +442,54 @@ static bool
 drop_unneeded(reading *r, int32_t ntargets, const int32_t *targets)
 {
     enum { TARGET = 1 << 30 }; /* as if read that often */
+    ab_task *const task = r->task;
     bool ordered = true;
     for (int32_t t = 0; t < ntargets; t++) {
         const int32_t root = r->g->nodes[targets[t]].root;
         if (!r->g->value[root]) /* or it may lie behind all that was read */
-            r->reader_end[task_of(r, root)] |= TARGET;
+            task[task_of(r, root, r->local, r->recent)].readers |= TARGET;
     }
     for (int32_t i = r->n - 1; i >= 0; i--) {
-        if (r->reader_end[i])
+        if (task[i].readers)
             continue;
-        ab_task *t = &r->task[i];
-        ab_profile *p = &r->profile[t->profile];
-        t->waits = -1;
+        ab_profile *p = &r->profile[task[i].profile];
+        task[i].waits = -1;
         p->members--;
-        p->depth_sum -= t->depth;
+        p->depth_sum -= task[i].depth;
         if (p->first == r->list[i]) /* its number follows from its first node */
             ordered &= p->members == 0;
         for (int32_t e = r->operand_end[i - 1]; e < r->operand_end[i]; e++)
-            r->reader_end[r->operand[e]]--;
+            task[r->operand[e]].readers--;
     }
     for (int32_t t = 0; t < ntargets; t++) {
         const int32_t root = r->g->nodes[targets[t]].root;
         if (!r->g->value[root]) /* or it may lie behind all that was read */
-            r->reader_end[task_of(r, root)] &= ~TARGET;
+            task[task_of(r, root, r->local, r->recent)].readers &= ~TARGET;
     }
     return ordered;
 }
 
-/* Who reads a task, from what each task reads: was counted, is listed. */
+/* Who reads a task, from what each task reads: was counted, is listed. A task's readers come
+ * after it, so its place among the lists is known in time. */
 static void
 turn(reading *r)
 {
-    for (int32_t i = 0, at = 0; i < r->n; i++) {
-        const int32_t count = r->reader_end[i];
-        r->reader_end[i] = at;
-        at += count;
+    ab_task *const task = r->task;
+    const int32_t *const operand_end = r->operand_end, *const operand = r->operand;
+    int32_t *const reader_end = r->reader_end, *const reader = r->reader;
+    int32_t at = 0;
+    int64_t e = 0;
+    for (int32_t i = 0, n = r->n; i < n; i++) {
+        const int64_t end = operand_end[i];
+        reader_end[i] = at;
+        at += task[i].readers;
+        task[i].chain = 0;
+        if (task[i].waits < 0)
+            e = end;
+        for (; e < end; e++)
+            reader[reader_end[operand[e]]++] = i;
     }
-    for (int32_t i = 0; i < r->n; i++) {
-        if (r->task[i].waits < 0)
-            continue;
-        for (int32_t e = r->operand_end[i - 1]; e < r->operand_end[i]; e++)
-            r->reader[r->reader_end[r->operand[e]]++] = i;
-    }
-    r->reader_end[-1] = 0;
+    reader[at] = 0;
 }
 
 /* Reads what the targets need and have not got. */

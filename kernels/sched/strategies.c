@@ -7,6 +7,8 @@
 #include <emmintrin.h>
 #endif
 
+enum { AHEAD = 8 }; /* tasks by which memory is asked for early */
+
 int64_t
 ab_strategy_none(const ab_problem *p)
 {
@@ -105,6 +107,13 @@ queue_run(queue *q)
     return batch;
 }
 
+/* To be asked for early: readers are anywhere, and those that follow are often near the first. */
+static inline const ab_task *
+first_reader(const ab_problem *p, int32_t i)
+{
+    return &p->task[p->reader[p->reader_end[i - 1]]];
+}
+
 /* The heap's key is the average depth of a profile's remaining nodes (Neubig, Goldberg, Dyer:
  * On-the-fly Operation Batching in Dynamic Computation Graphs, NIPS 2017, section 3). It
  * changes only when nodes of the profile run, that is, while the profile is out of the heap. */
@@ -168,6 +177,8 @@ ab_strategy_agenda(const ab_problem *p)
         const ab_span batch = p->batch[batches++] = queue_run(&queues[k]);
         for (int32_t at = batch.first; at < batch.end; at++) {
             const int32_t i = p->order[at];
+            if (at + AHEAD < batch.end)
+                __builtin_prefetch(first_reader(p, p->order[at + AHEAD]), 1);
             for (int32_t e = p->reader_end[i - 1]; e < p->reader_end[i]; e++) {
                 ab_task *t = &p->task[p->reader[e]];
                 if (--t->waits)
@@ -187,7 +198,7 @@ ab_strategy_agenda(const ab_problem *p)
 
 enum {
     LANES = 16, /* profiles whose chains are followed at a time: a vector of bytes */
-    FEW = 512,  /* tasks whose chains are followed without looking for knots */
+    PARTS = 2,  /* vectors whose lanes are followed at once, rather than look for knots */
 };
 
 /* A profile has chains only within its knot: the profiles that it reads and that read it, be
@@ -216,15 +227,21 @@ typedef struct route {
                                  lanes_##counter *all)                                             \
     {                                                                                              \
         const counter one[2 * LANES] = {[LANES] = 1};                                              \
-        for (int32_t i = 0; i < p->n; i++) {                                                       \
-            const int32_t k = p->task[i].profile;                                                  \
+        ab_task *const task = p->task;                                                             \
+        const int32_t *const operand_end = p->operand_end, *const operand = p->operand;            \
+        int64_t e = 0;                                                                             \
+        for (int32_t i = 0, n = p->n; i < n; i++) {                                                \
+            const int64_t end = operand_end[i];                                                    \
+            const int32_t k = task[i].profile;                                                     \
             const route r = routes[k];                                                             \
-            if (r.knot < 0)                                                                        \
+            if (r.knot < 0) {                                                                      \
+                e = end;                                                                           \
                 continue;                                                                          \
+            }                                                                                      \
             lanes_##counter mine = {0};                                                            \
-            for (int32_t e = p->operand_end[i - 1]; e < p->operand_end[i]; e++) {                  \
-                const int32_t o = p->operand[e];                                                   \
-                if (routes[p->task[o].profile].knot != r.knot)                                     \
+            for (; e < end; e++) {                                                                 \
+                const int32_t o = operand[e];                                                      \
+                if (routes[task[o].profile].knot != r.knot)                                        \
                     continue;                                                                      \
                 const lanes_##counter theirs = all[o];                                             \
                 mine = LARGER_##counter(theirs, mine);                                             \
@@ -236,7 +253,7 @@ typedef struct route {
             lanes_##counter add; /* 1 in the lane */                                               \
             memcpy(&add, one + LANES - r.lane, sizeof add);                                        \
             all[i] = mine + add;                                                                   \
-            p->task[i].chain = chain;                                                              \
+            task[i].chain = chain;                                                                 \
             longest[k] = chain >= longest[k] ? chain + 1 : longest[k];                             \
         }                                                                                          \
     }
@@ -244,9 +261,8 @@ CHAINS(uint8_t)
 CHAINS(uint16_t)
 CHAINS(int32_t)
 
-typedef struct link {
-    int32_t from, to; /* profiles: of an operand, of its reader */
-} link;
+/* Profiles: of an operand and, in the upper half, of its reader. */
+typedef uint64_t link;
 
 /* Which profile reads which; some are listed more than once. Returns the count. */
 static int64_t
@@ -257,14 +273,18 @@ links_list(const ab_problem *p, link *links)
     const bool all = p->operand_end[p->n - 1] <= LINKS; /* looking for repeats does not pay */
     if (!all)
         memset(seen, 0xff, sizeof seen);
-    int64_t n = 0;
-    for (int32_t i = 0; i < p->n; i++) {
-        const int32_t to = p->task[i].profile;
-        for (int32_t e = p->operand_end[i - 1]; e < p->operand_end[i]; e++) {
-            const int32_t from = p->task[p->operand[e]].profile;
-            link *l = &seen[all ? 0 : (uint32_t)(from * 29 + to) % SEEN];
-            if (all || l->from != from || l->to != to)
-                *l = links[n++] = (link){from, to};
+    const ab_task *const task = p->task;
+    const int32_t *const operand_end = p->operand_end, *const operand = p->operand;
+    int64_t n = 0, e = 0;
+    for (int32_t i = 0, tasks = p->n; i < tasks; i++) {
+        const int64_t end = operand_end[i];
+        const uint32_t to = (uint32_t)task[i].profile;
+        for (; e < end; e++) {
+            const uint32_t from = (uint32_t)task[operand[e]].profile;
+            const link l = (link)to << 32 | from;
+            link *s = &seen[all ? 0 : (from * 29 + to) % SEEN];
+            if (all || *s != l)
+                *s = links[n++] = l;
         }
     }
     return n;
@@ -293,11 +313,11 @@ knots_find(const ab_problem *p, route *routes)
     /* to[first[k], first[k + 1]): who reads profile k. */
     memset(first, 0, (profiles + 2) * sizeof *first);
     for (int64_t l = 0; l < n; l++)
-        first[links[l].from + 2]++;
+        first[(uint32_t)links[l] + 2]++;
     for (size_t k = 2; k < profiles + 2; k++)
         first[k] += first[k - 1];
     for (int64_t l = 0; l < n; l++)
-        to[first[links[l].from + 1]++] = links[l].to;
+        to[first[(uint32_t)links[l] + 1]++] = (int32_t)(links[l] >> 32);
     for (size_t k = 0; k < profiles; k++) {
         routes[k] = (route){-1, -1};
         index[k] = 0; /* not visited */
@@ -347,14 +367,56 @@ knots_find(const ab_problem *p, route *routes)
     return knots;
 }
 
-/* All profiles in one knot, where their chains can be followed at once: of few tasks this takes less
- * time than to find the knots. */
-static void
-knot_single(const ab_problem *p, route *routes)
+/* As above, of all tasks at once. lane: where a profile's chain is counted; of one that has none, a
+ * lane that stays 0. step: 1 in that lane, `parts` vectors a profile. */
+static inline __attribute__((always_inline)) void
+chains_follow(const ab_problem *p, const int32_t *lane, const lanes_uint8_t *step,
+              lanes_uint8_t *all, int32_t *longest, const int parts)
 {
+    ab_task *const task = p->task;
+    const int32_t *const operand_end = p->operand_end, *const operand = p->operand;
+    const size_t vectors = (size_t)parts;
+    int64_t e = 0;
+    for (int32_t i = 0, n = p->n; i < n; i++) {
+        const int64_t end = operand_end[i];
+        const int32_t k = task[i].profile;
+        lanes_uint8_t *const own = all + (size_t)i * vectors, mine[PARTS] = {{0}};
+        for (; e < end; e++) {
+            const lanes_uint8_t *theirs = all + (size_t)operand[e] * vectors;
+            for (int j = 0; j < parts; j++)
+                mine[j] = LARGER_uint8_t(theirs[j], mine[j]);
+        }
+        for (int j = 0; j < parts; j++)
+            own[j] = mine[j] + step[(size_t)k * vectors + (size_t)j];
+        const int32_t chain = ((const uint8_t *)own)[lane[k]];
+        task[i].chain = chain - (chain > 0);
+        longest[k] = chain > longest[k] ? chain : longest[k];
+    }
+}
+
+/* Where few profiles have chains and bytes can count them: to follow them all, to every task,
+ * takes less time than to find the knots. */
+static int
+chains_together(const ab_problem *p, int32_t *longest, int parts)
+{
+    const size_t profiles = (size_t)p->nprofiles, vectors = (size_t)parts;
+    int32_t *lane = ab_space_take(p->space, profiles, sizeof *lane);
+    lanes_uint8_t *step = ab_space_take(p->space, profiles * vectors, sizeof *step);
+    lanes_uint8_t *all = ab_space_take(p->space, (size_t)p->n * vectors, sizeof *all);
+    if (!lane || !step || !all)
+        return AB_NO_MEMORY;
+    memset(step, 0, profiles * vectors * sizeof *step);
     int32_t lanes = 0;
-    for (int32_t k = 0; k < p->nprofiles; k++)
-        routes[k] = (route){0, p->profile[k].shallowest < p->profile[k].deepest ? lanes++ : -1};
+    for (size_t k = 0; k < profiles; k++) {
+        const bool chain = p->profile[k].shallowest < p->profile[k].deepest;
+        lane[k] = chain ? lanes++ : parts * LANES - 1;
+        ((uint8_t *)&step[k * vectors])[lane[k]] = chain;
+    }
+    if (parts == 1)
+        chains_follow(p, lane, step, all, longest, 1);
+    else
+        chains_follow(p, lane, step, all, longest, PARTS);
+    return AB_OK;
 }
 
 int
@@ -368,14 +430,12 @@ ab_chains(const ab_problem *p, int32_t *longest)
     }
     if (!several)
         return AB_OK;
+    if (deepest <= UINT8_MAX && several < PARTS * LANES)
+        return chains_together(p, longest, several < LANES ? 1 : PARTS);
     const size_t profiles = (size_t)p->nprofiles;
     route *routes = ab_space_take(p->space, 2 * profiles, sizeof *routes),
           *pass = routes + profiles;
-    if (!routes)
-        return AB_NO_MEMORY;
-    if (several <= LANES && p->n <= FEW)
-        knot_single(p, routes);
-    else if (knots_find(p, routes) < 0)
+    if (!routes || knots_find(p, routes) < 0)
         return AB_NO_MEMORY;
     for (size_t k = 0; k < profiles; k++)
         lanes = routes[k].lane >= lanes ? routes[k].lane + 1 : lanes;
@@ -427,9 +487,11 @@ ab_strategy_frontier(const ab_problem *p)
         level += longest[k];
         queues[k].last = level - 1;
     }
-    int32_t nactive = 0;
-    for (int32_t i = 0; i < p->n; i++) {
-        const ab_task *t = &p->task[i];
+    ab_task *const task = p->task;
+    const int32_t *const reader = p->reader, *const reader_end = p->reader_end;
+    int32_t *const order = p->order, nactive = 0;
+    for (int32_t i = 0, n = p->n; i < n; i++) {
+        const ab_task *t = &task[i];
         queue *q = &queues[t->profile];
         if (t->waits) {
             q->level[t->chain] += t->waits > 0;
@@ -437,7 +499,7 @@ ab_strategy_frontier(const ab_problem *p)
         }
         if (q->to == q->from)
             active[nactive++] = t->profile;
-        p->order[q->to++] = i;
+        order[q->to++] = i;
         q->ready_depth += t->depth;
         q->ready_here += t->chain == 0;
     }
@@ -461,15 +523,17 @@ ab_strategy_frontier(const ab_problem *p)
         for (; q->level < q->last && !*q->level; q->level++)
             q->chain++;
         for (int32_t at = batch.first; at < batch.end; at++) {
-            const int32_t i = p->order[at];
-            for (int32_t e = p->reader_end[i - 1]; e < p->reader_end[i]; e++) {
-                ab_task *t = &p->task[p->reader[e]];
+            const int32_t *const ends = reader_end + order[at];
+            if (at + AHEAD < batch.end)
+                __builtin_prefetch(first_reader(p, p->order[at + AHEAD]), 1);
+            for (const int32_t *e = reader + ends[-1], *end = reader + *ends; e < end; e++) {
+                ab_task *t = &task[*e];
                 if (--t->waits)
                     continue;
                 q = &queues[t->profile];
                 if (q->to == q->from)
                     active[nactive++] = t->profile;
-                p->order[q->to++] = p->reader[e];
+                order[q->to++] = *e;
                 q->ready_depth += t->depth;
                 const int32_t ahead = t->chain - q->chain;
                 q->level[ahead]--;

@@ -170,6 +170,44 @@ random_graphs(ab_graph *g, long graphs)
     }
 }
 
+/* Lower bounds by the definition, of graphs with few and many profiles, of few and many levels. */
+static void
+random_bounds(ab_graph *g, long graphs)
+{
+    enum { MOST = 600 };
+    static int32_t every[MOST], profile[MOST], chain[MOST];
+    for (long graph = 0; graph < graphs; graph++) {
+        const int kinds = 1 + (int)below(40), window = 1 + (int)below(30);
+        const int32_t n = 2 + (int32_t)below(MOST - 2);
+        ab_graph_reset(g, sizeof(float), 0, (size_t)1 << 30);
+        for (int32_t i = 0; i < n; i++) {
+            const int kind = next() % 4 ? UNARY + (int)below(kinds) : BINARY;
+            const int32_t near = i < window ? i : window;
+            every[i] = i == 0 ? add(g, SOURCE, 0, 0, 0)
+                              : add(g, kind, i - 1 - (int32_t)below(near),
+                                    i - 1 - (int32_t)below(near), 0);
+        }
+        const int32_t nprofiles = ab_profiles(g, n, every, profile);
+        int64_t least = 0;
+        for (int32_t k = 0; k < nprofiles; k++) {
+            int32_t longest = 0;
+            for (int32_t i = 0; i < n; i++) {
+                const ab_node *d = &g->nodes[i];
+                chain[i] = 0;
+                for (int32_t o = d->first; o < d->first + d->nin; o++)
+                    if (chain[g->operands[o]] > chain[i])
+                        chain[i] = chain[g->operands[o]];
+                chain[i] += profile[i] == k;
+                longest = chain[i] > longest ? chain[i] : longest;
+            }
+            least += longest;
+        }
+        int32_t counted;
+        if (ab_lower_bound(g, n, every, &counted) != least || counted != nprofiles)
+            fail("a wrong lower bound", graph);
+    }
+}
+
 /* `kinds` profiles take turns in a chain of `length` rounds, as the only way there is. */
 static void
 chain(ab_graph *g, int kinds, int32_t length)
@@ -219,8 +257,13 @@ main(void)
     ab_registry_rehash(&registry, 3); /* nearly all profiles collide */
     random_graphs(g, 2000);
     ab_registry_rehash(&registry, UINT64_MAX);
+    random_bounds(g, 1000);
     /* More profiles in a knot than are followed at a time; chains that outgrow a counter. */
     chain(g, 1, 10);
+    chain(g, 15, 17);
+    chain(g, 16, 15);
+    chain(g, 31, 8);
+    chain(g, 32, 7);
     chain(g, 40, 5);
     chain(g, 2, 200);
     chain(g, 3, 300);
