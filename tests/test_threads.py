@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import autobatch as ab
+from autobatch.engine import gradients_turn
 
 
 def chain(seed: int, steps: int = 30) -> np.ndarray:
@@ -43,6 +47,68 @@ def test_threads_share_parameters_while_they_read() -> None:
     expected = [8.0 * sum(i + k for k in range(20)) for i in range(50)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(run, range(50))) == expected
+
+
+def test_turns_exclude_each_other() -> None:
+    count = 0
+
+    def work(_: int) -> None:
+        nonlocal count
+        for _ in range(100):
+            with gradients_turn, gradients_turn:
+                seen = count
+                time.sleep(0)  # lets another thread run
+                count = seen + 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert count == 800
+
+
+def test_who_waits_for_a_turn_is_called() -> None:
+    taken, given = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with gradients_turn:
+            taken.set()
+            given.wait(10)
+
+    start = time.perf_counter()
+    for _ in range(20):
+        taken.clear()
+        given.clear()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        taken.wait(10)
+        threading.Timer(0.005, given.set).start()
+        with gradients_turn:
+            assert given.is_set()
+        thread.join()
+    assert time.perf_counter() - start < 1.5, "a tenth of a second each if they had to look"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_child_does_not_wait_for_threads_it_has_not() -> None:
+    taken, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with gradients_turn:
+            taken.set()
+            end.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of forking beside threads
+        child = os.fork()
+    if not child:
+        threading.Timer(10, os._exit, [1]).start()
+        with gradients_turn:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    end.set()
+    thread.join()
 
 
 def test_new_forms_from_many_threads_at_once() -> None:

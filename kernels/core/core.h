@@ -248,6 +248,7 @@ int ab_updates_run(PyObject *updates, const ab_steps *steps, double *norm);
 PyObject *ab_trainer_update(PyObject *trainer, PyObject *none);
 
 /* turn.c */
+int ab_turn_begin(void); /* once, before the others; not 0: no memory */
 int ab_turn_take(void); /* negative: an exception */
 void ab_turn_give(void);
 

@@ -170,7 +170,7 @@ module_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "autobatch._core is loaded once per process");
         return -1;
     }
-    if (ab_registry_init(&core.registry) < 0) {
+    if (ab_registry_init(&core.registry) < 0 || ab_turn_begin()) {
         PyErr_NoMemory();
         return -1;
     }

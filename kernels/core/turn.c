@@ -2,42 +2,72 @@
  * parameters are shared by all threads. A thread that has it may take it again. */
 #include "core.h"
 
-static PyThread_type_lock lock;
-static unsigned long owner; /* this and the next: changed under the interpreter lock */
-static long depth;
+#include <pthread.h>
+
+/* All changed under the interpreter lock, so that a turn that nobody waits for takes no other. */
+static unsigned long owner;
+static long depth, waiting;
+static PyThread_type_lock bell; /* released for one of those who wait, once it may be their turn */
+static int rung;
+
+/* A forked child has none of the threads that may have had the turn or waited for it. */
+static void
+in_child(void)
+{
+    if (owner != PyThread_get_thread_ident())
+        depth = 0;
+    waiting = 0;
+    bell = NULL;
+    rung = 0;
+}
+
+int
+ab_turn_begin(void)
+{
+    return pthread_atfork(NULL, NULL, in_child);
+}
+
+static int
+wait_for_turn(void)
+{
+    if (!bell) {
+        if (!(bell = PyThread_allocate_lock())) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        PyThread_acquire_lock(bell, WAIT_LOCK);
+    }
+    int error = 0;
+    waiting++;
+    while (depth && !error) {
+        int heard;
+        Py_BEGIN_ALLOW_THREADS heard =
+            PyThread_acquire_lock_timed(bell, 100000, 0) == PY_LOCK_ACQUIRED;
+        Py_END_ALLOW_THREADS if (heard) rung = 0;
+        error = PyErr_CheckSignals();
+    }
+    waiting--;
+    return error;
+}
 
 int
 ab_turn_take(void)
 {
     const unsigned long me = PyThread_get_thread_ident();
-    if (depth && owner == me) {
-        depth++;
-        return 0;
-    }
-    if (!lock && !(lock = PyThread_allocate_lock())) {
-        PyErr_NoMemory();
+    if (depth && owner != me && wait_for_turn() < 0)
         return -1;
-    }
-    for (int taken = PyThread_acquire_lock(lock, NOWAIT_LOCK); !taken;) {
-        Py_BEGIN_ALLOW_THREADS taken =
-            PyThread_acquire_lock_timed(lock, 100000, 0) == PY_LOCK_ACQUIRED;
-        Py_END_ALLOW_THREADS if (PyErr_CheckSignals() < 0)
-        {
-            if (taken)
-                PyThread_release_lock(lock);
-            return -1;
-        }
-    }
     owner = me;
-    depth = 1;
+    depth++;
     return 0;
 }
 
 void
 ab_turn_give(void)
 {
-    if (!--depth)
-        PyThread_release_lock(lock);
+    if (--depth || !waiting || rung)
+        return;
+    rung = 1;
+    PyThread_release_lock(bell);
 }
 
 static PyObject *
