@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from .. import _core, functions
-from .. import config as settings
 from ..parameters import Lookup, Parameter
 from ..recording import recorder
 from . import config
@@ -505,11 +504,17 @@ def _checked_dims(dim: Any) -> Dims:
         dim = (dim,)
     if not isinstance(dim, tuple):
         raise TypeError(f"expected dimensions, an int or a tuple of ints, got {dim!r}")
-    dims = tuple([int(d) for d in dim])
-    if min(dims, default=0) < 0 or len(dims) > 7:
+    dims = dim
+    for d in dim:
+        if type(d) is not int:
+            dims = tuple([int(d) for d in dim])
+            break
+    if (dims and min(dims) < 0) or len(dims) > 7:
         raise ValueError(f"expected at most 7 dimensions, none of them negative, got {dims}")
     return dims
 
+
+_DTYPES = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 
 _GLOROT, _ZEROS = GlorotInitializer(), ConstInitializer(0.0)
 
@@ -596,7 +601,7 @@ class ParameterCollection:
         """A parameter that an initializer gives its numbers."""
         kind, held = (Lookup, LookupParameters) if lookup else (Parameter, Parameters)
         stored: Any = kind.__new__(kind)
-        dtype = np.dtype(settings.current().dtype)
+        dtype = _DTYPES[_core.itemsize()]
         stored._begin(_table(dims) if lookup else _shape(dims), dtype, name)
         source.fill(stored._data, (*dims[1:], dims[0]) if lookup else dims, lookup)
         made = held._made(self, name, dims, stored)

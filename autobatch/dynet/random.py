@@ -18,6 +18,7 @@ from ..backends._cpu import ffi, lib
 __all__ = ["Draw", "bernoulli", "gumbel", "normal", "reset", "uniform"]
 
 _UNIFORM, _BERNOULLI, _NORMAL, _GUMBEL = range(4)
+_buffer, _draw = ffi.from_buffer, lib.ab_twister_draw
 
 
 class Draw(NamedTuple):
@@ -37,7 +38,7 @@ class Draw(NamedTuple):
     @classmethod
     def uniform(cls, low: float, high: float) -> Draw:
         """Floats in [low, high), one raw number each."""
-        return cls(_UNIFORM, low, high)
+        return tuple.__new__(cls, (_UNIFORM, low, high, 1.0, 0.0))  # a third of the time
 
     @classmethod
     def bernoulli(cls, p: float, factor: float = 1.0) -> Draw:
@@ -80,8 +81,7 @@ class Draw(NamedTuple):
 
     def into(self, numbers: np.ndarray) -> None:
         """Writes the next numbers into a contiguous array of either number type."""
-        place = ffi.from_buffer(numbers)
-        lib.ab_twister_draw(_stream, *self, numbers.size, place, numbers.itemsize)
+        _draw(_stream, *self, numbers.size, _buffer(numbers), numbers.itemsize)
 
 
 def _begun(seed: int) -> Any:
