@@ -118,19 +118,22 @@ update_adadelta(const ab_update *update, const double *numbers)
 static double
 update_squared_norm(const void *g, int64_t count)
 {
-    typedef double sums __attribute__((vector_size(16 * sizeof(double))));
+    /* Wider vectors than these the compiler keeps in memory. */
+    typedef double sums __attribute__((vector_size(4 * sizeof(double))));
     typedef real numbers
-        __attribute__((vector_size(16 * sizeof(real)), aligned(sizeof(real)), may_alias));
+        __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
     const real *number = g;
-    sums total = {0};
+    sums total[4] = {{0}};
     double sum[16];
     int64_t i = 0;
 
-    for (; i + 16 <= count; i += 16) {
-        sums wide = __builtin_convertvector(*(const numbers *)(number + i), sums);
-        total += wide * wide;
-    }
-    memcpy(sum, &total, sizeof sum);
+    for (; i + 16 <= count; i += 16)
+        for (int quarter = 0; quarter < 4; quarter++) {
+            const sums wide =
+                __builtin_convertvector(*(const numbers *)(number + i + 4 * quarter), sums);
+            total[quarter] += wide * wide;
+        }
+    memcpy(sum, total, sizeof sum);
     for (int lane = 0; i < count; i++, lane++)
         sum[lane] += (double)number[i] * (double)number[i];
     for (int width = 8; width; width /= 2)
