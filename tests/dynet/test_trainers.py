@@ -10,6 +10,7 @@ from recorded_model import check, names
 
 import autobatch as ab
 import autobatch.dynet as dy
+from autobatch import _core
 
 KINDS = [
     "SimpleSGDTrainer",
@@ -180,10 +181,11 @@ def test_one_collection_of_two_trained(m):
 EVENTS = ("rate", "no rate", "clip", "sparse", "grow", "decay", "subset", "late", "rest", "restart")
 
 
-def _trained(kind, events):
+def _trained(kind, events, kept):
     """What a collection holds after updates with something happening between them."""
     dy.reset_random_seed(3)
     dy.renew_cg()
+    _core.keep_updates(kept)
     m = dy.ParameterCollection()
     held = [m.add_parameters(3), m.add_lookup_parameters((4, 3))]
     trainer = getattr(dy, kind)(m)
@@ -220,13 +222,16 @@ def _trained(kind, events):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(events=st.lists(st.sampled_from((None,) * 10 + EVENTS), min_size=5, max_size=25))
-def test_updates_as_told_are_those_that_were_asked_for(kind, events):
+@given(
+    events=st.lists(st.sampled_from((None,) * 10 + EVENTS), min_size=5, max_size=25),
+    kept=st.sampled_from([0, -1]),
+)
+def test_updates_as_told_are_those_that_were_asked_for(kind, events, kept):
     """C makes them by itself as long as nothing has changed."""
-    told = _trained(kind, events)
+    told = _trained(kind, events, kept)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dy.Trainer, "_tell", lambda self, *how: None)
-        assert told == _trained(kind, events)
+        assert told == _trained(kind, events, kept)
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"CyclicalSGDTrainer"}))
