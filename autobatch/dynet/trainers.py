@@ -49,16 +49,24 @@ class Trainer(trainers.Trainer):
     rated: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
     unit: ClassVar[bool] = False  # the rule's rate is 1
 
+    # Until a program sets them: making a trainer is much of what a small program does once.
+    clip_norm: float | None = 5.0
+    clip_value = None
+    schedule = None
+    sparse = True
+    _reported = 0  # the step that `status` has told of
+    _count = 0  # of the parameters that `_updates` knows
+
     def __init__(self, m: ParameterCollection, learning_rate: float) -> None:
         if not isinstance(m, ParameterCollection):
             raise TypeError(
                 f"Argument 'm' has incorrect type (expected a ParameterCollection, got "
                 f"{type(m).__name__})"
             )
-        self._collection = m
-        super().__init__(m, learning_rate, clip_norm=5.0)
-        self._reported = 0  # the step that `status` has told of
-        self._count = 0  # of the parameters that `_updates` knows
+        self._collection = m  # which is asked at every update
+        self.parameters = {}
+        self.learning_rate = self._ranged("learning_rate", learning_rate, 0.0)
+        self._set_state({name: {} for name in self.state_names})
         _CG.look_out()
 
     @property
@@ -75,9 +83,6 @@ class Trainer(trainers.Trainer):
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         _set_rate(self, float(np.float32(value)))
-
-    def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
-        return {}  # the collection is asked at every update
 
     def whoami(self) -> str:
         """The name of the trainer."""
@@ -161,9 +166,8 @@ class Trainer(trainers.Trainer):
     def _items(self) -> Iterable[tuple[str, AnyParameter]]:
         return ((name, held._stored) for name, held in self._held() if held._stored.size)
 
-    def _trained(self) -> Sequence[AnyParameter]:
-        held = (*self._collection._parameters, *self._collection._lookups)
-        return [h._stored for h in held if h._stored.size]
+    def _trained(self) -> Sequence[Any]:
+        return (*self._collection._parameters, *self._collection._lookups)
 
     def _shrunk(self) -> float:
         """What the steps are divided by, after weight decay.

@@ -36,6 +36,32 @@ waits(const ab_updated *item)
     return !item->started && p->trainable && (p->graded || p->slots);
 }
 
+/* A tuple of the parameters in a sequence of them or of what stands for them, but for those without
+ * numbers. */
+static PyObject *
+parameters_of(PyObject *sequence)
+{
+    PyObject *tuple = NULL, *found = PyList_New(0), *all = PySequence_Tuple(sequence);
+    for (Py_ssize_t i = 0; all && found && i < PyTuple_Size(all); i++) {
+        PyObject *object = AB_TUPLE_ITEM(all, i);
+        if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+            object = ((HolderObject *)object)->stored;
+        const ab_param *p = ab_is_param(object) ? ((ParamObject *)object)->param : NULL;
+        if (!p) {
+            PyErr_SetString(PyExc_TypeError, "Updates: expected parameters");
+            goto done;
+        }
+        if (p->size && PyList_Append(found, object) < 0)
+            goto done;
+    }
+    if (all && found)
+        tuple = PyList_AsTuple(found);
+done:
+    Py_XDECREF(found);
+    Py_XDECREF(all);
+    return tuple;
+}
+
 /* Updates(parameters, states, idle) */
 static int
 updates_init(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -47,7 +73,7 @@ updates_init(PyObject *self, PyObject *args, PyObject *kwargs)
     int idle;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Osp", names, &parameters, &states, &idle))
         return -1;
-    PyObject *tuple = PySequence_Tuple(parameters);
+    PyObject *tuple = parameters_of(parameters);
     if (!tuple)
         return -1;
     Py_ssize_t n = PyTuple_Size(tuple);
@@ -61,12 +87,7 @@ updates_init(PyObject *self, PyObject *args, PyObject *kwargs)
         goto failed;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *parameter = AB_TUPLE_ITEM(tuple, i);
-        if (!ab_is_param(parameter) || !((ParamObject *)parameter)->param) {
-            PyErr_SetString(PyExc_TypeError, "Updates: expected parameters");
-            goto failed;
-        }
-        items[i].param = ((ParamObject *)parameter)->param;
+        items[i].param = ((ParamObject *)AB_TUPLE_ITEM(tuple, i))->param;
         items[i].idle = idle;
         items[i].started = !*states;
     }
@@ -302,10 +323,12 @@ static PyMethodDef updates_methods[] = {
 };
 
 static PyType_Slot updates_slots[] = {
-    {Py_tp_doc, "Updates(parameters, states, idle)\n--\n\n"
-                "Parameters with their states, made ready to be updated by one call. states: the\n"
-                "names of the rule's states, of m, v and x. idle: parameters with states are\n"
-                "updated without a gradient, too."},
+    {Py_tp_doc,
+     "Updates(parameters, states, idle)\n--\n\n"
+     "Parameters, or what stands for them, with their states, made ready to be updated by\n"
+     "one call; those without numbers are left out. states: the names of the rule's\n"
+     "states, of m, v and x. idle: parameters with states are updated without a\n"
+     "gradient, too."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, updates_init},
     {Py_tp_dealloc, updates_dealloc},
