@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -461,6 +461,12 @@ class Trainer(_core.Trainer):
                 f"{type(self).__name__}: {name} must be a finite number above 0, got {value!r}"
             )
         return number
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a trainer cannot be pickled or copied; give the state_dict() of this one to the "
+            f"load_state_dict() of another {type(self).__name__} of the same model"
+        )
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.setting_names)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
+import pickle
 import threading
 import weakref
 
@@ -476,6 +478,12 @@ def test_a_rate_of_another_kind_is_asked_for_every_time():
         ab.sum(p * 1.0).backward()
         trainer.update()
     np.testing.assert_allclose(p.value(), [-1 - 1 / 2 - 1 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_trainers_are_not_copied(make):
+    with pytest.raises(TypeError, match=r"state_dict\(\) of this one"):
+        make(trainers.SGD(Parameter(2)))
 
 
 def test_what_is_told_is_checked():
