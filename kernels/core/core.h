@@ -249,7 +249,7 @@ PyObject *ab_trainer_update(PyObject *trainer, PyObject *none);
 
 /* turn.c */
 int ab_turn_begin(void); /* once, before the others; not 0: no memory */
-int ab_turn_take(void); /* negative: an exception */
+int ab_turn_take(void);  /* negative: an exception */
 void ab_turn_give(void);
 
 /* graph.c */
@@ -294,6 +294,14 @@ ab_is_param(PyObject *object)
     core.param_seen[1] = core.param_seen[0];
     core.param_seen[0] = type;
     return 1;
+}
+/* A parameter, or the one that an object stands for; NULL: it is neither. Borrowed. */
+static inline ParamObject *
+ab_param_of(PyObject *object)
+{
+    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+        object = ((HolderObject *)object)->stored;
+    return ab_is_param(object) && ((ParamObject *)object)->param ? (ParamObject *)object : NULL;
 }
 PyObject *ab_expression_new(GraphObject *g, int32_t node);
 PyObject *ab_expression_variant(PyObject *module, PyObject *none);

@@ -85,14 +85,11 @@ keep(GraphObject *g, PyObject *list, int every_row)
 {
     int tables = 0;
     for (Py_ssize_t i = 0; g->graph && i < PyList_Size(list); i++) {
-        PyObject *object = AB_LIST_ITEM(list, i);
-        if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
-            object = ((HolderObject *)object)->stored;
-        if (!ab_is_param(object)) {
+        const ParamObject *p = ab_param_of(AB_LIST_ITEM(list, i));
+        if (!p) {
             PyErr_SetString(PyExc_TypeError, "Graph: expected parameters");
             return -1;
         }
-        const ParamObject *p = (const ParamObject *)object;
         const int32_t node = parameter_node(g, p);
         if (node < 0)
             continue;

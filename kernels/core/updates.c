@@ -43,15 +43,12 @@ parameters_of(PyObject *sequence)
 {
     PyObject *tuple = NULL, *found = PyList_New(0), *all = PySequence_Tuple(sequence);
     for (Py_ssize_t i = 0; all && found && i < PyTuple_Size(all); i++) {
-        PyObject *object = AB_TUPLE_ITEM(all, i);
-        if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
-            object = ((HolderObject *)object)->stored;
-        const ab_param *p = ab_is_param(object) ? ((ParamObject *)object)->param : NULL;
+        ParamObject *p = ab_param_of(AB_TUPLE_ITEM(all, i));
         if (!p) {
             PyErr_SetString(PyExc_TypeError, "Updates: expected parameters");
             goto done;
         }
-        if (p->size && PyList_Append(found, object) < 0)
+        if (p->param->size && PyList_Append(found, (PyObject *)p) < 0)
             goto done;
     }
     if (all && found)
