@@ -93,6 +93,7 @@ class Updates:
 
 class Trainer:
     learning_rate: float
+    _single: bool
     gradient_norm: float
     step: int
     _clips: int

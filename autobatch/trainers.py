@@ -497,9 +497,9 @@ def triangular(step: int, low: float, high: float, half: int, gamma: float) -> f
     >>> [round(triangular(step, 0.0, 1.0, 2, 1.0), 2) for step in range(6)]
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
     """
-    cycle = math.floor(1 + step / (2 * half))
-    x = abs(step / half - 2 * cycle + 1)
-    return low + (high - low) * max(0.0, 1.0 - x) * gamma**step
+    x = abs(step / half - 2 * (step // (2 * half)) - 1)
+    height = (high - low) * (1.0 - x if x < 1.0 else 0.0)
+    return low + (height if gamma == 1 else height * gamma**step)
 
 
 class CyclicalSGD(SGD):

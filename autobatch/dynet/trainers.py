@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _core, trainers
+from .. import trainers
 from ..backends import cpu
 from ..engine import direct, gradients_turn, timed
 from ..errors import GradientError
@@ -38,12 +38,17 @@ __all__ = [
 ]
 
 
-_member: Any = vars(_core.Trainer)["learning_rate"]
-_rate_of, _set_rate = _member.__get__, _member.__set__
-
-
 class Trainer(trainers.Trainer):
-    """Base class of DyNet's trainers."""
+    """Base class of DyNet's trainers.
+
+    Attributes:
+        learning_rate: may be assigned to at any time; a float32, as in DyNet.
+
+    >>> import autobatch.dynet as dy
+    >>> trainer = dy.SimpleSGDTrainer(dy.ParameterCollection(), learning_rate=0.05)
+    >>> trainer.learning_rate
+    0.05000000074505806
+    """
 
     idle = True
     rated: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
@@ -65,24 +70,10 @@ class Trainer(trainers.Trainer):
             )
         self._collection = m  # which is asked at every update
         self.parameters = {}
+        self._single = True
         self.learning_rate = self._ranged("learning_rate", learning_rate, 0.0)
         self._set_state({name: {} for name in self.state_names})
         _CG.look_out()
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate, which may be assigned to at any time: a float32, as in DyNet.
-
-        >>> import autobatch.dynet as dy
-        >>> trainer = dy.SimpleSGDTrainer(dy.ParameterCollection(), learning_rate=0.05)
-        >>> trainer.learning_rate
-        0.05000000074505806
-        """
-        return _rate_of(self)
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        _set_rate(self, float(np.float32(value)))
 
     def whoami(self) -> str:
         """The name of the trainer."""
@@ -305,7 +296,7 @@ class CyclicalSGDTrainer(Trainer, trainers.SGD):
 
     def update(self) -> None:
         """As of any trainer; then the next learning rate is set."""
-        super().update()
+        Trainer.update(self)
         self.learning_rate = triangular(self.step - 1, *self._cycle)
 
 

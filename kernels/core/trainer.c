@@ -11,6 +11,7 @@
 typedef struct TrainerObject {
     PyObject_HEAD
     double learning_rate;
+    char single; /* it is rounded to single precision */
     double gradient_norm;
     long long step;
     long long clips;   /* updates whose gradient was scaled down */
@@ -202,8 +203,38 @@ static PyMethodDef trainer_methods[] = {
     {0},
 };
 
+static PyObject *
+trainer_rate(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyFloat_FromDouble(((TrainerObject *)self)->learning_rate);
+}
+
+static int
+trainer_set_rate(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    TrainerObject *t = (TrainerObject *)self;
+    if (!value) {
+        PyErr_SetString(PyExc_AttributeError, "a trainer has a learning rate");
+        return -1;
+    }
+    const double rate = PyFloat_AsDouble(value);
+    if (rate == -1 && PyErr_Occurred())
+        return -1;
+    t->learning_rate = t->single ? (float)rate : rate;
+    return 0;
+}
+
+static PyGetSetDef trainer_getset[] = {
+    {"learning_rate", trainer_rate, trainer_set_rate,
+     "The learning rate, which may be assigned to at any time.", NULL},
+    {0},
+};
+
 static PyMemberDef trainer_members[] = {
-    {"learning_rate", T_DOUBLE, offsetof(TrainerObject, learning_rate), 0, NULL},
+    {"_single", T_BOOL, offsetof(TrainerObject, single), 0,
+     "Whether the learning rate is kept in single precision."},
     {"gradient_norm", T_DOUBLE, offsetof(TrainerObject, gradient_norm), 0, NULL},
     {"step", T_LONGLONG, offsetof(TrainerObject, step), 0, NULL},
     {"_clips", T_LONGLONG, offsetof(TrainerObject, clips), 0, NULL},
@@ -220,6 +251,7 @@ static PyType_Slot trainer_slots[] = {
     {Py_tp_setattro, trainer_setattro},
     {Py_tp_methods, trainer_methods},
     {Py_tp_members, trainer_members},
+    {Py_tp_getset, trainer_getset},
     {0, NULL},
 };
 
