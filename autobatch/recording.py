@@ -423,7 +423,10 @@ set_ops(
     ),
     *(
         _recorders[name]
-        for name in ("input", "parameter", "lookup", "slice", "strided", "pick", "placeholder")
+        for name in (
+            *("input", "parameter", "lookup", "slice", "strided", "pick", "placeholder"),
+            *("lookup_again", "pick_again"),
+        )
     ),
 )
 

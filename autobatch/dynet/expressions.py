@@ -274,6 +274,7 @@ class Expression(_Base, metaclass=_Kind):
         """
         _set(self, values)
 
+    @direct
     def set_index(self, i: Any) -> None:
         """Gives ``dy.pick(x)``, made without an index, or a `pick_batch` other indices.
 
@@ -581,6 +582,7 @@ def _redirect(x: Any, places: Any) -> None:
     given = [operator.index(i) for i in places] if hasattr(places, "__len__") else None
     engine.redirect(x, [operator.index(places)] * x.batch_size if given is None else given)
     _CG.moved = _CG.movable = True
+    _core.redirect_directly(True)
     _CG.invalidate()
 
 

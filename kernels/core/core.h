@@ -158,7 +158,8 @@ typedef struct {
     PyObject *forms;  /* list: of each form what on_rule said, or what to ask it, for Python */
     PyObject *shapes; /* list: by type, the shape as a tuple */
     OpObject *slots[SLOTS];
-    OpObject *input, *parameter, *lookup, *slice, *strided, *pick, *placeholder;
+    OpObject *input, *parameter, *lookup, *slice, *strided, *pick, *placeholder, *lookup_again,
+        *pick_again;
     /* run.c: the engine, and the functions of Python that serve what is unusual. */
     const ab_engine_functions *engine;
     PyObject *running; /* the tuple of what follows, for the collector */
@@ -209,7 +210,6 @@ PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate_full(PyObject *self, PyObject *none);
 PyObject *ab_expression_gradient_columns(PyObject *self, PyObject *none);
 PyObject *ab_graph_ends(PyObject *graph, PyObject *node);
-PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /* keep.c */
@@ -232,6 +232,11 @@ ab_draw_until(ab_graph *m, int32_t node)
     if (m->draws_done < m->draws_n && core.stream)
         core.engine->draw(core.stream, m, node);
 }
+
+/* write.c */
+PyObject *ab_redirect_directly(PyObject *module, PyObject *flag);
+PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
+PyObject *ab_expression_redirect(PyObject *self, PyObject *places);
 
 /* updates.c */
 typedef struct ab_steps { /* what an update is told, see ab_update_all */
@@ -338,6 +343,14 @@ int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
 int32_t ab_known_node(GraphObject *g, PyObject *object);
 PyObject *ab_numbers_input(PyObject *module, PyObject *given);
 PyObject *ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n);
+#ifndef Py_LIMITED_API
+enum { AB_ARRAY_AXES = 16 };
+/* How many numbers an array has, to be read by the next; -1: it is not of one of the usual types,
+ * and `view` is nothing. */
+int64_t ab_array_begin(PyObject *array, Py_buffer *view);
+/* Its numbers, column by column; wide: as doubles. */
+void ab_array_copy(const Py_buffer *view, int64_t count, void *to, int wide);
+#endif
 PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
 
 /* index.c */

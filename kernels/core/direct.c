@@ -1,5 +1,5 @@
 /* Methods that may be answered directly: a Python function, say `value` of the drop-in's
- * expressions, that C overtakes where it is called without arguments (`set` with one), nothing has
+ * expressions, that C overtakes where it is called without arguments (`set` and `set_index` with one), nothing has
  * to be done first (of expressions the graph's `direct` says so), and the answer is to be had
  * without an error. Anything else is the function's. */
 #include "core.h"
@@ -81,6 +81,16 @@ set(PyObject *self, PyObject *numbers)
 }
 
 static PyObject *
+set_index(PyObject *self, PyObject *places)
+{
+    PyObject *done = or_function(ab_expression_redirect(self, places), Py_False);
+    if (done != Py_True)
+        return done;
+    Py_DECREF(done);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 update(PyObject *self, PyObject *none)
 {
     PyObject *done = or_function(ab_trainer_update(self, none), Py_False);
@@ -94,10 +104,16 @@ static const struct {
     const char *name;
     answer *answers;
 } ANSWERS[] = {
-    {"value", value},     {"vec_value", vec_value}, {"scalar_value", scalar_value},
-    {"npvalue", npvalue}, {"backward", backward},   {"set", set},
-    {"update", update},
+    {"value", value},         {"vec_value", vec_value}, {"scalar_value", scalar_value},
+    {"npvalue", npvalue},     {"backward", backward},   {"set", set},
+    {"set_index", set_index}, {"update", update},
 };
+
+static int
+takes_one(answer *answers)
+{
+    return answers == set || answers == set_index;
+}
 
 static int
 is_direct(PyObject *self, answer *answers)
@@ -108,7 +124,7 @@ is_direct(PyObject *self, answer *answers)
         return 0;
     ExpressionObject *e = (ExpressionObject *)self;
     int direct = e->graph->direct;
-    return direct == DIRECT_ALL || answers == set
+    return direct == DIRECT_ALL || takes_one(answers)
            || (direct == DIRECT_COMPUTED && answers != backward && ab_is_computed(e));
 }
 
@@ -120,7 +136,7 @@ direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
         PyErr_SetString(PyExc_RuntimeError, "this method was never initialised");
         return NULL;
     }
-    const Py_ssize_t wanted = d->answers == set ? 2 : 1;
+    const Py_ssize_t wanted = takes_one(d->answers) ? 2 : 1;
     if (PyVectorcall_NARGS(nargsf) == wanted && !names && is_direct(args[0], d->answers)) {
         PyObject *answer = d->answers(args[0], wanted == 2 ? args[1] : NULL);
         if (answer != Py_NotImplemented)

@@ -33,14 +33,14 @@ static PyObject *
 set_ops(PyObject *module, PyObject *args)
 {
     (void)module;
-    OpObject *ops[SLOTS + 7];
-    if (PyTuple_Size(args) != SLOTS + 7) {
+    OpObject *ops[SLOTS + 9];
+    if (PyTuple_Size(args) != SLOTS + 9) {
         PyErr_SetString(PyExc_TypeError,
                         "set_ops: the operators' ops, input, parameter, lookup, slice, "
-                        "strided, pick, placeholder");
+                        "strided, pick, placeholder, lookup_again, pick_again");
         return NULL;
     }
-    for (int i = 0; i < SLOTS + 7; i++) {
+    for (int i = 0; i < SLOTS + 9; i++) {
         PyObject *op = PyTuple_GetItem(args, i);
         if (!PyObject_TypeCheck(op, core.op_type)) {
             PyErr_SetString(PyExc_TypeError, "set_ops: expected ops");
@@ -57,6 +57,8 @@ set_ops(PyObject *module, PyObject *args)
     core.strided = ops[SLOTS + 4];
     core.pick = ops[SLOTS + 5];
     core.placeholder = ops[SLOTS + 6];
+    core.lookup_again = ops[SLOTS + 7];
+    core.pick_again = ops[SLOTS + 8];
     Py_RETURN_NONE;
 }
 
@@ -130,6 +132,8 @@ static PyMethodDef functions[] = {
     {"keep_updates", ab_keep_updates, METH_O,
      "keep_updates(n): at least so many of the next updates keep the numbers that graphs have "
      "read; negative: all from now on; 0: none."},
+    {"redirect_directly", ab_redirect_directly, METH_O,
+     "Whether lookups and picks are moved in C from now on, without a word to Python."},
     {"set_stream", ab_set_stream, METH_O,
      "set_stream(address): of the ab_twister that random numbers are drawn from."},
     {"drawn", (PyCFunction)(void (*)(void))ab_drawn, METH_FASTCALL,

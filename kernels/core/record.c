@@ -382,13 +382,47 @@ copy_line(const Py_buffer *view, const char *from, void *to, int wide, int64_t a
     }
 }
 
+int64_t
+ab_array_begin(PyObject *array, Py_buffer *view)
+{
+    if (PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
+        PyErr_Clear(); /* dates, say */
+        return -1;
+    }
+    const int usual = view->format[0] && !view->format[1] && strchr("dfl", view->format[0]);
+    int64_t count = 1;
+    for (int i = 0; i < view->ndim; i++)
+        count *= view->shape[i];
+    if (usual && view->ndim <= AB_ARRAY_AXES)
+        return count;
+    PyBuffer_Release(view);
+    return -1;
+}
+
+void
+ab_array_copy(const Py_buffer *view, int64_t count, void *to, int wide)
+{
+    Py_ssize_t place[AB_ARRAY_AXES] = {0};
+    const char *line = view->buf;
+    const Py_ssize_t length = view->ndim ? view->shape[0] : 1;
+    for (int64_t at = 0; at < count; at += length) {
+        copy_line(view, line, to, wide, at);
+        for (int i = 1; i < view->ndim; i++) { /* the next line */
+            line += view->strides[i];
+            if (++place[i] < view->shape[i])
+                break;
+            line -= view->strides[i] * view->shape[i];
+            place[i] = 0;
+        }
+    }
+}
+
 /* array_input(array, batched): a placeholder that holds an array's numbers, column by column, of
  * the reversed shape; batched: the last axis is a minibatch. None: not a short path. */
 PyObject *
 ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
     (void)module;
-    enum { AXES = 16 };
     const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
     GraphObject *g = batched < 0 ? NULL : recording();
     Py_buffer view;
@@ -397,21 +431,18 @@ ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
             PyErr_SetString(PyExc_TypeError, "array_input(array, batched)");
         return NULL;
     }
-    if (PyObject_GetBuffer(args[0], &view, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
-        PyErr_Clear(); /* dates, say */
+    const int64_t count = ab_array_begin(args[0], &view);
+    if (count < 0)
         Py_RETURN_NONE;
-    }
-    const int ndim = view.ndim, usual = view.format[0] && !view.format[1];
-    int64_t words[2 + AXES] = {1}, count = 1;
+    const int ndim = view.ndim;
+    int64_t words[2 + AB_ARRAY_AXES] = {1};
     PyObject *made = NULL;
-    if (!usual || !strchr("dfl", view.format[0]) || ndim > AXES || (batched && !ndim)) {
+    if (batched && !ndim) {
         made = Py_NewRef(Py_None);
         goto done;
     }
-    for (int i = 0; i < ndim; i++) {
+    for (int i = 0; i < ndim; i++)
         words[ndim - i] = view.shape[i];
-        count *= view.shape[i];
-    }
     int32_t form = ab_find_form(core.placeholder, g->graph, 0, NULL, 1 + ndim - batched,
                                 words + batched, NULL);
     int64_t room = (count * g->graph->itemsize + 7) / 8;
@@ -424,20 +455,8 @@ ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
         made = failed(id, core.placeholder);
         goto done;
     }
-    void *to = (void *)(uintptr_t)g->graph->nodes[id].data;
-    Py_ssize_t place[AXES] = {0};
-    const char *line = view.buf;
-    const Py_ssize_t length = ndim ? view.shape[0] : 1;
-    for (int64_t at = 0; at < count; at += length) {
-        copy_line(&view, line, to, g->graph->itemsize == 8, at);
-        for (int i = 1; i < ndim; i++) { /* the next line */
-            line += view.strides[i];
-            if (++place[i] < view.shape[i])
-                break;
-            line -= view.strides[i] * view.shape[i];
-            place[i] = 0;
-        }
-    }
+    ab_array_copy(&view, count, (void *)(uintptr_t)g->graph->nodes[id].data,
+                  g->graph->itemsize == 8);
     made = ab_expression_new(g, id);
 done:
     PyBuffer_Release(&view);

@@ -303,6 +303,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first graphs, of a program that sets no rows."""
     monkeypatch.setattr(dy.cg(), "movable", False)
     monkeypatch.setattr(dy.cg(), "moved", False)
+    _core.redirect_directly(False)
 
 
 def test_given_rows_and_entries_that_change(late: None) -> None:

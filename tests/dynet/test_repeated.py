@@ -178,3 +178,69 @@ def test_what_steps_do_not_do_is_run_batch_by_batch():
         loss.backward()
         assert not _is_kept(False)
         assert not _is_kept(True)
+
+
+SHAPES = st.sampled_from([(1,), (3,), (2, 3), (2, 2, 2)])
+GIVEN = {
+    "list": lambda a: a.flatten(order="F").tolist(),
+    "tuple": lambda a: tuple(a.flatten(order="F").tolist()),
+    "mixed": lambda a: [int(n) if n.is_integer() else n for n in a.flatten(order="F").tolist()],
+    "scalars": lambda a: list(a.flatten(order="F")),
+    "float64": lambda a: a,
+    "float32": lambda a: a.astype(np.float32),
+    "int64": lambda a: a.astype(np.int64),
+    "int16": lambda a: a.astype(np.int16),
+    "bool": lambda a: a > 0,
+    "big-endian": lambda a: a.astype(">f8"),
+    "columns": lambda a: np.asfortranarray(a),
+    "every other": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "backwards": lambda a: a[::-1].copy()[::-1],
+    "nested": lambda a: a.tolist() if a.ndim == 1 else a.T.tolist()[0],
+}
+
+
+@given(SHAPES, st.data())
+def test_numbers_that_are_set_are_those_of_a_new_input(shape, data):
+    dy.renew_cg()
+    x = dy.inputTensor(np.zeros(shape))
+    y = x * 2
+    for _ in range(3):
+        numbers = data.draw(st.lists(st.integers(-9, 9), min_size=8, max_size=8))
+        array = np.resize(np.array(numbers) / 2, shape)
+        kind = data.draw(st.sampled_from(sorted(GIVEN)))
+        given = GIVEN[kind](array)
+        if kind == "nested" and len(shape) > 1:
+            with pytest.raises((ab.ShapeError, ValueError)):
+                x.set(given)
+            continue
+        x.set(given)
+        expected = np.asarray(given, np.float64)
+        if expected.shape != shape:
+            expected = expected.reshape(shape, order="F")
+        np.testing.assert_array_equal(y.npvalue().reshape(shape, order="F"), 2 * expected)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_rows_and_entries_that_are_moved(batch):
+    m = dy.ParameterCollection()
+    table = m.add_lookup_parameters((5, 3), init=np.arange(15.0).reshape(5, 3))
+    dy.renew_cg()
+    row = dy.lookup(table) if batch == 1 else dy.lookup_batch(table, [0] * batch)
+    entry = dy.pick(row) if batch == 1 else dy.pick_batch(row, [0] * batch)
+    chance = np.random.default_rng(1)
+    for _ in range(6):
+        rows, entries = chance.integers(0, 5, batch), chance.integers(0, 3, batch)
+        row.set(int(rows[0]) if batch == 1 else rows.tolist())
+        entry.set_index(int(entries[0]) if batch == 1 else tuple(entries.tolist()))
+        np.testing.assert_array_equal(np.ravel(entry.npvalue()), 3.0 * rows + entries)
+    for wrong in (5, -1, 10**30):
+        with pytest.raises(ab.IndexRangeError):
+            row.set(wrong if batch == 1 else [0] * (batch - 1) + [wrong])
+    for wrong in (1.0, "a", None):
+        with pytest.raises(TypeError):
+            entry.set_index(wrong)
+    with pytest.raises(ab.OperandError, match="set: expected an input"):
+        entry.set(1 if batch == 1 else [1] * batch)
+    with pytest.raises(ab.OperandError, match="set_index: expected"):
+        row.set_index(1 if batch == 1 else [1] * batch)
+    np.testing.assert_array_equal(np.ravel(entry.npvalue()), 3.0 * rows + entries)
