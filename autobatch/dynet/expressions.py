@@ -677,8 +677,9 @@ def inputTensor(
     made = None
     if type(arr) is np.ndarray:
         made = columns_input(arr, batched)
-    elif type(arr) is list and not batched:
-        made = _numbers_input(arr)
+    elif type(arr) is list:
+        made = None if batched else _numbers_input(arr)
+        made = _core.lists_input(arr, batched) if made is None else made
     if made is not None:
         return made
     if not isinstance(arr, (list, np.ndarray)):

@@ -342,6 +342,7 @@ int32_t ab_record_parameter(GraphObject *g, ParamObject *p);
  * exception. */
 int32_t ab_known_node(GraphObject *g, PyObject *object);
 PyObject *ab_numbers_input(PyObject *module, PyObject *given);
+PyObject *ab_lists_input(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n);
 #ifndef Py_LIMITED_API
 enum { AB_ARRAY_AXES = 16 };

@@ -127,6 +127,9 @@ static PyMethodDef functions[] = {
 #endif
     {"form", ab_form_known, METH_O,
      "form(number): what the core knows of a form, in the order of the rule's answer."},
+    {"lists_input", (PyCFunction)(void (*)(void))ab_lists_input, METH_FASTCALL,
+     "lists_input(lists, batched): a placeholder that holds the numbers of lists of one length, "
+     "column by column; None: a case for others."},
     {"numbers_input", ab_numbers_input, METH_O,
      "A placeholder that holds a number or a list of numbers; None: a case for others."},
     {"keep_updates", ab_keep_updates, METH_O,

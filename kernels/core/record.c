@@ -354,6 +354,79 @@ ab_numbers_input(PyObject *module, PyObject *given)
     return add(core.placeholder, g, form, 0, NULL, words, content);
 }
 
+/* A placeholder for so many numbers; words: its attributes. -1: an exception. */
+static int32_t
+add_placeholder(GraphObject *g, int32_t nwords, const int64_t *words, int64_t count)
+{
+    const int32_t form = ab_find_form(core.placeholder, g->graph, 0, NULL, nwords, words, NULL);
+    const int64_t room = (count * g->graph->itemsize + 7) / 8;
+    if (form < 0)
+        return -1;
+    const int32_t id = room > INT32_MAX
+                           ? AB_TOO_MANY
+                           : ab_graph_add(g->graph, form, 0, NULL, (int32_t)room, NULL, false);
+    if (id < 0)
+        failed(id, core.placeholder);
+    return id < 0 ? -1 : id;
+}
+
+/* The number in a list of lists; *good: cleared if it is none. */
+static double
+number_in(PyObject *lists, Py_ssize_t i, Py_ssize_t j, int *good)
+{
+    PyObject *item = AB_LIST_ITEM(AB_LIST_ITEM(lists, i), j);
+    const double number =
+        PyFloat_Check(item) || PyLong_CheckExact(item) ? PyFloat_AsDouble(item) : -1;
+    if (number == -1 && (PyErr_Occurred() || !(PyFloat_Check(item) || PyLong_CheckExact(item)))) {
+        PyErr_Clear();
+        *good = 0;
+    }
+    return number;
+}
+
+/* lists_input(lists, batched): a placeholder that holds the numbers of lists of one length, the rows
+ * of a matrix, column by column, of the reversed shape; batched: the columns are a minibatch. None:
+ * a case for others. */
+PyObject *
+ab_lists_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
+{
+    (void)module;
+    const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
+    GraphObject *g = batched < 0 ? NULL : recording();
+    if (!g) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "lists_input(lists, batched)");
+        return NULL;
+    }
+    PyObject *lists = args[0];
+    const Py_ssize_t rows = PyList_CheckExact(lists) ? AB_LIST_SIZE(lists) : 0;
+    int good = rows > 0 && PyList_CheckExact(AB_LIST_ITEM(lists, 0));
+    const Py_ssize_t columns = good ? AB_LIST_SIZE(AB_LIST_ITEM(lists, 0)) : 0;
+    good &= columns > 0;
+    for (Py_ssize_t i = 0; i < rows && good; i++) {
+        PyObject *row = AB_LIST_ITEM(lists, i);
+        good = PyList_CheckExact(row) && AB_LIST_SIZE(row) == columns;
+        for (Py_ssize_t j = 0; j < columns && good; j++)
+            number_in(lists, i, j, &good);
+    }
+    if (!good)
+        Py_RETURN_NONE;
+    const int64_t words[] = {1, columns, rows};
+    const int32_t id = add_placeholder(g, 3 - batched, words + batched, rows * columns);
+    if (id < 0)
+        return NULL;
+    void *to = (void *)(uintptr_t)g->graph->nodes[id].data;
+    for (Py_ssize_t i = 0; i < rows; i++)
+        for (Py_ssize_t j = 0; j < columns; j++) {
+            const double number = number_in(lists, i, j, &good);
+            if (g->graph->itemsize == 8)
+                ((double *)to)[j * rows + i] = number;
+            else
+                ((float *)to)[j * rows + i] = (float)number;
+        }
+    return ab_expression_new(g, id);
+}
+
 #ifndef Py_LIMITED_API /* without it arrays are read by NumPy, in Python */
 
 /* Numbers of one line of an array, to place `at` of a graph's. */
@@ -443,18 +516,9 @@ ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
     }
     for (int i = 0; i < ndim; i++)
         words[ndim - i] = view.shape[i];
-    int32_t form = ab_find_form(core.placeholder, g->graph, 0, NULL, 1 + ndim - batched,
-                                words + batched, NULL);
-    int64_t room = (count * g->graph->itemsize + 7) / 8;
-    if (form < 0)
+    const int32_t id = add_placeholder(g, 1 + ndim - batched, words + batched, count);
+    if (id < 0)
         goto done;
-    int32_t id = room > INT32_MAX
-                     ? AB_TOO_MANY
-                     : ab_graph_add(g->graph, form, 0, NULL, (int32_t)room, NULL, false);
-    if (id < 0) {
-        made = failed(id, core.placeholder);
-        goto done;
-    }
     ab_array_copy(&view, count, (void *)(uintptr_t)g->graph->nodes[id].data,
                   g->graph->itemsize == 8);
     made = ab_expression_new(g, id);

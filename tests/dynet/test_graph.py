@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import autobatch as ab
 import autobatch.dynet as dy
@@ -296,6 +298,28 @@ def test_each_input_is_its_own() -> None:
     matrix = dy.inputTensor([[1, 2], [3, 4]])
     matrix.set(np.array([[5, 6], [7, 8]]))
     np.testing.assert_array_equal(matrix.npvalue(), [[5, 6], [7, 8]])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@given(rows=st.integers(1, 4), columns=st.integers(1, 4), data=st.data())
+def test_lists_of_numbers_are_read_as_their_array(batched, rows, columns, data) -> None:
+    number = st.one_of(st.integers(-9, 9), st.floats(-9, 9, width=32), st.booleans())
+    lists = [[data.draw(number) for _ in range(columns)] for _ in range(rows)]
+    dy.renew_cg()
+    made = dy.inputTensor(lists, batched=batched)
+    expected = dy.inputTensor(np.array(lists, np.float64), batched=batched)
+    assert made.dim() == expected.dim()
+    np.testing.assert_array_equal(made.npvalue(), expected.npvalue())
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[1, 2], [3]], [[1], ["a"]], [[1], None], [[10**400]], [[1, [2]]], [1, [2]]]
+)
+def test_lists_that_are_no_array(wrong) -> None:
+    before = len(ab.current_graph())
+    with pytest.raises((ab.OperandError, OverflowError)):
+        dy.inputTensor(wrong)
+    assert len(ab.current_graph()) == before
 
 
 @pytest.fixture
