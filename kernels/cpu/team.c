@@ -108,32 +108,55 @@ help(worker *w)
 }
 #endif
 
-/* Seconds per operation without and with helpers, by kind of run, averaged over the last runs.
- * Helpers do not always pay: threads have to be woken, and where processors are shared they
- * may not be there. So both ways are tried now and then, and the faster one is taken. The
+/* Helpers do not always pay: threads have to be woken, and where processors are shared they may not
+ * be there: a run that waits for one takes milliseconds. So the faster way is taken, and the other is
+ * tried now and then: the seldomer the more it was slower, so that trials cost a small part. The
  * parts are the same either way, and so are the numbers. Guarded by ab_lock. */
-enum { TRY = 32, SMALL = 8 * WORK }; /* runs between trials; work that is never shared out */
-static double cost[2][2];
-static unsigned runs[2];
+typedef struct ways {
+    double cost[2]; /* seconds per operation without and with helpers; 0: not known */
+    int left;       /* runs before the next trial */
+    int trials;
+} ways;
+
+enum {
+    SMALL = 8 * WORK, /* work that is never shared out */
+    SOON = 8,         /* runs between the first trial, which makes the threads, and the second */
+    TRY = 32,         /* ... between the others, for each time that the other way takes longer */
+    LATE = 1024,      /* ... at most */
+};
+
+static ways ways_of[2]; /* by kind of run */
+
+static int
+is_better_helped(const ways *v)
+{
+    return v->cost[1] != 0 && v->cost[1] < v->cost[0];
+}
 
 static int
 choose(const run *r, int kind, int64_t work)
 {
-    const double *c = cost[kind];
-    if (r->threads == 1 || work < SMALL)
+    ways *v = &ways_of[kind];
+    if (r->threads == 1 || work < SMALL || v->cost[0] == 0)
         return 0;
-    unsigned n = runs[kind]++;
-    if (n < 6) /* a few of each, to begin with */
-        return n & 1;
-    int better = c[1] < c[0];
-    return n % TRY ? better : !better;
+    if (v->cost[1] == 0)
+        return 1;
+    return v->left-- > 0 ? is_better_helped(v) : !is_better_helped(v);
 }
 
 static void
 note(int kind, int helped, double seconds, int64_t work)
 {
-    double *c = &cost[kind][helped], now = seconds / (double)work;
-    *c = *c == 0 ? now : 0.75 * *c + 0.25 * now;
+    ways *v = &ways_of[kind];
+    double *c = &v->cost[helped];
+    const double now = seconds / (double)work;
+    const int trial = *c == 0 || helped != is_better_helped(v);
+    *c = trial ? now : 0.75 * *c + 0.25 * now;
+    if (!trial || v->cost[!helped] == 0)
+        return;
+    const double other = v->cost[!is_better_helped(v)], taken = v->cost[is_better_helped(v)];
+    const double runs = TRY * (other / taken - 1);
+    v->left = !v->trials++ ? SOON : runs < TRY ? TRY : runs < LATE ? (int)runs : LATE;
 }
 
 static void
