@@ -204,7 +204,9 @@ def gradient(graph: Graph, node: int) -> np.ndarray | None:
         return _read(graph, node, address)
     if not lib.ab_backward_is_wanted(g, node):
         return None
-    return np.zeros_like(value(graph, node))
+    bound = forms[graph.expression(node)._form]  # it may have no value
+    shape = bound.shape if bound.batch == 1 else (bound.batch, *bound.shape)
+    return np.zeros(shape, f"f{itemsize(graph)}")
 
 
 def _read(graph: Graph, node: int, address: Any) -> np.ndarray:

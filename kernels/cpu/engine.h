@@ -31,11 +31,16 @@ typedef struct weight_use {
 /* A matrix that is the same for all rows of a batch. */
 typedef struct weight {
     int32_t node;
-    ab_param *param;    /* it is this parameter's whole; NULL: packed for this graph only */
+    ab_param *param;    /* it is this parameter's whole; NULL: it is computed */
+    int shared;         /* its packed copies are the parameter's; else they are this graph's */
     int64_t rows[2][2]; /* that a run forward, or backward, brings to a side */
     int64_t stored_rows, stored_columns;
-    void *packed[2];          /* 0: outputs are the stored rows; 1: the stored columns */
-    const void *packed_by[2]; /* of what is not a parameter's: the kernels whose order that is */
+    void *packed[2]; /* 0: outputs are the stored rows; 1: the stored columns */
+    /* Of copies of this graph: the kernels whose order that is, their size, and the version of the
+     * parameter. */
+    const void *packed_by[2];
+    size_t packed_bytes[2];
+    uint64_t packed_version[2];
     int ready[2];
     int use[2]; /* is to be packed */
     /* backward */

@@ -293,18 +293,21 @@ keep_outer(const worker *w, outer_job job)
     ab_steps_add(w->keeping, run_outer, &job, sizeof job);
 }
 
-void
-ab_gradient_of_weight(worker *w, int32_t weight)
+/* The uses of a weight as W x, or as x W: their rows go along other sides of it. */
+static void
+outer_of_uses(worker *w, int32_t weight, int trans)
 {
     const engine *e = w->r->e;
     const ab_graph *g = w->r->g;
     const struct weight *v = &e->weights[weight];
-    outer_job job = {.weight = weight, .x = e->outer_x, .dy = e->outer_dy};
+    outer_job job = {.weight = weight, .trans = trans, .x = e->outer_x, .dy = e->outer_dy};
     for (int32_t u = v->first_use; u >= 0; u = e->uses[u].next) {
         const weight_use *use = &e->uses[u];
         const ab_form *f = form_at(g, use->batch);
         const int32_t *nodes = e->nodes + e->batch_first[use->batch];
         affine a = affine_of(f);
+        if ((a.trans != 0) != trans)
+            continue;
         int64_t rows = (e->batch_first[use->batch + 1] - e->batch_first[use->batch]) * f->batch;
         void **x = e->outer_x + job.rows, **dy = e->outer_dy + job.rows;
         ab_fill_operand(g, f, affine_x(&a, use->pair), nodes, 0, rows, x);
@@ -315,13 +318,21 @@ ab_gradient_of_weight(worker *w, int32_t weight)
                     x[i * a.r + q] = (char *)x[i] + q * a.k[use->pair] * g->itemsize;
                     dy[i * a.r + q] = (char *)dy[i] + q * a.m * g->itemsize;
                 }
-        job.trans = (int)a.trans;
         job.rows += rows * a.r;
     }
+    if (!job.rows)
+        return;
     if (w->keeping)
         keep_outer(w, job);
     ab_share(w, outer_part, &job,
              ab_parts(w->r, job.rows * v->stored_rows * v->stored_columns / 4));
+}
+
+void
+ab_gradient_of_weight(worker *w, int32_t weight)
+{
+    for (int trans = 0; trans < 2; trans++)
+        outer_of_uses(w, weight, trans);
 }
 
 /* From `from` on the next rows whose operand j takes part: [from, the answer), which is 0 if there

@@ -87,7 +87,7 @@ static void
 forget(engine *e)
 {
     for (int32_t i = 0; i < e->nweights; i++)
-        if (!e->weights[i].param) {
+        if (!e->weights[i].shared) {
             free(e->weights[i].packed[0]);
             free(e->weights[i].packed[1]);
         }
@@ -205,8 +205,12 @@ ab_weight_find(ab_graph *g, engine *e, int32_t node, int64_t rows, int64_t colum
     const ab_node *d = &g->nodes[node], *root = &g->nodes[d->root];
     if (ab_form_get(g->registry, root->form)->flags & AB_FORM_PARAMETER) {
         ab_param *p = (ab_param *)(intptr_t)root->data[0];
-        if (p->size == rows * columns && g->value[d->root] == p->data)
+        if (p->size == rows * columns && g->value[d->root] == p->data) {
             w->param = p;
+            w->shared = 1;
+            for (int32_t i = 0; i < e->nweights; i++) /* or they are for another shape of it */
+                w->shared &= e->weights[i].param != p;
+        }
     }
     return e->weight_of[node] = e->nweights++;
 }
@@ -218,7 +222,7 @@ ab_weight_reserve(const run *r, weight *w, int backward, int side)
 {
     int64_t outputs = side ? w->stored_columns : w->stored_rows;
     int64_t inner = side ? w->stored_rows : w->stored_columns;
-    ab_param *p = w->param;
+    ab_param *p = w->shared ? w->param : NULL;
     int64_t rows = w->rows[backward][side];
     if (p) {
         if (p->served_version != p->version) {
@@ -228,37 +232,40 @@ ab_weight_reserve(const run *r, weight *w, int backward, int side)
         p->rows_served += rows;
         rows = p->rows_served;
         w->packed[side] = p->packed[side];
+        w->packed_bytes[side] = p->packed_bytes[side];
         w->ready[side] = p->packed[side] && p->packed_version[side] == p->version
                          && p->packed_shape[side][0] == outputs && p->packed_shape[side][1] == inner
                          && p->packed_by[side] == r->table->matrix;
-    } else if (w->packed_by[side] != r->table->matrix) {
-        w->packed_by[side] = r->table->matrix;
+    } else if (w->packed_by[side] != r->table->matrix
+               || (w->param && w->packed_version[side] != w->param->version)) {
         w->ready[side] = 0;
     }
-    if (w->ready[side] || w->use[side])
-        return AB_OK;
-    if (rows < PACK_ROWS)
+    /* Anew every time: a run need not come to all that it reserves. */
+    w->use[side] = !w->ready[side] && rows >= PACK_ROWS;
+    if (!w->use[side])
         return AB_OK;
     size_t bytes = r->table->matrix->packed_bytes(outputs, inner);
-    size_t have = p ? p->packed_bytes[side] : 0;
-    if (bytes > have || !w->packed[side]) {
+    if (bytes > w->packed_bytes[side] || !w->packed[side]) {
         void *memory = NULL;
-        if (posix_memalign(&memory, 64, bytes ? bytes : 64))
+        if (posix_memalign(&memory, 64, bytes ? bytes : 64)) {
+            w->use[side] = 0;
             return AB_NO_MEMORY;
+        }
         free(w->packed[side]);
         w->packed[side] = memory;
+        w->packed_bytes[side] = bytes;
         if (p) {
             p->packed[side] = memory;
             p->packed_bytes[side] = bytes;
         }
     }
+    w->packed_by[side] = r->table->matrix;
     if (p) {
         p->packed_version[side] = 0; /* not while it is being packed */
         p->packed_shape[side][0] = outputs;
         p->packed_shape[side][1] = inner;
         p->packed_by[side] = r->table->matrix;
     }
-    w->use[side] = 1;
     return AB_OK;
 }
 
@@ -290,5 +297,6 @@ ab_weight_pack(worker *w, weight *v, int side)
     v->ready[side] = 1;
     v->use[side] = 0;
     if (v->param)
-        v->param->packed_version[side] = v->param->version;
+        *(v->shared ? &v->param->packed_version[side] : &v->packed_version[side]) =
+            v->param->version;
 }

@@ -144,9 +144,14 @@ ab_type_intern(ab_registry *r, int32_t ndim, const int64_t *dims, int32_t batch)
     t->ndim = ndim;
     t->batch = batch;
     t->size = 1;
+    bool large = false;
     for (int32_t i = 0; i < ndim; i++) {
         t->dims[i] = dims[i];
-        t->size *= dims[i];
+        large |= __builtin_mul_overflow(t->size, dims[i], &t->size);
+    }
+    if (large) {
+        free(t);
+        return AB_TOO_MANY;
     }
     (*chunk)[r->ntypes % AB_CHUNK] = t;
     put(r->type_table, r->type_slots, hash, r->ntypes);
