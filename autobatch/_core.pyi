@@ -98,8 +98,10 @@ class Trainer:
     step: int
     _clips: int
     _updates: Updates | None
+    def _asked(self) -> int: ...
     def _tell(
         self,
+        asked: int,
         rule: str,
         settings: tuple[float, ...],
         sparse: bool,

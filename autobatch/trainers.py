@@ -103,6 +103,16 @@ class Trainer(_core.Trainer):
         "sparse",
     )
 
+    # Whether the next updates may be C's: not of a subclass that changes what an update does.
+    _steady: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        own = {"learning_rate", "rate", "step", "update", "_rule", "_run", "_update"} & vars(
+            cls
+        ).keys()
+        if own and not cls.__module__.startswith(__package__):
+            cls._steady = False
+
     # Memory of states that updates have started, and what lies where in it: see `_state`.
     _started: list[tuple[np.ndarray, list[tuple[AnyParameter, int, int]]]]
 
@@ -169,10 +179,13 @@ class Trainer(_core.Trainer):
                 parameter), or no parameter has a gradient. Parameters and state are as they
                 were, and the gradients are forgotten.
         """
-        rate = self.rate
-        rule, settings = self._rule()
+        if self._update_as_told():  # where there is no `direct`
+            return
         if self._updates is None:
             self._updates = self._make_updates()
+        asked = self._asked()
+        rate = self.rate
+        rule, settings = self._rule()
         numbers = (rate, self.step + 1, *settings)
         norm = self._run(rule, numbers, True, self.clip_value, 1.0)
         if norm is None or norm == cpu.NOT_FINITE:
@@ -184,8 +197,8 @@ class Trainer(_core.Trainer):
         else:
             self.gradient_norm = norm
         self.step += 1
-        if self.schedule is None and type(self).rate is Trainer.rate:
-            how = (rule, settings, self.sparse, True, self.clip_value, self.clip_norm)
+        if self.schedule is None and self._steady:
+            how = (asked, rule, settings, self.sparse, True, self.clip_value, self.clip_norm)
             self._tell(*how, False, False, None, None)
 
     def _run(
@@ -519,6 +532,7 @@ class CyclicalSGD(SGD):
     """
 
     setting_names = (*Trainer.setting_names, "max_rate", "step_size", "gamma")
+    _steady = False
 
     def __init__(
         self,

@@ -486,14 +486,70 @@ def test_trainers_are_not_copied(make):
         make(trainers.SGD(Parameter(2)))
 
 
+class _ByStep(trainers.Momentum):
+    def _rule(self):
+        return "momentum", (0.5 ** (self.step + 1), False)
+
+
+class _Property(trainers.SGD):
+    learning_rate = property(lambda self: 0.1 * (self.step + 1), lambda self, value: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(_ByStep, [1, 1.25, 1.15625]), (_Property, [1, 2, 3])]
+)
+def test_what_subclasses_change_is_asked_every_time(kind, expected):
+    p = Parameter(init=[0.0])
+    trainer, before, steps = kind(p), 0.0, []
+    for _ in range(3):
+        ab.new_graph()
+        ab.sum(p * 1.0).backward()
+        trainer.update()
+        after = float(p.value()[0])
+        steps.append(before - after)
+        before = after
+    np.testing.assert_allclose(np.array(steps) / steps[0], expected, rtol=1e-5)
+
+
+def test_what_was_assigned_while_an_update_ran_is_not_lost():
+    """By another thread, or a signal's handler."""
+    p = Parameter(init=[1.0])
+    trainer = trainers.Momentum(p)
+    how = ("momentum", (0.9, False), True, True, None, None, False, False, None, None)
+    ab.sum(p * p).backward()
+    trainer.update()
+    stamp = trainer._asked()
+    trainer.momentum = 0.5
+    trainer._tell(stamp, *how)
+    ab.sum(p * p).backward()
+    assert not trainer._update_as_told()
+    stamp = trainer._asked()
+    trainer.learning_rate = 0.5  # which is read anew
+    trainer._tell(stamp, *how)
+    assert trainer._update_as_told()
+
+
+def test_a_count_that_is_none_changes_nothing():
+    trainer = trainers.Adam(Parameter(2))
+    trainer.step = 3
+    for wrong in ("7", 2.5, None, 2**63):
+        with pytest.raises((TypeError, OverflowError)):
+            trainer.step = wrong
+    with pytest.raises(AttributeError):
+        del trainer.step
+    with pytest.raises(AttributeError):
+        del trainer.learning_rate
+    assert trainer.step == 3
+
+
 def test_what_is_told_is_checked():
     trainer = trainers.SGD(Parameter(2))
     for how in (
-        ("none", (), True, True, None, None, False, False, None, None),
-        ("sgd", (1.0,) * 9, True, True, None, None, False, False, None, None),
-        ("sgd", [], True, True, None, None, False, False, None, None),
-        ("sgd", ("a",), True, True, None, None, False, False, None, None),
-        ("sgd", (), True, True, None, None, False, False, None, (1, 2)),
+        (0, "none", (), True, True, None, None, False, False, None, None),
+        (0, "sgd", (1.0,) * 9, True, True, None, None, False, False, None, None),
+        (0, "sgd", [], True, True, None, None, False, False, None, None),
+        (0, "sgd", ("a",), True, True, None, None, False, False, None, None),
+        (0, "sgd", (), True, True, None, None, False, False, None, (1, 2)),
     ):
         with pytest.raises((TypeError, ValueError)):
             trainer._tell(*how)

@@ -86,22 +86,25 @@ class Trainer(trainers.Trainer):
         Raises:
             RuntimeError: the gradient's norm is not finite, while clipping is on.
         """
+        if self._update_as_told():  # where there is no `direct`
+            return
         collection, clip = self._collection, self.clip_norm
         lists = collection._parameters, collection._lookups
         count = len(lists[0]) + len(lists[1])
         if self._updates is None or count != self._count:
             self._updates, self._count = self._make_updates(), count
+        asked = self._asked()
         rule, numbers, factor = self._next()
         norm = self._run(rule, numbers, clip is not None, None, factor)
         if norm is None or norm == cpu.NOT_FINITE:
             self._update_chosen(None, rule, numbers, factor)
-        elif clip is not None and norm >= 0:
-            self.gradient_norm = norm
+        elif clip is not None:
+            self.gradient_norm = max(norm, 0.0)
             self._clips += norm > clip
         if collection._decay:
             collection._shrink()
-        elif type(self).rate is Trainer.rate:
-            how = (rule, numbers[2:], self.sparse, clip is not None, None, clip)
+        elif self._steady:
+            how = (asked, rule, numbers[2:], self.sparse, clip is not None, None, clip)
             self._tell(*how, self.rated, self.unit, Node, lists)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:

@@ -9,7 +9,7 @@
 
 #include <limits.h>
 
-static long updates; /* that are still to be kept, LONG_MAX: all; under the interpreter lock */
+static long kept_updates; /* still to come; LONG_MAX: all; changed under the interpreter lock */
 
 /* keep_updates(n): at least so many of the next updates keep numbers; negative: all; 0: none. */
 PyObject *
@@ -20,9 +20,9 @@ ab_keep_updates(PyObject *module, PyObject *number)
     if (n == -1 && PyErr_Occurred())
         return NULL;
     if (n < 0)
-        updates = LONG_MAX;
-    else if (!n || n > updates)
-        updates = n;
+        kept_updates = LONG_MAX;
+    else if (!n || n > kept_updates)
+        kept_updates = n;
     Py_RETURN_NONE;
 }
 
@@ -45,6 +45,8 @@ compute_rows(GraphObject *g)
             code = core.engine->forward(m, s->table[m->itemsize == 8], s->threads, AB_SLICE);
             if (code == AB_RUN_AGAIN && PyErr_CheckSignals() < 0)
                 return -1;
+            if (g->graph != m) /* a signal's handler has ended it */
+                return 0;
         }
         if (code < 0) {
             ab_record_failed((int)code, NULL);
@@ -108,13 +110,13 @@ int
 ab_graph_before_update(GraphObject *g, PyObject *parameters, PyObject *tables, int every_row)
 {
     if (g->late)
-        updates = LONG_MAX;
-    if (!updates) {
+        kept_updates = LONG_MAX;
+    if (!kept_updates) {
         leave(g);
         return 0;
     }
-    if (updates < LONG_MAX)
-        updates--;
+    if (kept_updates < LONG_MAX)
+        kept_updates--;
     if (keep(g, parameters, every_row) < 0 || keep(g, tables, every_row) < 0)
         return -1;
     g->updated = 1;

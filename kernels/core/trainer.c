@@ -16,6 +16,7 @@ typedef struct TrainerObject {
     long long step;
     long long clips;   /* updates whose gradient was scaled down */
     PyObject *updates; /* of type Updates, or None */
+    uint64_t assigned; /* counts assignments to attributes that what was told depends on */
     /* What was told, while `told` is the process's count of tellings. */
     uint64_t told;
     ab_steps steps;
@@ -37,18 +38,24 @@ trainer_ask(PyObject *none, PyObject *nothing)
     Py_RETURN_NONE;
 }
 
-/* Which names a trainer keeps in C and reads anew at every update. */
+/* Names of what every update reads anew or counts, so that assigning to them changes nothing told. */
 static int
 is_read(PyObject *name)
 {
-    return PyUnicode_Check(name) && !PyUnicode_CompareWithASCIIString(name, "learning_rate");
+    static const char *const names[] = {"learning_rate", "step", "gradient_norm", "_clips"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && PyUnicode_Check(name); i++)
+        if (!PyUnicode_CompareWithASCIIString(name, names[i]))
+            return 1;
+    return 0;
 }
 
 static int
 trainer_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
-    if (!is_read(name))
+    if (!is_read(name)) {
         ((TrainerObject *)self)->told = 0;
+        ((TrainerObject *)self)->assigned++;
+    }
     return PyObject_GenericSetAttr(self, name, value);
 }
 
@@ -68,9 +75,12 @@ count_of(const TrainerObject *t)
 }
 
 static const char tell_doc[] =
-    "_tell(rule, settings, sparse, measure, clip_value, clip_norm, rated, unit, graphs, lists)\n"
+    "_tell(asked, rule, settings, sparse, measure, clip_value, clip_norm, rated, unit, graphs, "
+    "lists)\n"
     "--\n\n"
-    "Every update from now on is as this one, until an attribute is assigned to: run of the\n"
+    "Every update from now on is as this one, until an attribute is assigned to, or none if one "
+    "was\n"
+    "since `_asked` answered `asked`: run of the\n"
     "trainer's Updates, of numbers that begin with the rate and the count. rated: the gradient is\n"
     "multiplied by the rate first. unit: the rule's rate is 1. graphs: None, or the type of\n"
     "expressions of graphs that know only what is computed from then on. lists: None, or two "
@@ -82,9 +92,10 @@ trainer_tell(PyObject *self, PyObject *args)
 {
     TrainerObject *t = (TrainerObject *)self;
     PyObject *rule, *settings, *sparse, *measure, *clip_value, *clip_norm, *graphs, *lists;
+    unsigned long long asked;
     forget(t);
-    if (!PyArg_ParseTuple(args, "OO!OOOOppOO", &rule, &PyTuple_Type, &settings, &sparse, &measure,
-                          &clip_value, &clip_norm, &t->rated, &t->unit, &graphs, &lists))
+    if (!PyArg_ParseTuple(args, "KOO!OOOOppOO", &asked, &rule, &PyTuple_Type, &settings, &sparse,
+                          &measure, &clip_value, &clip_norm, &t->rated, &t->unit, &graphs, &lists))
         return NULL;
     PyObject *one = PyFloat_FromDouble(1);
     PyObject *begin = Py_BuildValue("(dd)", 0.0, 0.0);
@@ -110,7 +121,8 @@ trainer_tell(PyObject *self, PyObject *args)
     }
     t->graphs = graphs == Py_None ? NULL : Py_NewRef(graphs);
     t->count = count_of(t);
-    t->told = tellings;
+    if (asked == t->assigned + tellings) /* nothing has changed since */
+        t->told = tellings;
     Py_RETURN_NONE;
 }
 
@@ -156,8 +168,8 @@ ab_trainer_update(PyObject *self, PyObject *none)
     if (!done || (norm < 0 && !(t->graphs && norm == AB_UPDATE_NOTHING)))
         Py_RETURN_FALSE;
     t->step++;
-    if (steps.flags & AB_UPDATE_MEASURE && norm >= 0) {
-        t->gradient_norm = norm;
+    if (steps.flags & AB_UPDATE_MEASURE) {
+        t->gradient_norm = norm < 0 ? 0 : norm;
         t->clips += steps.clip_norm > 0 && norm > steps.clip_norm;
     }
     Py_RETURN_TRUE;
@@ -194,7 +206,16 @@ trainer_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+/* _asked(): to be given to `_tell`, taken before the trainer is asked. */
+static PyObject *
+trainer_asked(PyObject *self, PyObject *none)
+{
+    (void)none;
+    return PyLong_FromUnsignedLongLong(((TrainerObject *)self)->assigned + tellings);
+}
+
 static PyMethodDef trainer_methods[] = {
+    {"_asked", trainer_asked, METH_NOARGS, "_asked()\n--\n\nA stamp for `_tell`."},
     {"_tell", trainer_tell, METH_VARARGS, tell_doc},
     {"_update_as_told", ab_trainer_update, METH_NOARGS,
      "_update_as_told()\n--\n\nWhether an update was made: as was told, if it was."},
@@ -226,7 +247,36 @@ trainer_set_rate(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+static long long *
+counter_of(PyObject *self, void *closure)
+{
+    return (long long *)(void *)((char *)self + (size_t)closure);
+}
+
+static PyObject *
+trainer_counter(PyObject *self, void *closure)
+{
+    return PyLong_FromLongLong(*counter_of(self, closure));
+}
+
+static int
+trainer_set_counter(PyObject *self, PyObject *value, void *closure)
+{
+    const long long count = value ? PyLong_AsLongLong(value) : -1;
+    if (!value || (count == -1 && PyErr_Occurred())) { /* it stays as it was */
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_AttributeError, "a trainer counts its updates");
+        return -1;
+    }
+    *counter_of(self, closure) = count;
+    return 0;
+}
+
 static PyGetSetDef trainer_getset[] = {
+    {"step", trainer_counter, trainer_set_counter, "How many updates were made.",
+     (void *)offsetof(TrainerObject, step)},
+    {"_clips", trainer_counter, trainer_set_counter, "Updates whose gradient was scaled down.",
+     (void *)offsetof(TrainerObject, clips)},
     {"learning_rate", trainer_rate, trainer_set_rate,
      "The learning rate, which may be assigned to at any time.", NULL},
     {0},
@@ -236,8 +286,6 @@ static PyMemberDef trainer_members[] = {
     {"_single", T_BOOL, offsetof(TrainerObject, single), 0,
      "Whether the learning rate is kept in single precision."},
     {"gradient_norm", T_DOUBLE, offsetof(TrainerObject, gradient_norm), 0, NULL},
-    {"step", T_LONGLONG, offsetof(TrainerObject, step), 0, NULL},
-    {"_clips", T_LONGLONG, offsetof(TrainerObject, clips), 0, NULL},
     {"_updates", T_OBJECT, offsetof(TrainerObject, updates), 0, NULL},
     {0},
 };

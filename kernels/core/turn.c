@@ -39,14 +39,14 @@ wait_for_turn(void)
     }
     int error = 0;
     waiting++;
-    while (depth && !error) {
+    while (depth && bell && !error) {
         int heard;
         Py_BEGIN_ALLOW_THREADS heard =
             PyThread_acquire_lock_timed(bell, 100000, 0) == PY_LOCK_ACQUIRED;
         Py_END_ALLOW_THREADS if (heard) rung = 0;
         error = PyErr_CheckSignals();
     }
-    waiting--;
+    waiting -= waiting > 0; /* a child that was forked meanwhile counts anew */
     return error;
 }
 
@@ -64,7 +64,7 @@ ab_turn_take(void)
 void
 ab_turn_give(void)
 {
-    if (--depth || !waiting || rung)
+    if (--depth || !waiting || rung || !bell)
         return;
     rung = 1;
     PyThread_release_lock(bell);

@@ -233,7 +233,7 @@ backward_kernel(worker *w, const ab_form *f, int32_t node)
     int joint = k->joint && live + 1 == UINT32_C(1) << f->nin;
     for (int32_t j = 1; j < f->nin && joint; j++)
         for (int32_t i = 0; i < j; i++) /* parts of one node's gradient may overlap */
-            joint &= g->nodes[operands[i]].root != g->nodes[operands[j]].root;
+            joint &= g->grad[g->nodes[operands[i]].root] != g->grad[g->nodes[operands[j]].root];
     if (!joint && !k->backward)
         return;
     room r;

@@ -52,7 +52,7 @@ enum ab_rule {
 
     /* step, scale, beta1, beta2, epsilon: m = beta1 * m + (1 - beta1) * g;
      * v = beta2 * v + (1 - beta2) * g^2; w -= step * m / (sqrt(v) * scale + epsilon).
-     * Kingma and Ba 2015. The corrections of the bias are the caller's, see AB_UPDATE_T.
+     * Kingma and Ba 2015. The corrections of the bias are in step and scale, see AB_UPDATE_T.
      * State: m, v. */
     AB_ADAM,
 

@@ -258,3 +258,15 @@ def test_a_velocity_goes_on_without_a_rate(m):
         dy.sum_elems(p).backward()
         trainer.update()
         assert p.as_array().tolist() == [expected]
+
+
+def test_the_norm_of_no_gradient_is_zero(m):
+    p = m.add_parameters(2, init=1.0)
+    trainer = dy.SimpleSGDTrainer(m)
+    for _ in range(3):
+        dy.renew_cg()
+        dy.squared_norm(p).backward()
+        trainer.update()
+        assert trainer.gradient_norm > 0
+        trainer.update()
+        assert trainer.gradient_norm == 0
