@@ -341,7 +341,8 @@ look_at(const run *r, preparation *p)
     ab_graph *g = r->g;
     engine *e = r->e;
     int64_t most = 0;
-    *p = (preparation){.plans = g->plans, .batches = e->at + 1, .steps.memory = p->steps.memory};
+    *p = (preparation){
+        .plans = g->plans, .batches = e->at + 1, .lone = 1, .steps.memory = p->steps.memory};
     for (int32_t v = 0; v < e->nweights; v++)
         e->weights[v].rows[1][0] = e->weights[v].rows[1][1] = 0;
     for (int64_t b = 0; b <= e->at; b++) {
@@ -352,6 +353,7 @@ look_at(const run *r, preparation *p)
         size_t bytes = ab_frame_bytes(f, g, r->table) + ab_gradient_bytes(g, f, n);
         p->scratch = bytes > p->scratch ? bytes : p->scratch;
         p->work += ab_gradient_work(f, n);
+        p->lone &= f->kernel >= 0 && ab_is_lone(g, f, n);
         most = n > most ? n : most;
         for (int32_t j = 0; j < f->nin && f->nin <= FEW; j++) {
             bytes = (size_t)ab_in_bytes(g, f, j);
@@ -416,7 +418,7 @@ is_addressed(const ab_graph *g, const engine *e)
 typedef struct walking {
     double seconds, deadline; /* see ab_late */
     int first;
-    int again; /* it is a small pass that was run before */
+    int again; /* it is a small pass of lone batches that was run before */
 } walking;
 
 /* Gives addresses, finds out what the batches to come need, and decides which weights are packed:
@@ -439,7 +441,7 @@ prepare(const run *r, walking *how)
             e->trained = trained(g);
         }
     }
-    how->again &= e->back.work < SHARED;
+    how->again &= e->back.work < SHARED && e->back.lone;
     for (int32_t i = 0; i < e->nweights && error == AB_OK; i++)
         for (int side = 0; side < 2 && error == AB_OK; side++)
             if (e->weights[i].rows[1][side])

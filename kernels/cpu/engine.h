@@ -64,6 +64,7 @@ typedef struct preparation {
     int64_t batches;
     size_t scratch, sum;
     int64_t work;
+    int lone; /* all batches are of one node, as far as calls of such can be kept */
     steps steps;
 } preparation;
 

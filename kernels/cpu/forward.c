@@ -152,7 +152,7 @@ look_at(const run *r, int64_t from, preparation *p)
     ab_graph *g = r->g;
     engine *e = r->e;
     *p = (preparation){
-        .plans = g->plans, .batches = g->tape_n - from, .steps.memory = p->steps.memory};
+        .plans = g->plans, .batches = g->tape_n - from, .lone = 1, .steps.memory = p->steps.memory};
     for (int32_t v = 0; v < e->nweights; v++)
         e->weights[v].rows[0][0] = e->weights[v].rows[0][1] = 0;
     for (int64_t b = from; b < g->tape_n; b++) {
@@ -160,6 +160,7 @@ look_at(const run *r, int64_t from, preparation *p)
         size_t bytes = ab_frame_bytes(f, g, r->table);
         p->scratch = bytes > p->scratch ? bytes : p->scratch;
         p->work += work_of(f, g->tape[b].n);
+        p->lone &= f->kernel >= 0 && ab_is_lone(g, f, g->tape[b].n);
         if (f->kernel < 0 || !is_affine(f))
             continue;
         affine a = affine_of(f);
@@ -181,7 +182,7 @@ look_at(const run *r, int64_t from, preparation *p)
 typedef struct walking {
     double seconds, deadline; /* see ab_late */
     int64_t reached;
-    int again; /* it is a small tape that was run before */
+    int again; /* it is a small tape of lone batches that was run before */
 } walking;
 
 /* Finds out what the batches to come need, and decides which weights are packed. */
@@ -196,7 +197,7 @@ prepare(const run *r, walking *how)
     how->again = is_prepared(&e->ahead, r->g, r->table, r->g->tape_n - from);
     if (!how->again && look_at(r, from, &e->ahead) < 0)
         return AB_NO_MEMORY;
-    how->again &= e->ahead.work < SHARED;
+    how->again &= e->ahead.work < SHARED && e->ahead.lone;
     for (int32_t v = 0; v < e->nweights; v++)
         for (int side = 0; side < 2; side++)
             if (e->weights[v].rows[0][side]) {
