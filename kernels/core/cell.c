@@ -95,7 +95,7 @@ number(arguments *a, PyObject *item)
         error = overflow ? NO_OPERAND : word(a, INT, PyBool_Check(item));
         return error || a->nkey == 2 * MOST ? NO_OPERAND : (a->key[a->nkey++] = value, 0);
     }
-    if (!PyFloat_CheckExact(item) || word(a, FLOAT, 0) || a->nkey == 2 * MOST)
+    if (!PyFloat_Check(item) || word(a, FLOAT, 0) || a->nkey == 2 * MOST)
         return NO_OPERAND;
     double value = PyFloat_AsDouble(item);
     memcpy(&a->key[a->nkey++], &value, sizeof value);

@@ -49,7 +49,7 @@ operand_slow(PyObject *op, GraphObject *g, PyObject *object)
             ab_error("foreign", op, PyBool_FromLong(other->thread == g->thread));
         return -1;
     }
-    if (PyFloat_CheckExact(object) || PyLong_CheckExact(object)) {
+    if (PyFloat_Check(object) || PyLong_CheckExact(object)) {
         double value = PyFloat_AsDouble(object);
         if (value == -1 && PyErr_Occurred())
             return -1;
@@ -534,12 +534,12 @@ done:
 static int
 is_operand(PyObject *object)
 {
-    if (ab_is_expression(object) || PyFloat_CheckExact(object) || PyLong_CheckExact(object)
+    if (ab_is_expression(object) || PyFloat_Check(object) || PyLong_CheckExact(object)
         || ab_is_param(object) || PyObject_TypeCheck(object, core.holder_type))
         return 1;
     /* Arrays and NumPy scalars have a shape; anything else may know what to do with us. */
     return PyObject_HasAttrString(object, "__array__") || PyList_Check(object)
-           || PyFloat_Check(object) || PyLong_Check(object);
+           || PyLong_Check(object);
 }
 
 PyObject *
@@ -579,7 +579,7 @@ type_of(GraphObject *g, PyObject *object)
 static int
 is_number(PyObject *object)
 {
-    return PyFloat_CheckExact(object) || PyLong_CheckExact(object);
+    return PyFloat_Check(object) || PyLong_CheckExact(object);
 }
 
 PyObject *

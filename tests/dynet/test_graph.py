@@ -1325,3 +1325,19 @@ def test_indices_that_begin_a_graph(use: Any) -> None:
         found.value()
     except ab.AutobatchError:
         pass
+
+
+def test_numbers_of_numpy_stand_for_their_value() -> None:
+    x, number = dy.inputVector([1.0, 2.0]), np.float64(1.5)
+    for made, expected in (
+        (x * number, [1.5, 3.0]),
+        (number * x, [1.5, 3.0]),
+        (x + number, [2.5, 3.5]),
+        (x / number, [1 / 1.5, 2 / 1.5]),
+        (x - np.float32(0.5), [0.5, 1.5]),
+        (x * np.int64(2), [2.0, 4.0]),
+    ):
+        np.testing.assert_allclose(made.value(), expected, rtol=1e-6)
+    before = len(ab.current_graph())
+    assert (x * number).value() == (x * 1.5).value()
+    assert len(ab.current_graph()) == before, "they are the number's node"
