@@ -2,6 +2,7 @@
 
     python -m benchmarks.dynet_programs                   # small, as the tests run them
     python -m benchmarks.dynet_programs --large tagger lm
+    python -m benchmarks.dynet_programs --large --busy 1  # beside a process that computes
 
 Every run is a process of its own. It tells how long its updates took, without starting and
 importing; the last columns are the whole process, as a user waits for it. DyNet runs with its
@@ -15,6 +16,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -46,6 +49,18 @@ def seconds(program: Path, contender: str, flags: list[str]) -> tuple[float, flo
     return float(done.stderr.split()[-1]), whole
 
 
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that compute all the time, as on a machine that others use."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 def ratios(taken: dict[str, list[tuple[float, float]]], which: int) -> str:
     """DyNet's times over ours, with batching and without: medians of the rounds'."""
     ours = [times[which] for times in taken["autobatch"]]
@@ -64,6 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--large", action="store_true", help="--hidden 128 --batch 16")
     parser.add_argument("--hidden", type=int, help="size of the hidden layers")
     parser.add_argument("--batch", type=int, help="examples of an update")
+    parser.add_argument("--busy", type=int, default=0, help="processes that compute beside them")
     options = parser.parse_args(argv)
     unknown = [name for name in options.programs if name not in PROGRAMS]
     if unknown:
@@ -75,18 +91,21 @@ def main(argv: list[str] | None = None) -> None:
     batch = options.batch or (16 if options.large else None)
     names = " ".join(f"{name:>16}" for name in CONTENDERS)
     print(f"{'':12}{'ms an update: ':>14} {names}   ratios         whole process")
-    for name in options.programs or PROGRAMS:
-        flags = ["--updates", str(options.updates)]
-        flags += ["--hidden", str(hidden)] if hidden else []
-        if batch and name != "xor":  # which has one example an update
-            flags += ["--batch", str(batch)]
-        taken: dict[str, list[tuple[float, float]]] = {contender: [] for contender in CONTENDERS}
-        for _ in range(options.repeats):
-            for contender in CONTENDERS:
-                taken[contender].append(seconds(PROGRAMS[name], contender, flags))
-        times = [median(updates for updates, _ in taken[contender]) for contender in CONTENDERS]
-        columns = " ".join(f"{time / options.updates * 1e3:16.3f}" for time in times)
-        print(f"{name:26} {columns}  {ratios(taken, 0)}  {ratios(taken, 1)}", flush=True)
+    with busy(options.busy):
+        for name in options.programs or PROGRAMS:
+            flags = ["--updates", str(options.updates)]
+            flags += ["--hidden", str(hidden)] if hidden else []
+            if batch and name != "xor":  # which has one example an update
+                flags += ["--batch", str(batch)]
+            taken: dict[str, list[tuple[float, float]]] = {
+                contender: [] for contender in CONTENDERS
+            }
+            for _ in range(options.repeats):
+                for contender in CONTENDERS:
+                    taken[contender].append(seconds(PROGRAMS[name], contender, flags))
+            times = [median(updates for updates, _ in taken[contender]) for contender in CONTENDERS]
+            columns = " ".join(f"{time / options.updates * 1e3:16.3f}" for time in times)
+            print(f"{name:26} {columns}  {ratios(taken, 0)}  {ratios(taken, 1)}", flush=True)
 
 
 if __name__ == "__main__":
