@@ -1,7 +1,7 @@
 """The update rules in NumPy, one function each, in place.
 
-These are the twins of the compiled update kernels: same names, same arguments, same
-numbers within rounding. Trainers use them where no compiled kernel is to be had, and the
+These are the twins of the compiled updates: same names, arguments as `Updates.run` is given,
+same numbers within rounding. Trainers use them where no compiled kernel is to be had, and the
 tests compare the two.
 
 A rule takes the rate, the count `t` of the update from 1, and its settings. It changes
@@ -104,6 +104,16 @@ def _corrected(
     return (rate * second / first, 1.0) if folded else (rate / first, 1.0 / second)
 
 
+def _means(update: Update, beta1: float, beta2: float) -> tuple[np.ndarray, np.ndarray]:
+    """Moves the running means of the gradient and of its square on, and answers them."""
+    g = update.gradient()
+    m = beta1 * update.read(update.m) + (1 - beta1) * g
+    v = beta2 * update.read(update.v) + (1 - beta2) * g * g
+    update.write(update.m, m)
+    update.write(update.v, v)
+    return m, v
+
+
 def adam(
     update: Update,
     rate: float,
@@ -132,12 +142,8 @@ def adamw(
     decay: float,
 ) -> None:
     """``w *= 1 - rate * decay``, then as :func:`adam` (Loshchilov and Hutter 2019)."""
-    g = update.gradient()
     step, scale = _corrected(rate, t, beta1, beta2, folded)
-    m = beta1 * update.read(update.m) + (1 - beta1) * g
-    v = beta2 * update.read(update.v) + (1 - beta2) * g * g
-    update.write(update.m, m)
-    update.write(update.v, v)
+    m, v = _means(update, beta1, beta2)
     w = update.read(update.w)
     if decay:
         w = w * (1 - rate * decay)
@@ -155,13 +161,9 @@ def amsgrad(
 ) -> None:
     """As :func:`adam`, but divided by the largest `v` so far: ``x = max(x, v)`` stands for `v`
     in the last line (Reddi et al. 2018)."""
-    g = update.gradient()
     step, scale = _corrected(rate, t, beta1, beta2, folded)
-    m = beta1 * update.read(update.m) + (1 - beta1) * g
-    v = beta2 * update.read(update.v) + (1 - beta2) * g * g
+    m, v = _means(update, beta1, beta2)
     x = np.maximum(update.read(update.x), v)
-    update.write(update.m, m)
-    update.write(update.v, v)
     update.write(update.x, x)
     update.write(update.w, update.read(update.w) - step * m / (np.sqrt(x) * scale + epsilon))
 

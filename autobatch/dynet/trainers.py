@@ -51,8 +51,8 @@ class Trainer(trainers.Trainer):
     """
 
     idle = True
-    rated: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
-    unit: ClassVar[bool] = False  # the rule's rate is 1
+    rates_gradient: ClassVar[bool] = False  # gradients are multiplied by the learning rate first
+    unit_rate: ClassVar[bool] = False  # the rule's rate is 1
 
     # Until a program sets them: making a trainer is much of what a small program does once.
     clip_norm: float | None = 5.0
@@ -105,7 +105,7 @@ class Trainer(trainers.Trainer):
             collection._shrink()
         elif self._steady:
             how = (asked, rule, numbers[2:], self.sparse, clip is not None, None, clip)
-            self._tell(*how, self.rated, self.unit, Node, lists)
+            self._tell(*how, self.rates_gradient, self.unit_rate, Node, lists)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:
         """Updates some parameters only; the gradients of the others are kept.
@@ -132,8 +132,8 @@ class Trainer(trainers.Trainer):
         """Begins an update: the rule, its numbers and the factor of the gradients."""
         collection = self._collection
         rate = self.rate
-        factor = rate if self.rated else 1.0
-        if self.unit:
+        factor = rate if self.rates_gradient else 1.0
+        if self.unit_rate:
             rate = 1.0
         if collection._decay:
             rate /= self._shrunk()
@@ -314,7 +314,7 @@ class MomentumSGDTrainer(Trainer):
 
     state_names = ("m",)
     # The velocity contains the rate: what was added at one rate is not scaled by a later.
-    rated = unit = True
+    rates_gradient = unit_rate = True
 
     def __init__(
         self, m: ParameterCollection, learning_rate: float = 0.01, mom: float = 0.9
@@ -360,7 +360,7 @@ class AdadeltaTrainer(Trainer):
     """
 
     state_names = ("m", "v")
-    unit = True
+    unit_rate = True
 
     def __init__(self, m: ParameterCollection, eps: float = 1e-6, rho: float = 0.95) -> None:
         super().__init__(m, 1.0)

@@ -1,7 +1,7 @@
 /* Methods that may be answered directly: a Python function, say `value` of the drop-in's
- * expressions, that C overtakes where it is called without arguments (`set` and `set_index` with one), nothing has
- * to be done first (of expressions the graph's `direct` says so), and the answer is to be had
- * without an error. Anything else is the function's. */
+ * expressions, that C overtakes where it is called without arguments (`set` and `set_index` with
+ * one), nothing has to be done first (of expressions the graph's `direct` says so), and the answer
+ * is to be had without an error. Anything else is the function's. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it such methods are their functions */

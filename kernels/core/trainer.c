@@ -20,8 +20,8 @@ typedef struct TrainerObject {
     /* What was told, while `told` is the process's count of tellings. */
     uint64_t told;
     ab_steps steps;
-    int rated;          /* the gradient is multiplied by the rate */
-    int unit;           /* the rule's rate is 1 */
+    int rates_gradient; /* the gradient is multiplied by the rate */
+    int unit_rate;      /* the rule's rate is 1 */
     PyObject *graphs;   /* the type of expressions of graphs that are told before; NULL: none */
     PyObject *lists[2]; /* of parameters, which may grow; NULL: none */
     Py_ssize_t count;   /* of both */
@@ -75,17 +75,16 @@ count_of(const TrainerObject *t)
 }
 
 static const char tell_doc[] =
-    "_tell(asked, rule, settings, sparse, measure, clip_value, clip_norm, rated, unit, graphs, "
-    "lists)\n"
-    "--\n\n"
-    "Every update from now on is as this one, until an attribute is assigned to, or none if one "
-    "was\n"
-    "since `_asked` answered `asked`: run of the\n"
-    "trainer's Updates, of numbers that begin with the rate and the count. rated: the gradient is\n"
-    "multiplied by the rate first. unit: the rule's rate is 1. graphs: None, or the type of\n"
-    "expressions of graphs that know only what is computed from then on. lists: None, or two "
-    "lists\n"
-    "of parameters; once they have grown, nothing counts as told.";
+    "_tell(asked, rule, settings, sparse, measure, clip_value, clip_norm, rates_gradient, "
+    "unit_rate, graphs, lists)\n--\n\n"
+    "Every update from now on is as this one, until an attribute is assigned to, or none if one\n"
+    "was since `_asked` answered `asked`: run of the trainer's Updates, of numbers that begin "
+    "with\n"
+    "the rate and the count. rates_gradient: the gradient is multiplied by the rate first.\n"
+    "unit_rate: the rule's rate is 1. graphs: None, or the type of expressions of graphs that "
+    "have\n"
+    "to be told before. lists: None, or two lists of parameters; once they have grown, nothing\n"
+    "counts as told.";
 
 static PyObject *
 trainer_tell(PyObject *self, PyObject *args)
@@ -95,7 +94,8 @@ trainer_tell(PyObject *self, PyObject *args)
     unsigned long long asked;
     forget(t);
     if (!PyArg_ParseTuple(args, "KOO!OOOOppOO", &asked, &rule, &PyTuple_Type, &settings, &sparse,
-                          &measure, &clip_value, &clip_norm, &t->rated, &t->unit, &graphs, &lists))
+                          &measure, &clip_value, &clip_norm, &t->rates_gradient, &t->unit_rate,
+                          &graphs, &lists))
         return NULL;
     PyObject *one = PyFloat_FromDouble(1);
     PyObject *begin = Py_BuildValue("(dd)", 0.0, 0.0);
@@ -156,9 +156,9 @@ ab_trainer_update(PyObject *self, PyObject *none)
     if (!told)
         Py_RETURN_FALSE;
     ab_steps steps = t->steps;
-    steps.numbers[AB_UPDATE_RATE] = t->unit ? 1 : rate;
+    steps.numbers[AB_UPDATE_RATE] = t->unit_rate ? 1 : rate;
     steps.numbers[AB_UPDATE_T] = (double)(t->step + 1);
-    steps.factor = t->rated ? rate : 1;
+    steps.factor = t->rates_gradient ? rate : 1;
     PyObject *updates = Py_NewRef(t->updates); /* another thread may replace them meanwhile */
     const int done = ab_updates_run(updates, &steps, &norm);
     Py_DECREF(updates);
