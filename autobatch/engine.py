@@ -25,6 +25,7 @@ from .errors import (
     StaleExpressionError,
 )
 from .ops.declare import BoundForm
+from .parameters import zeroed_memory
 from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
 
 __all__ = [
@@ -452,6 +453,7 @@ _core.set_engine(
     _item,
     _backward,
     cpu.resume_backward,
+    zeroed_memory,
     np.ndarray,
     np.integer,
     np.dtype(np.float32),

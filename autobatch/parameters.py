@@ -31,7 +31,7 @@ Shape = tuple[int, ...]
 ALIGNMENT = 64
 
 
-def address_of(array: np.ndarray) -> int:
+def address_of(array: np.ndarray | bytearray) -> int:
     """The address of a contiguous array's numbers."""
     # By way of `ctypes` this takes as long as all else that making a parameter does.
     return int(ffi.cast("intptr_t", ffi.from_buffer(array)))
@@ -48,6 +48,12 @@ def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
     dtype = np.dtype(dtype)
     room = np.zeros(math.prod(shape) * dtype.itemsize + ALIGNMENT, np.uint8)
     return np.ndarray(shape, dtype, room, -address_of(room) % ALIGNMENT)
+
+
+def zeroed_memory(size: int) -> tuple[np.ndarray, int]:
+    """So many bytes as of `aligned_zeros`, and their address."""
+    room = aligned_zeros((size,), np.uint8)
+    return room, address_of(room)
 
 
 def _checked_shape(owner: str, shape: Any) -> Shape:
@@ -176,21 +182,11 @@ class SparseGradient:
 class _Stored(Param):
     """What parameters and lookups share: the numbers, their gradient, their name."""
 
-    _data: np.ndarray
-
     def __init__(self, shape: Shape, init: Initializer) -> None:
         dtype = np.dtype(config.current().dtype)
         values = init(shape, dtype)
-        self._begin(shape, dtype)
+        super().__init__(shape, isinstance(self, Lookup), dtype.itemsize, "")
         self._data[...] = values
-
-    def _begin(self, shape: Shape, dtype: np.dtype, name: str = "") -> None:
-        """Takes memory; its numbers are whatever it held."""
-        Param.__init__(self, shape, isinstance(self, Lookup), dtype.itemsize)
-        memory, numbers, gradient = self._memory()
-        self._data = np.ndarray(shape, dtype, memory, numbers)
-        self._room = np.ndarray(shape, dtype, memory, gradient)
-        self.name = name
 
     @property
     def dtype(self) -> np.dtype:
@@ -397,7 +393,7 @@ class Lookup(_Stored):
 def _rebuild(kind: type[_Stored], data: np.ndarray, name: str, trainable: bool) -> _Stored:
     """Copying and pickling: a parameter of equal numbers, without a gradient."""
     stored = kind.__new__(kind)
-    stored._begin(data.shape, data.dtype, name)
+    Param.__init__(stored, data.shape, issubclass(kind, Lookup), data.itemsize, name)
     stored._data[...] = data
     stored.trainable = trainable
     return stored

@@ -113,9 +113,6 @@ class Trainer(_core.Trainer):
         if own and not cls.__module__.startswith(__package__):
             cls._steady = False
 
-    # Memory of states that updates have started, and what lies where in it: see `_state`.
-    _started: list[tuple[np.ndarray, list[tuple[AnyParameter, int, int]]]]
-
     def __init__(
         self,
         model: Any,
@@ -183,7 +180,12 @@ class Trainer(_core.Trainer):
             return
         if self._updates is None:
             self._updates = self._make_updates()
-        asked = self._asked()
+        if self.schedule is None and self._steady:
+            asked = self._asked()
+            how = (*self._rule(), self.sparse, True, self.clip_value, self.clip_norm)
+            self._tell(asked, *how, self._first_state(), False, False, None, None)
+            if self._update_as_told():
+                return
         rate = self.rate
         rule, settings = self._rule()
         numbers = (rate, self.step + 1, *settings)
@@ -197,9 +199,6 @@ class Trainer(_core.Trainer):
         else:
             self.gradient_norm = norm
         self.step += 1
-        if self.schedule is None and self._steady:
-            how = (asked, rule, settings, self.sparse, True, self.clip_value, self.clip_norm)
-            self._tell(*how, False, False, None, None)
 
     def _run(
         self,
@@ -212,13 +211,8 @@ class Trainer(_core.Trainer):
         """All in one call; None where the engine is not what runs."""
         updates = self._updates
         assert updates is not None
-        arguments = (rule, numbers, self.sparse, measured, clip_value, self.clip_norm, factor)
-        norm = updates.run(*arguments)
-        if norm == cpu.STATES:
-            with gradients_turn:  # no pass begins a gradient that has no states yet
-                self._start(updates)
-                norm = updates.run(*arguments)
-        return norm
+        how = (self.sparse, measured, clip_value, self.clip_norm, factor, self._first_state())
+        return updates.run(rule, numbers, *how)
 
     def _update(self, rule: str, numbers: tuple[float, ...]) -> None:
         """The update in NumPy, one parameter after the other: the twin of the compiled one."""
@@ -242,30 +236,23 @@ class Trainer(_core.Trainer):
                     updates._place(place, held, tuple(map(address_of, held)))
         return updates
 
-    def _start(self, updates: Updates) -> None:
-        """Gives states to the parameters that have a gradient for the first time."""
-        room = aligned_zeros((updates._missing(),), np.uint8)
-        started = updates._start(room, address_of(room), self._first_state())
-        self._started.append((room, started))
-
     @property
     def _state(self) -> dict[str, dict[str, np.ndarray]]:
         """The states by their names and their parameters'. Few programs look at them: of those
-        that updates have started the arrays are made here."""
-        if self._started:
+        that updates have begun the arrays are made here."""
+        begun = [] if self._updates is None else self._updates._begun()
+        if begun:
             names = {id(parameter): name for name, parameter in self._items()}
-            for room, started in self._started:
-                for parameter, place, step in started:
-                    data, name = parameter._data, names[id(parameter)]
-                    for arrays in self._arrays.values():
-                        arrays[name] = np.ndarray(data.shape, data.dtype, room, place)
-                        place += step
-            self._started = []
+            for parameter, memory, address, step in begun:
+                data, name = parameter._data, names[id(parameter)]
+                place = address - address_of(memory)
+                for arrays in self._arrays.values():
+                    arrays[name] = np.ndarray(data.shape, data.dtype, memory, place)
+                    place += step
         return self._arrays
 
     def _set_state(self, state: dict[str, dict[str, np.ndarray]]) -> None:
         self._arrays = state
-        self._started = []
         self._updates = None
 
     def _first_state(self) -> float:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autobatch as ab
-from autobatch import _core, schedules, trainers
+from autobatch import _core, parameters, schedules, trainers
 from autobatch.engine import gradients_turn
 from autobatch.errors import ConfigurationError, GradientError
 from autobatch.parameters import Lookup, Parameter
@@ -515,7 +515,7 @@ def test_what_was_assigned_while_an_update_ran_is_not_lost():
     """By another thread, or a signal's handler."""
     p = Parameter(init=[1.0])
     trainer = trainers.Momentum(p)
-    how = ("momentum", (0.9, False), True, True, None, None, False, False, None, None)
+    how = ("momentum", (0.9, False), True, True, None, None, 0.0, False, False, None, None)
     ab.sum(p * p).backward()
     trainer.update()
     stamp = trainer._asked()
@@ -545,11 +545,11 @@ def test_a_count_that_is_none_changes_nothing():
 def test_what_is_told_is_checked():
     trainer = trainers.SGD(Parameter(2))
     for how in (
-        (0, "none", (), True, True, None, None, False, False, None, None),
-        (0, "sgd", (1.0,) * 9, True, True, None, None, False, False, None, None),
-        (0, "sgd", [], True, True, None, None, False, False, None, None),
-        (0, "sgd", ("a",), True, True, None, None, False, False, None, None),
-        (0, "sgd", (), True, True, None, None, False, False, None, (1, 2)),
+        (0, "none", (), True, True, None, None, 0.0, False, False, None, None),
+        (0, "sgd", (1.0,) * 9, True, True, None, None, 0.0, False, False, None, None),
+        (0, "sgd", [], True, True, None, None, 0.0, False, False, None, None),
+        (0, "sgd", ("a",), True, True, None, None, 0.0, False, False, None, None),
+        (0, "sgd", (), True, True, None, None, 0.0, False, False, None, (1, 2)),
     ):
         with pytest.raises((TypeError, ValueError)):
             trainer._tell(*how)
@@ -577,18 +577,18 @@ def test_updates_of_no_parameters_are_not_run():
     with pytest.raises(TypeError, match="expected parameters"):
         updates.__init__([3], "", True)
     with pytest.raises(TypeError):
-        updates.run("sgd", (0.1,), True, True, None, None, 1.0)
+        updates.run("sgd", (0.1,), True, True, None, None, 1.0, 0.0)
     assert len(updates) == 0
 
 
 def test_a_gradient_that_begins_while_states_do(monkeypatch):
     """Another thread's pass waits until the states that are missing have their memory."""
-    parameters = [Parameter(2), Parameter(3000)]
-    trainer = trainers.Adam(parameters)
-    zeros, others = trainers.aligned_zeros, []
+    trained = [Parameter(20_000), Parameter(3000)]
+    trainer = trainers.Adam(trained)
+    zeros, others = parameters.aligned_zeros, []
 
     def backward():
-        ab.sum(parameters[1] * 1.0).backward()
+        ab.sum(trained[1] * 1.0).backward()
 
     def meanwhile(*args):
         others.append(threading.Thread(target=backward))
@@ -596,8 +596,8 @@ def test_a_gradient_that_begins_while_states_do(monkeypatch):
         others[-1].join(0.2)
         return zeros(*args)
 
-    ab.sum(parameters[0] * 1.0).backward()
-    monkeypatch.setattr(trainers, "aligned_zeros", meanwhile)
+    ab.sum(trained[0] * 1.0).backward()
+    monkeypatch.setattr(parameters, "aligned_zeros", meanwhile)
     trainer.update()
     others[0].join()
     assert [*trainer.state_dict()["state"]["m"]] == ["0"]

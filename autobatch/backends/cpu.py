@@ -362,7 +362,7 @@ def _backward_formula(graph: Graph) -> None:
 
 
 # What `Updates.run` answers if it changed nothing.
-NOTHING, NOT_FINITE, STATES = -1.0, -2.0, -3.0
+NOTHING, NOT_FINITE = -1.0, -2.0
 
 
 def done(graph: Graph) -> int:

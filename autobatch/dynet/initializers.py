@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Param
 from . import random
 
 __all__ = [
@@ -53,13 +54,14 @@ class PyInitializer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define numbers(dims)")
 
-    def fill(self, memory: np.ndarray, dims: Dims, lookup: bool = False) -> None:
-        """Writes the numbers of a tensor of these dimensions into its memory."""
-        memory[...] = self.numbers(dims, lookup).reshape(memory.shape)
+    def fill(self, param: Param, dims: Dims, lookup: bool = False) -> None:
+        """Gives a parameter the numbers of a tensor of these dimensions."""
+        data = param._data
+        data[...] = self.numbers(dims, lookup).reshape(data.shape)
 
 
 class _Drawn(PyInitializer):
-    """The next numbers of the random stream, drawn right into the tensor's memory."""
+    """The next numbers of the random stream, drawn right into the parameter's memory."""
 
     def draw(self, dims: Dims) -> random.Draw:
         """What is drawn for a tensor of these dimensions."""
@@ -68,8 +70,8 @@ class _Drawn(PyInitializer):
     def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
         return self.draw(dims).array(math.prod(dims))
 
-    def fill(self, memory: np.ndarray, dims: Dims, lookup: bool = False) -> None:
-        self.draw(dims).into(memory)
+    def fill(self, param: Param, dims: Dims, lookup: bool = False) -> None:
+        param._draw(self.draw(dims))
 
 
 class ConstInitializer(PyInitializer):
@@ -88,8 +90,8 @@ class ConstInitializer(PyInitializer):
     def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
         return np.full(math.prod(dims), self.c, np.float32)
 
-    def fill(self, memory: np.ndarray, dims: Dims, lookup: bool = False) -> None:
-        memory.fill(np.float32(self.c))
+    def fill(self, param: Param, dims: Dims, lookup: bool = False) -> None:
+        param._fill(self.c)
 
 
 class UniformInitializer(_Drawn):
@@ -136,12 +138,14 @@ class GlorotInitializer(_Drawn):
 
     def draw(self, dims: Dims) -> random.Draw:
         counted = dims[:-1] if self.is_lookup else dims
-        if len(counted) == 4:
+        count = len(counted)
+        if count == 4:
             field = counted[0] * counted[1]
             width = math.sqrt(6.0) / math.sqrt((counted[2] + counted[3]) * field or 1)
         else:
-            width = math.sqrt(3.0 * len(counted)) / math.sqrt(sum(counted) or 1)
-        return random.Draw.uniform(-self.gain * width, self.gain * width)
+            width = math.sqrt(3.0 * count) / math.sqrt(sum(counted) or 1)
+        width *= self.gain
+        return random.Draw.uniform(-width, width)
 
 
 class SaxeInitializer(PyInitializer):

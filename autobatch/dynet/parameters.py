@@ -113,19 +113,6 @@ class _Held(Expression):
             f"or add_lookup_parameters(...)"
         )
 
-    @classmethod
-    def _made(
-        cls,
-        collection: ParameterCollection,
-        name: str,
-        dims: Dims,
-        stored: Parameter | Lookup,
-    ) -> Any:
-        self = cls.__new__(cls)
-        self._collection, self._name, self._dims = collection, name, dims
-        self._stored = stored
-        return self
-
     def _factor(self) -> float:
         """What weight decay has made of the numbers so far."""
         return self._collection._root()._decayed
@@ -163,7 +150,8 @@ class _Held(Expression):
     def scale(self, s: float) -> None:
         """Multiplies the numbers by `s`."""
         _CG.write(self)
-        self._stored._data *= np.float32(s)
+        data = self._stored._data
+        data *= np.float32(s)
         self._stored._touch()
 
     def scale_gradient(self, s: float) -> None:
@@ -498,11 +486,11 @@ def _checked_name(what: str, name: str) -> str:
 
 
 def _checked_dims(dim: Any) -> Dims:
-    if isinstance(dim, np.integer):
-        dim = int(dim)
-    if isinstance(dim, int):
+    if type(dim) is int:
         dim = (dim,)
-    if not isinstance(dim, tuple):
+    elif isinstance(dim, (int, np.integer)):
+        dim = (int(dim),)
+    elif not isinstance(dim, tuple):
         raise TypeError(f"expected dimensions, an int or a tuple of ints, got {dim!r}")
     dims = dim
     for d in dim:
@@ -514,14 +502,10 @@ def _checked_dims(dim: Any) -> Dims:
     return dims
 
 
-_DTYPES = {4: np.dtype(np.float32), 8: np.dtype(np.float64)}
-
 _GLOROT, _ZEROS = GlorotInitializer(), ConstInitializer(0.0)
 
 
 def _initializer(init: Any, mean: float, std: float, scale: float, he: Dims) -> PyInitializer:
-    if init is None:
-        return _GLOROT
     if isinstance(init, PyInitializer):
         return init
     if isinstance(init, (int, float, np.number)):
@@ -589,26 +573,28 @@ class ParameterCollection:
             return f"_{number}"
         return f"{name}_{number}" if number else name
 
-    def _add(self, held: Any) -> Any:
-        collection: ParameterCollection | None = self
-        while collection is not None:
-            mine = collection._lookups if held.kind == "LookupParameter" else collection._parameters
-            mine.append(held)
-            collection = collection._parent
-        return held
-
     def _new(self, name: str, dims: Dims, source: PyInitializer, lookup: bool) -> Any:
         """A parameter that an initializer gives its numbers."""
-        kind, held = (Lookup, LookupParameters) if lookup else (Parameter, Parameters)
-        stored: Any = kind.__new__(kind)
-        dtype = _DTYPES[_core.itemsize()]
-        stored._begin(_table(dims) if lookup else _shape(dims), dtype, name)
-        source.fill(stored._data, (*dims[1:], dims[0]) if lookup else dims, lookup)
-        made = held._made(self, name, dims, stored)
-        factor = made._factor()
-        if factor != 1.0:
-            stored._data *= np.float32(factor)
-        return self._add(made)
+        # Small programs make many: this and what it calls is kept short.
+        stored: Any
+        made: Any
+        if lookup:
+            stored, made = Lookup._begun(_table(dims), True, name), LookupParameters.__new__(LookupParameters)
+            source.fill(stored, (*dims[1:], dims[0]), True)
+        else:
+            stored, made = Parameter._begun(dims[::-1] or (1,), False, name), Parameters.__new__(Parameters)
+            source.fill(stored, dims)
+        made._stored, made._collection, made._name, made._dims = stored, self, name, dims
+        collection = self
+        while True:
+            (collection._lookups if lookup else collection._parameters).append(made)
+            if collection._parent is None:
+                break
+            collection = collection._parent
+        if collection._decayed != 1.0:
+            data = stored._data
+            data *= np.float32(collection._decayed)
+        return made
 
     def add_parameters(
         self,
@@ -630,15 +616,15 @@ class ParameterCollection:
             name: may not contain ``/`` or ``_``.
             device: only "" and "CPU".
         """
-        name = self._unique(self._counts, self._named("Parameter", name, device))
+        name = self._named("Parameter", name, device)
         if isinstance(init, np.ndarray):
             data = _memory(init, init.shape)
-            made: Parameters = self._new(self._name + name, init.shape, _ZEROS, False)
+            made: Parameters = self._new(name, init.shape, _ZEROS, False)
             made._write(data)
             return made
         dims = _checked_dims(dim)
-        source = _initializer(init, mean, std, scale, dims)
-        return self._new(self._name + name, dims, source, False)
+        source = _GLOROT if init is None else _initializer(init, mean, std, scale, dims)
+        return self._new(name, dims, source, False)
 
     def add_lookup_parameters(
         self,
@@ -657,17 +643,17 @@ class ParameterCollection:
             init, name, device, scale, mean, std: as for :meth:`add_parameters`. An array is
                 of shape ``(rows, ...)``.
         """
-        name = self._unique(self._counts, self._named("LookupParameter", name, device))
+        name = self._named("LookupParameter", name, device)
         if isinstance(init, np.ndarray):
             data = np.asarray(init, np.float32)
-            made: LookupParameters = self._new(self._name + name, init.shape, _ZEROS, True)
+            made: LookupParameters = self._new(name, init.shape, _ZEROS, True)
             made._write_rows(data)
             return made
         dims = _checked_dims(tuple(dim) if isinstance(dim, list) else dim)
         if not isinstance(dim, (tuple, list)):
             dims = (*dims, 1)
-        source = _initializer(init, mean, std, scale, dims)
-        return self._new(self._name + name, dims, source, True)
+        source = _GLOROT if init is None else _initializer(init, mean, std, scale, dims)
+        return self._new(name, dims, source, True)
 
     def parameters_from_numpy(self, array: Any, name: str = "", device: str = "") -> Parameters:
         """Adds a parameter of an array's shape and numbers."""
@@ -683,12 +669,17 @@ class ParameterCollection:
         return self.add_lookup_parameters((), np.asarray(array), name, device)
 
     def _named(self, what: str, name: str, device: str) -> str:
-        if device not in ("", "CPU"):
+        """The full name of a new parameter that is called `name`, which may be empty."""
+        if device != "" and device != "CPU":
             raise RuntimeError(
                 f"Invalid device name: {device}; parameters live on the CPU. A whole program of "
                 f"autobatch runs on a GPU by autobatch.use('cuda')"
             )
-        return _checked_name(what, name)
+        if name != "":
+            return self._name + self._unique(self._counts, _checked_name(what, name))
+        number = self._counts.get("", 0)
+        self._counts[""] = number + 1
+        return f"{self._name}_{number}"
 
     def add_subcollection(self, name: str = "") -> ParameterCollection:
         """Adds a collection whose parameters belong to this one too.
@@ -744,7 +735,8 @@ class ParameterCollection:
 
     def _multiply(self, by: np.float32) -> None:
         for held in [*self._parameters, *self._lookups]:
-            held._stored._data *= by
+            data = held._stored._data
+            data *= by
             held._stored._touch()
 
     def save(self, fname: str, name: str = "", append: bool = False) -> None:

@@ -93,7 +93,12 @@ class Trainer(trainers.Trainer):
         count = len(lists[0]) + len(lists[1])
         if self._updates is None or count != self._count:
             self._updates, self._count = self._make_updates(), count
-        asked = self._asked()
+        if not collection._decay and self._steady:
+            asked = self._asked()
+            how = (*self._rule(), self.sparse, clip is not None, None, clip, self._first_state())
+            self._tell(asked, *how, self.rates_gradient, self.unit_rate, Node, lists)
+            if self._update_as_told():
+                return
         rule, numbers, factor = self._next()
         norm = self._run(rule, numbers, clip is not None, None, factor)
         if norm is None or norm == cpu.NOT_FINITE:
@@ -103,9 +108,6 @@ class Trainer(trainers.Trainer):
             self._clips += norm > clip
         if collection._decay:
             collection._shrink()
-        elif self._steady:
-            how = (asked, rule, numbers[2:], self.sparse, clip is not None, None, clip)
-            self._tell(*how, self.rates_gradient, self.unit_rate, Node, lists)
 
     def update_subset(self, updated_params: Sequence[int], updated_lookups: Sequence[int]) -> None:
         """Updates some parameters only; the gradients of the others are kept.

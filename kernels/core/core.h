@@ -72,8 +72,9 @@ ab_padded(int64_t bytes)
 typedef struct ParamObject {
     PyObject_HEAD
     ab_param *param;
-    PyObject *memory; /* a bytearray that holds the numbers and their gradient */
-    PyObject *shape;
+    PyObject *memory;    /* a bytearray that holds the numbers and their gradient */
+    PyObject *arrays[2]; /* of NumPy that show them; NULL: nobody has looked */
+    PyObject *shape, *name;
     int32_t form; /* of its node, -1 until first recorded */
     int32_t node; /* in the graph of this serial */
     uint64_t serial;
@@ -165,6 +166,7 @@ typedef struct {
     PyObject *running; /* the tuple of what follows, for the collector */
     PyObject *on_value, *on_item, *on_backward;
     PyObject *on_resume;                    /* (graph, code): finishes a backward pass */
+    PyObject *on_zeros;                     /* bytes -> (memory that is zero, its address) */
     PyObject *ndarray, *integer, *dtype[2]; /* numpy's */
     ab_twister *stream; /* that graphs' random numbers are drawn from; NULL: none are */
     uint64_t serial;
@@ -222,6 +224,8 @@ PyObject *ab_graph_keep_all(PyObject *graph, PyObject *args);
 
 /* draw.c */
 PyObject *ab_set_stream(PyObject *module, PyObject *address);
+/* What is drawn, from a Draw of autobatch/dynet/random.py; -1: an exception. */
+int ab_read_draw(PyObject *given, ab_draw *draw);
 PyObject *ab_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n);
 PyObject *ab_with_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n);
 
@@ -243,8 +247,9 @@ typedef struct ab_steps { /* what an update is told, see ab_update_all */
     int rule, flags;
     double numbers[AB_UPDATE_NUMBERS];
     double clip_value, clip_norm, factor;
+    double first; /* what the numbers of states begin with */
 } ab_steps;
-enum { AB_STEPS_ARGUMENTS = 7 };
+enum { AB_STEPS_ARGUMENTS = 8 };
 int ab_steps_read(PyObject *const *args, ab_steps *steps); /* of so many; -1: an exception */
 /* 1: *norm is the answer of ab_update_all; 0: another backend runs; -1: an exception. */
 int ab_updates_run(PyObject *updates, const ab_steps *steps, double *norm);

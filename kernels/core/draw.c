@@ -18,9 +18,8 @@ ab_set_stream(PyObject *module, PyObject *address)
     Py_RETURN_NONE;
 }
 
-/* What is drawn, from a Draw of autobatch/dynet/random.py. */
-static int
-read_draw(PyObject *given, ab_draw *draw)
+int
+ab_read_draw(PyObject *given, ab_draw *draw)
 {
     double numbers[5];
     if (!PyTuple_Check(given) || AB_TUPLE_SIZE(given) != 5) {
@@ -76,7 +75,7 @@ ab_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n)
         return NULL;
     }
     GraphObject *g = ab_recording();
-    if (!g || read_draw(args[0], &draw) < 0)
+    if (!g || ab_read_draw(args[0], &draw) < 0)
         return NULL;
     PyObject *dims = args[1];
     const int tuple = PyTuple_CheckExact(dims);
@@ -108,7 +107,7 @@ ab_with_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n)
         Py_RETURN_NONE;
     }
     GraphObject *g = ab_recording();
-    if (!g || read_draw(args[2], &draw) < 0)
+    if (!g || ab_read_draw(args[2], &draw) < 0)
         return NULL;
     int32_t ids[2] = {ab_record_operand(g, args[0], args[1])};
     if (ids[0] < 0)

@@ -6,16 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Takes memory; its numbers are whatever it held. */
 static int
-param_init(PyObject *self, PyObject *args, PyObject *kwargs)
+begin(ParamObject *p, PyObject *shape, int lookup, int itemsize, PyObject *name)
 {
-    static char *names[] = {"shape", "lookup", "itemsize", NULL};
-    ParamObject *p = (ParamObject *)self;
-    PyObject *shape;
-    int lookup, itemsize;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!pi", names, &PyTuple_Type, &shape, &lookup,
-                                     &itemsize))
-        return -1;
     if (p->param) { /* graphs may point to what it is already */
         PyErr_SetString(PyExc_RuntimeError, "a parameter is initialised only once");
         return -1;
@@ -57,11 +51,39 @@ param_init(PyObject *self, PyObject *args, PyObject *kwargs)
     param->version = 1;
     p->param = param;
     p->memory = memory;
-    Py_INCREF(shape);
-    p->shape = shape;
+    p->shape = Py_NewRef(shape);
+    p->name = Py_NewRef(name);
     p->form = -1;
     p->serial = 0;
     return 0;
+}
+
+static int
+param_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"shape", "lookup", "itemsize", "name", NULL};
+    PyObject *shape, *name;
+    int lookup, itemsize;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!piU", names, &PyTuple_Type, &shape, &lookup,
+                                     &itemsize, &name))
+        return -1;
+    return begin((ParamObject *)self, shape, lookup, itemsize, name);
+}
+
+/* Param._begun(shape, lookup, name): a new one, of numbers as the settings want them, which are
+ * whatever the memory held. A class method; the __init__ of classes in Python is not called. */
+static PyObject *
+param_begun(PyObject *type, PyObject *args)
+{
+    PyObject *shape, *name;
+    int lookup;
+    const ab_settings *s = ab_settings_now();
+    if (!s || !PyArg_ParseTuple(args, "O!pU", &PyTuple_Type, &shape, &lookup, &name))
+        return NULL;
+    PyObject *p = PyType_GenericAlloc((PyTypeObject *)type, 0);
+    if (p && begin((ParamObject *)p, shape, lookup, s->itemsize, name) < 0)
+        Py_CLEAR(p);
+    return p;
 }
 
 static void
@@ -74,8 +96,11 @@ param_dealloc(PyObject *self)
         free(p->param->packed[1]);
         free(p->param);
     }
+    Py_XDECREF(p->arrays[0]);
+    Py_XDECREF(p->arrays[1]);
     Py_XDECREF(p->memory);
     Py_XDECREF(p->shape);
+    Py_XDECREF(p->name);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -89,17 +114,72 @@ initialised(ParamObject *p)
     return p->param != NULL;
 }
 
-/* _memory() -> (memory, numbers, gradient): a bytearray, and where in it they begin. */
+enum { NUMBERS, GRADIENT }; /* of ParamObject.arrays */
+
+/* An array of NumPy over the numbers or the gradient, made when somebody looks: small programs make
+ * many parameters and look at few. */
 static PyObject *
-param_memory(PyObject *self, PyObject *none)
+array_of(ParamObject *p, int which)
 {
-    (void)none;
-    ParamObject *p = (ParamObject *)self;
     if (!initialised(p))
         return NULL;
-    const char *start = PyByteArray_AsString(p->memory);
-    return Py_BuildValue("Onn", p->memory, (Py_ssize_t)((const char *)p->param->data - start),
-                         (Py_ssize_t)((const char *)p->param->grad - start));
+    if (!p->arrays[which] && core.ndarray) {
+        const char *at = which == NUMBERS ? p->param->data : p->param->grad;
+        PyObject *dtype = core.dtype[p->param->itemsize == 8];
+        p->arrays[which] =
+            PyObject_CallFunction(core.ndarray, "OOOn", p->shape, dtype, p->memory,
+                                  (Py_ssize_t)(at - PyByteArray_AsString(p->memory)));
+    }
+    if (!p->arrays[which] && !PyErr_Occurred())
+        PyErr_SetString(PyExc_RuntimeError, "the engine is not set up yet");
+    return Py_XNewRef(p->arrays[which]);
+}
+
+static PyObject *
+param_data(PyObject *self, void *closure)
+{
+    (void)closure;
+    return array_of((ParamObject *)self, NUMBERS);
+}
+
+static PyObject *
+param_room(PyObject *self, void *closure)
+{
+    (void)closure;
+    return array_of((ParamObject *)self, GRADIENT);
+}
+
+/* _fill(number): every number is this one, in single precision. */
+static PyObject *
+param_fill(PyObject *self, PyObject *number)
+{
+    ParamObject *p = (ParamObject *)self;
+    const float value = (float)PyFloat_AsDouble(number);
+    if (!initialised(p) || PyErr_Occurred())
+        return NULL;
+    for (int64_t i = 0; i < p->param->size; i++)
+        if (p->param->itemsize == 8)
+            ((double *)p->param->data)[i] = value;
+        else
+            ((float *)p->param->data)[i] = value;
+    Py_RETURN_NONE;
+}
+
+/* _draw(draw): the numbers are the next ones of the random stream. */
+static PyObject *
+param_draw(PyObject *self, PyObject *given)
+{
+    ParamObject *p = (ParamObject *)self;
+    ab_draw d;
+    if (!initialised(p) || ab_read_draw(given, &d) < 0)
+        return NULL;
+    if (!core.stream || !core.engine) {
+        PyErr_SetString(PyExc_RuntimeError, "there is no random stream");
+        return NULL;
+    }
+    core.engine->draw_numbers(core.stream, d.kind, d.a, d.b, d.factor, d.term, p->param->size,
+                              p->param->data, p->param->itemsize);
+    Py_RETURN_NONE;
 }
 
 /* _bind_rows(gradients, slot_of_row, row_of_slot, capacity) */
@@ -260,7 +340,9 @@ BINARY(slot_divide, SLOT_DIVIDE)
 BINARY(slot_matmul, SLOT_MATMUL)
 
 static PyMethodDef param_methods[] = {
-    {"_memory", param_memory, METH_NOARGS, "The memory, where numbers and gradient begin."},
+    {"_begun", param_begun, METH_VARARGS | METH_CLASS, "A new one, whose numbers are to be made."},
+    {"_fill", param_fill, METH_O, "Makes all numbers one."},
+    {"_draw", param_draw, METH_O, "Draws the numbers from the random stream."},
     {"_bind_rows", param_bind_rows, METH_VARARGS, "Tells where the gradients of rows lie."},
     {"_forget", param_forget, METH_NOARGS, "Forgets the gradient."},
     {"_expression", param_expression, METH_NOARGS, "Its node in the present graph."},
@@ -270,6 +352,8 @@ static PyMethodDef param_methods[] = {
 
 static PyGetSetDef param_getset[] = {
     {"shape", param_shape, NULL, "The shape, a tuple.", NULL},
+    {"_data", param_data, NULL, "The numbers, an array of NumPy.", NULL},
+    {"_room", param_room, NULL, "The memory of the gradient, an array of NumPy.", NULL},
     {"trainable", param_flag, param_set_flag, "Whether gradients are made.",
      (void *)offsetof(ab_param, trainable)},
     {"_frozen", param_flag, param_set_flag, NULL, (void *)offsetof(ab_param, frozen)},
@@ -280,12 +364,18 @@ static PyGetSetDef param_getset[] = {
     {0},
 };
 
+static PyMemberDef param_members[] = {
+    {"name", T_OBJECT, offsetof(ParamObject, name), 0, "Its name in messages."},
+    {0},
+};
+
 static PyType_Slot param_slots[] = {
     {Py_tp_doc, "Base of parameters: where their numbers lie."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, param_init},
     {Py_tp_dealloc, param_dealloc},
     {Py_tp_methods, param_methods},
+    {Py_tp_members, param_members},
     {Py_tp_getset, param_getset},
     {Py_nb_add, slot_add},
     {Py_nb_subtract, slot_subtract},

@@ -99,18 +99,18 @@ ab_in_inference(PyObject *module, PyObject *none)
     return PyBool_FromLong(inference);
 }
 
-/* set_engine(address of ab_engine_functions, value, item, backward, resume, ndarray, integer,
+/* set_engine(address of ab_engine_functions, value, item, backward, resume, zeros, ndarray, integer,
  * float32, float64) */
 PyObject *
 ab_set_engine(PyObject *module, PyObject *args)
 {
     (void)module;
     unsigned long long address;
-    PyObject *value, *item, *backward, *resume, *ndarray, *integer, *f4, *f8;
-    if (!PyArg_ParseTuple(args, "KOOOOOOOO", &address, &value, &item, &backward, &resume, &ndarray,
-                          &integer, &f4, &f8))
+    PyObject *value, *item, *backward, *resume, *zeros, *ndarray, *integer, *f4, *f8;
+    if (!PyArg_ParseTuple(args, "KOOOOOOOOO", &address, &value, &item, &backward, &resume, &zeros,
+                          &ndarray, &integer, &f4, &f8))
         return NULL;
-    PyObject *kept = PyTuple_Pack(8, value, item, backward, resume, ndarray, integer, f4, f8);
+    PyObject *kept = PyTuple_Pack(9, value, item, backward, resume, zeros, ndarray, integer, f4, f8);
     if (!kept)
         return NULL;
     Py_XDECREF(core.running);
@@ -119,6 +119,7 @@ ab_set_engine(PyObject *module, PyObject *args)
     core.on_item = item;
     core.on_backward = backward;
     core.on_resume = resume;
+    core.on_zeros = zeros;
     core.ndarray = ndarray;
     core.integer = integer;
     core.dtype[0] = f4;

@@ -75,12 +75,13 @@ count_of(const TrainerObject *t)
 }
 
 static const char tell_doc[] =
-    "_tell(asked, rule, settings, sparse, measure, clip_value, clip_norm, rates_gradient, "
+    "_tell(asked, rule, settings, sparse, measure, clip_value, clip_norm, first, rates_gradient, "
     "unit_rate, graphs, lists)\n--\n\n"
     "Every update from now on is as this one, until an attribute is assigned to, or none if one\n"
     "was since `_asked` answered `asked`: run of the trainer's Updates, of numbers that begin "
     "with\n"
-    "the rate and the count. rates_gradient: the gradient is multiplied by the rate first.\n"
+    "the rate and the count. first: what the numbers of states begin with. rates_gradient: the\n"
+    "gradient is multiplied by the rate first.\n"
     "unit_rate: the rule's rate is 1. graphs: None, or the type of expressions of graphs that "
     "have\n"
     "to be told before. lists: None, or two lists of parameters; once they have grown, nothing\n"
@@ -90,18 +91,18 @@ static PyObject *
 trainer_tell(PyObject *self, PyObject *args)
 {
     TrainerObject *t = (TrainerObject *)self;
-    PyObject *rule, *settings, *sparse, *measure, *clip_value, *clip_norm, *graphs, *lists;
+    PyObject *rule, *settings, *sparse, *measure, *clip_value, *clip_norm, *first, *graphs, *lists;
     unsigned long long asked;
     forget(t);
-    if (!PyArg_ParseTuple(args, "KOO!OOOOppOO", &asked, &rule, &PyTuple_Type, &settings, &sparse,
-                          &measure, &clip_value, &clip_norm, &t->rates_gradient, &t->unit_rate,
-                          &graphs, &lists))
+    if (!PyArg_ParseTuple(args, "KOO!OOOOOppOO", &asked, &rule, &PyTuple_Type, &settings,
+                          &sparse, &measure, &clip_value, &clip_norm, &first, &t->rates_gradient,
+                          &t->unit_rate, &graphs, &lists))
         return NULL;
     PyObject *one = PyFloat_FromDouble(1);
     PyObject *begin = Py_BuildValue("(dd)", 0.0, 0.0);
     PyObject *numbers = begin ? PySequence_Concat(begin, settings) : NULL;
     PyObject *all[AB_STEPS_ARGUMENTS] = {rule,       numbers,   sparse, measure,
-                                         clip_value, clip_norm, one};
+                                         clip_value, clip_norm, one,    first};
     const int error = !one || !numbers || ab_steps_read(all, &t->steps) < 0;
     Py_XDECREF(one);
     Py_XDECREF(begin);

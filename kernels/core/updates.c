@@ -10,6 +10,7 @@ typedef struct UpdatesObject {
     PyObject_HEAD
     PyObject *parameters; /* a tuple: keeps alive what the items point to */
     PyObject *kept;       /* a list: so does this, the memory of states */
+    PyObject *begun;      /* a list, NULL if there are none: the states that Python has not seen */
     ab_updated *items;
     int nstates;
     char states[STATES]; /* their names: m, v, x */
@@ -105,6 +106,7 @@ updates_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((UpdatesObject *)self)->parameters);
     Py_VISIT(((UpdatesObject *)self)->kept);
+    Py_VISIT(((UpdatesObject *)self)->begun);
     return 0;
 }
 
@@ -117,6 +119,7 @@ updates_dealloc(PyObject *self)
     free(u->items);
     Py_XDECREF(u->parameters);
     Py_XDECREF(u->kept);
+    Py_XDECREF(u->begun);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -138,19 +141,6 @@ keep(UpdatesObject *u, PyObject *memory)
     return PyList_Append(u->kept, memory);
 }
 
-/* _missing(): bytes that the states of the parameters that wait for theirs take. */
-static PyObject *
-updates_missing(PyObject *self, PyObject *none)
-{
-    (void)none;
-    UpdatesObject *u = (UpdatesObject *)self;
-    int64_t bytes = 0;
-    for (Py_ssize_t i = 0; i < updates_length(self); i++)
-        if (waits(&u->items[i]))
-            bytes += u->nstates * step_of(u->items[i].param);
-    return PyLong_FromLongLong(bytes);
-}
-
 static void
 fill(void *numbers, const ab_param *p, double number)
 {
@@ -161,39 +151,83 @@ fill(void *numbers, const ab_param *p, double number)
             ((float *)numbers)[i] = (float)number;
 }
 
-/* _start(memory, address, first): gives them their states, which lie there in it, zeroed; every
- * number begins with `first`. Answers a list of (parameter, where its first state begins, bytes from
- * one to the next). */
-static PyObject *
-updates_start(PyObject *self, PyObject *args)
+/* Notes down for Python where the states of a parameter begin. */
+static int
+note(UpdatesObject *u, Py_ssize_t i, PyObject *memory, const char *at)
 {
-    UpdatesObject *u = (UpdatesObject *)self;
+    if (!u->begun && !(u->begun = PyList_New(0)))
+        return -1;
+    PyObject *entry =
+        Py_BuildValue("OOKL", AB_TUPLE_ITEM(u->parameters, i), memory,
+                      (unsigned long long)(uintptr_t)at, (long long)step_of(u->items[i].param));
+    const int error = entry ? PyList_Append(u->begun, entry) : -1;
+    Py_XDECREF(entry);
+    return error;
+}
+
+/* Zeroed memory, as an object that holds it. Of much of it the system makes a page when it is first
+ * touched: that is NumPy's, who knows how to ask for it. */
+static PyObject *
+zeroed_memory(int64_t bytes, char **start)
+{
+    enum { LITTLE = 1 << 16 };
     unsigned long long address;
-    double first;
-    PyObject *memory;
-    if (!PyArg_ParseTuple(args, "OKd", &memory, &address, &first) || keep(u, memory) < 0)
+    PyObject *memory, *room;
+    if (bytes <= LITTLE) {
+        if (!(memory = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)bytes + AB_ALIGNMENT)))
+            return NULL;
+        *start = PyByteArray_AsString(memory);
+        *start += -(uintptr_t)*start % AB_ALIGNMENT;
+        memset(*start, 0, (size_t)bytes);
+        return memory;
+    }
+    if (!(room = PyObject_CallFunction(core.on_zeros, "L", (long long)bytes)))
         return NULL;
-    PyObject *started = PyList_New(0);
-    char *base = (char *)(uintptr_t)address;
-    int64_t at = 0;
-    for (Py_ssize_t i = 0; started && i < updates_length(self); i++) {
+    memory = PyArg_ParseTuple(room, "OK", &memory, &address) ? Py_NewRef(memory) : NULL;
+    *start = memory ? (char *)(uintptr_t)address : NULL;
+    Py_DECREF(room);
+    return memory;
+}
+
+/* Gives their states to the parameters that wait for them, zeroed; every number begins with `first`.
+ * -1: an exception. */
+static int
+begin(UpdatesObject *u, Py_ssize_t n, double first)
+{
+    char *start, *at;
+    int64_t bytes = 0;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (waits(&u->items[i]))
+            bytes += u->nstates * step_of(u->items[i].param);
+    PyObject *memory = zeroed_memory(bytes, &start);
+    int error = memory ? keep(u, memory) : -1;
+    at = start;
+    for (Py_ssize_t i = 0; i < n && error >= 0; i++) {
         ab_updated *item = &u->items[i];
         if (!waits(item))
             continue;
-        int64_t step = step_of(item->param);
-        PyObject *entry =
-            Py_BuildValue("OLL", AB_TUPLE_ITEM(u->parameters, i), (long long)at, (long long)step);
-        if (!entry || PyList_Append(started, entry) < 0)
-            Py_CLEAR(started);
-        Py_XDECREF(entry);
-        for (int s = 0; s < u->nstates; s++, at += step) {
-            *state_of(item, u->states[s]) = base + at;
+        error = note(u, i, memory, at);
+        for (int s = 0; s < u->nstates && error >= 0; s++, at += step_of(item->param)) {
+            *state_of(item, u->states[s]) = at;
             if (first != 0) /* untouched memory costs nothing */
-                fill(base + at, item->param, first);
+                fill(at, item->param, first);
         }
-        item->started = 1;
+        item->started = error >= 0;
     }
-    return started;
+    Py_XDECREF(memory);
+    return error;
+}
+
+/* _begun(): the states that were begun since this was last asked, a list of (parameter, memory, address
+ * of its first state, bytes from one to the next). */
+static PyObject *
+updates_begun(PyObject *self, PyObject *none)
+{
+    (void)none;
+    UpdatesObject *u = (UpdatesObject *)self;
+    PyObject *begun = u->begun;
+    u->begun = NULL;
+    return begun ? begun : PyList_New(0);
 }
 
 /* _place(place, memory, addresses): the states of one parameter. */
@@ -263,6 +297,7 @@ ab_steps_read(PyObject *const *args, ab_steps *steps)
     steps->clip_value = number_of(args[4]);
     steps->clip_norm = number_of(args[5]);
     steps->factor = PyFloat_AsDouble(args[6]);
+    steps->first = PyFloat_AsDouble(args[7]);
     return PyErr_Occurred() ? -1 : 0;
 }
 
@@ -280,22 +315,33 @@ ab_updates_run(PyObject *updates, const ab_steps *steps, double *norm)
     const ab_kernel_table *tables[2] = {s->table[0], s->table[1]};
     const int64_t count = updates_length(updates);
     const int threads = s->threads;
-    double begin = ab_clock(s), found;
-    Py_BEGIN_ALLOW_THREADS found =
-        core.engine->update_all(tables, u->items, count, steps->rule, steps->numbers, steps->flags,
-                                steps->clip_value, steps->clip_norm, steps->factor, threads);
-    Py_END_ALLOW_THREADS ab_spent[AB_UPDATE] += ab_clock(s) - begin;
+    double found;
+    for (int again = 1; again--;) {
+        const double began = ab_clock(s);
+        Py_BEGIN_ALLOW_THREADS found = core.engine->update_all(
+            tables, u->items, count, steps->rule, steps->numbers, steps->flags, steps->clip_value,
+            steps->clip_norm, steps->factor, threads);
+        Py_END_ALLOW_THREADS ab_spent[AB_UPDATE] += ab_clock(s) - began;
+        /* No pass begins a gradient meanwhile that has no states yet: it is this thread's turn. */
+        if (found == AB_UPDATE_STATES) {
+            if (begin(u, count, steps->first) < 0) {
+                ab_turn_give();
+                return -1;
+            }
+            again = 1;
+        }
+    }
     ab_turn_give();
     *norm = found;
     return 1;
 }
 
 static const char run_doc[] =
-    "run(rule, numbers, sparse, measure, clip_value, clip_norm, factor)\n--\n\n"
+    "run(rule, numbers, sparse, measure, clip_value, clip_norm, factor, first)\n--\n\n"
     "Updates all that has a gradient and answers the gradient's norm, 0 if it is not measured;\n"
-    "or a negative number: there is no gradient, it is not finite, or a parameter has no states\n"
-    "yet. None: another backend is what runs now. numbers: the rate, the count of the update and\n"
-    "the rule's settings.";
+    "or a negative number: there is no gradient, or it is not finite. None: another backend is\n"
+    "what runs now. numbers: the rate, the count of the update and the rule's settings. first:\n"
+    "what the numbers of states begin with.";
 
 static PyObject *
 updates_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
@@ -312,8 +358,7 @@ updates_run(PyObject *self, PyObject *const *args, Py_ssize_t n)
 }
 
 static PyMethodDef updates_methods[] = {
-    {"_missing", updates_missing, METH_NOARGS, "Bytes of the states that are wanted now."},
-    {"_start", updates_start, METH_VARARGS, "Tells where the states lie that are wanted now."},
+    {"_begun", updates_begun, METH_NOARGS, "The states begun since this was last asked."},
     {"_place", updates_place, METH_VARARGS, "Tells where the states of one parameter lie."},
     {"run", (PyCFunction)(void (*)(void))updates_run, METH_FASTCALL, run_doc},
     {0},

@@ -131,6 +131,7 @@ ab_engine_functions_get(void)
         .backward_run = ab_backward_run,
         .update_all = ab_update_all,
         .draw = ab_twister_fill,
+        .draw_numbers = ab_twister_draw,
     };
     return &functions;
 }

@@ -126,6 +126,8 @@ typedef struct ab_engine_functions {
                          const double *numbers, int flags, double clip_value, double clip_norm,
                          double factor, int threads);
     void (*draw)(ab_twister *t, ab_graph *g, int32_t last);
+    void (*draw_numbers)(ab_twister *t, int kind, double a, double b, double factor, double term,
+                         int64_t n, void *out, int itemsize);
 } ab_engine_functions;
 const ab_engine_functions *ab_engine_functions_get(void);
 
