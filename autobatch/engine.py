@@ -17,6 +17,7 @@ import numpy as np
 from . import _core, config
 from .backends import cpu
 from .backends.formula import Batch
+from .backends.memory import zeroed_memory
 from .errors import (
     GradientError,
     GraphError,
@@ -25,7 +26,6 @@ from .errors import (
     StaleExpressionError,
 )
 from .ops.declare import BoundForm
-from .parameters import zeroed_memory
 from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
 
 __all__ = [

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import config
 from ._core import Param
-from .backends._cpu import ffi
+from .backends.memory import address_of, aligned_zeros
 from .errors import OperandError, ShapeError
 from .initializers import Constant, FromArray, Glorot, Initializer, Uniform
 
@@ -26,34 +26,6 @@ if TYPE_CHECKING:
     from ._core import Expression
 
 Shape = tuple[int, ...]
-
-# The widest vector registers, and a cache line: kernels read parameters from its start.
-ALIGNMENT = 64
-
-
-def address_of(array: np.ndarray | bytearray) -> int:
-    """The address of a contiguous array's numbers."""
-    # By way of `ctypes` this takes as long as all else that making a parameter does.
-    return int(ffi.cast("intptr_t", ffi.from_buffer(array)))
-
-
-def aligned_zeros(shape: Shape, dtype: Any) -> np.ndarray:
-    """Zeros, contiguous, beginning at a multiple of 64 bytes.
-
-    The memory comes from the system zeroed and costs nothing until it is touched.
-
-    >>> aligned_zeros((3, 5), np.float32).ctypes.data % 64
-    0
-    """
-    dtype = np.dtype(dtype)
-    room = np.zeros(math.prod(shape) * dtype.itemsize + ALIGNMENT, np.uint8)
-    return np.ndarray(shape, dtype, room, -address_of(room) % ALIGNMENT)
-
-
-def zeroed_memory(size: int) -> tuple[np.ndarray, int]:
-    """So many bytes as of `aligned_zeros`, and their address."""
-    room = aligned_zeros((size,), np.uint8)
-    return room, address_of(room)
 
 
 def _checked_shape(owner: str, shape: Any) -> Shape:

@@ -70,25 +70,58 @@ def set_kernels(numbers: dict[str, int]) -> None:
         _tell_kernel(_recorders[op.name], number, op)
 
 
-# Kinds of ops of which the core works out usual forms, see kernels/core/form.c, and their kernels.
-_KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "input": ("batched source", ()),
-    "placeholder": ("batched source", ()),
-    "parameter": ("source", ()),
-    "nary_sum": ("sum", ("nary_sum",)),
-    "nary_mean": ("mean", ("nary_sum",)),
-    "nary_max": ("max", ("nary_max",)),
-    "matmul": ("product", ("affine", "matmul")),
-    **{op.name: ("elementwise", (op.name,)) for op in _DECLARATIONS if op.elementwise},
+_REDUCTIONS = ("sum", "mean", "max", "min", "logsumexp", "norm", "argmax")
+
+# Kinds of ops of which the core works out usual forms, see kernels/core/usual.c; their kernels,
+# where they have any; floating-point operations per element.
+_KINDS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "input": ("batched source", (), 0),
+    "placeholder": ("batched source", (), 0),
+    "parameter": ("source", (), 0),
+    "full": ("filled", ("fill",), 0),
+    "lookup": ("row", (), 0),
+    "lookup_batch": ("rows", ("copy",), 0),
+    "lookup_again": ("rows", ("copy",), 0),
+    "nary_sum": ("sum", ("nary_sum",), 0),
+    "nary_mean": ("mean", ("nary_sum",), 0),
+    "nary_max": ("max", ("nary_max",), 0),
+    "matmul": ("product", ("affine", "matmul"), 0),
+    "affine": ("affine", ("affine",), 0),
+    "linear": ("linear", ("affine",), 0),
+    "affine_transposed": ("affine transposed", ("affine",), 0),
+    "reshape": ("reshaped", (), 0),
+    "slice": ("sliced", (), 0),
+    "pick": ("entry", (), 0),
+    "pick_each": ("entries", ("gather_rows",), 0),
+    "pick_again": ("entries", ("gather_rows",), 0),
+    "transpose": ("permuted", ("copy_strided",), 0),
+    "concat": ("concat", ("concat",), 0),
+    "stack": ("stack", ("concat",), 0),
+    "axis_to_batch": ("spread", (), 0),
+    "take": ("taken", ("gather_axis",), 0),
+    "kmax": ("largest", ("kmax",), 0),
+    "moment": ("moment", ("reduce_moment",), 0),
+    "sum_batch": ("batch sum", ("batch_sum",), 0),
+    "mean_batch": ("batch mean", ("batch_sum",), 0),
+    "softmax": ("along", ("softmax",), 15),
+    "log_softmax": ("along", ("log_softmax",), 15),
+    "cross_entropy": ("labelled", ("cross_entropy",), 15),
+    "dot": ("paired", ("dot",), 2),
+    "squared_error": ("paired", ("squared_error",), 3),
+    "lstm_cell": ("lstm", ("lstm_cell",), 60),
+    "unfold2d": ("unfolded", ("unfold2d",), 0),
+    "max_pool2d": ("pooled", ("max_pool2d",), 0),
+    **{name: ("reduction", (f"reduce_{name}",), 0) for name in _REDUCTIONS},
+    **{op.name: ("elementwise", (op.name,), op.cost) for op in _DECLARATIONS if op.elementwise},
 }
 
 
 def _tell_kernel(recorder: Op, number: int, op: Declaration) -> None:
     """What the core needs to make an op's usual forms itself."""
-    kind, kernels = _KINDS.get(op.name, ("", ()))
+    kind, kernels, flops = _KINDS.get(op.name, ("", (), 0))
     if kind and all(name in _kernel_numbers for name in kernels):
         first, second, *_ = (*(_kernel_numbers[name] for name in kernels), -1, -1)
-        recorder.usual(kind, (first, second), _OP_FLAGS[number], op.cost)
+        recorder.usual(kind, (first, second), _OP_FLAGS[number], flops)
 
 
 class GraphState:

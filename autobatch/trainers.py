@@ -25,10 +25,11 @@ import numpy as np
 from . import _core, updates
 from ._core import Updates
 from .backends import cpu
+from .backends.memory import address_of, aligned_zeros
 from .engine import direct, gradients_turn, timed
 from .errors import ConfigurationError, GradientError
 from .module import AnyParameter, named_parameters
-from .parameters import Lookup, address_of, aligned_zeros
+from .parameters import Lookup
 from .schedules import Schedule
 from .updates import Update
 

@@ -11,7 +11,8 @@ from autobatch.backends import cpu
 
 def _change(*parameters: ab.Parameter | ab.Lookup) -> None:
     for parameter in parameters:
-        parameter._data += 1.0
+        numbers = parameter._data
+        numbers += 1.0
         parameter._touch()
 
 

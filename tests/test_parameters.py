@@ -13,9 +13,10 @@ from hypothesis import given
 
 import autobatch as ab
 from autobatch import initializers
+from autobatch.backends.memory import aligned_zeros
 from autobatch.errors import ConfigurationError, OperandError, ShapeError
 from autobatch.module import Module, named_parameters
-from autobatch.parameters import Lookup, Parameter, aligned_zeros
+from autobatch.parameters import Lookup, Parameter
 
 # ---- parameters
 

@@ -9,7 +9,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from formulas import batch_of, form_of
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from recorded import data_of, flat, make_operands, record_case
 from samples import SAMPLES, Case
@@ -470,6 +470,177 @@ def test_forms_of_products_that_the_core_makes_are_those_of_the_rule(data, m, k,
     assert recording.forms[form].operands == tuple(Operand(*x) for x in inputs)
 
 
+KINDS = recording._KINDS
+
+
+def same_form(name, operands, attrs=(), data=()) -> bool | None:
+    """Records and compares the form that the core made with the rule's; None: the rule refuses, as
+    recording did. Operands: (shape, size of the minibatch, whether a parameter)."""
+    given = [
+        ab.Parameter(shape)._expression()
+        if weight
+        else ab.input(np.ones((batch, *shape) if batch > 1 else shape), batched=batch > 1)
+        for shape, batch, weight in operands
+    ]
+    seen = tuple(
+        (shape, batch, weight and REGISTRY[name].reads_weights) for shape, batch, weight in operands
+    )
+    asked = list(REGISTRY).index(name), attrs or None, seen
+    try:
+        expected = recording._rule(*asked)
+    except ab.AutobatchError:
+        with pytest.raises(ab.AutobatchError):
+            recorder(name).record(tuple(given), attrs, data)
+        return None
+    form = recorder(name).record(tuple(given), attrs, data)._form
+    return bool(_core.form(form) == expected[:-1] and recording.forms[form] == expected[-1])
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_forms_of_samples_that_the_core_makes_are_those_of_the_rule(name) -> None:
+    op = REGISTRY[name]
+    for sample in op.samples:
+        attrs: list[float] = []
+        for attr, kind in op.attrs:
+            attrs += sample.attrs[attr] if kind == "ints" else [sample.attrs[attr]]
+        count = len(sample.shapes)
+        batches, weights = sample.batches or (1,) * count, sample.weights or (False,) * count
+        operands = list(zip(sample.shapes, batches, weights, strict=True))
+        assert same_form(name, operands, tuple(attrs), sample.data or ())
+
+
+BATCHES = st.sampled_from([1, 1, 1, 3])
+ONE_OPERAND = ["softmax", "log_softmax", "transpose", "reshape", "slice", "pick"]
+ONE_OPERAND += ["axis_to_batch", "sum_batch", "mean_batch"]
+SHAPES_UP_TO_3 = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+
+
+@given(
+    st.sampled_from(["affine", "linear", "affine_transposed"]),
+    st.lists(st.tuples(st.integers(1, 4), BATCHES, st.booleans()), min_size=1, max_size=3),
+    st.integers(1, 4),
+    hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3),
+    st.sampled_from([None, "vector", "column", "row", "another"]),
+    st.booleans(),
+)
+@example("affine", [(2, 1, True)], 3, (2,), "row", True)
+def test_forms_of_affine_maps(name, pairs, m, lead, bias, right) -> None:
+    shapes = {"vector": (m,), "column": (m, 1), "row": (1, m), "another": (m + 1,)}
+    operands = [] if bias is None else [(shapes[bias], 1, True)]
+    for k, batch, weight in pairs:
+        k += not right and k == pairs[-1][0]
+        matrix = (k, m) if name == "affine_transposed" else (m, k)
+        operands += [(matrix, 1, weight or right)]
+        operands += [((k, *lead) if name == "affine" else (*lead, k), batch, False)]
+    assert same_form(name, operands) in (True, None)
+
+
+@given(
+    st.sampled_from(["concat", "stack"]),
+    SHAPES_UP_TO_3,
+    st.lists(st.tuples(st.integers(0, 3), BATCHES), min_size=1, max_size=5),
+    st.integers(-1, 3),
+    st.integers(0, 2),
+)
+def test_forms_of_joints(name, shape, parts, axis, varies) -> None:
+    operands = []
+    for length, batch in parts:
+        own = list(shape)
+        if varies < len(own):
+            own[varies] = length
+        operands.append((tuple(own), batch, False))
+    assert same_form(name, operands, (axis,)) in (True, None)
+
+
+@given(
+    st.sampled_from(
+        [name for name, (kind, *_) in KINDS.items() if kind in ("reduction", "moment")]
+    ),
+    SHAPES_UP_TO_3,
+    st.tuples(st.integers(-1, 3), st.integers(-1, 4), st.integers(0, 1), st.integers(0, 3)),
+    BATCHES,
+)
+def test_forms_of_reductions(name, shape, attrs, batch) -> None:
+    attrs = attrs if name == "moment" else attrs[:3]
+    assert same_form(name, [(shape, batch, False)], attrs) in (True, None)
+
+
+@given(
+    st.sampled_from(ONE_OPERAND),
+    SHAPES_UP_TO_3,
+    st.lists(st.integers(-1, 4), max_size=3),
+    BATCHES,
+    st.data(),
+)
+def test_forms_of_one_operand(name, shape, attrs, batch, data) -> None:
+    if name == "transpose" and data.draw(st.booleans()):
+        attrs = data.draw(st.permutations(range(len(shape))))
+    if name == "reshape" and data.draw(st.booleans()):
+        attrs = data.draw(st.permutations(shape))
+    if name in ("softmax", "log_softmax"):
+        attrs = attrs[:1] or [0]
+    attrs = tuple(attrs) if REGISTRY[name].attrs else ()
+    words = (0,) * batch if name in ("pick", "slice") else ()
+    assert same_form(name, [(shape, batch, False)], attrs, words) in (True, None)
+
+
+@given(
+    st.sampled_from(["pick_each", "pick_again", "cross_entropy", "lookup_batch", "lookup_again"]),
+    SHAPES_UP_TO_3,
+    st.integers(-1, 4),
+    BATCHES,
+)
+def test_forms_of_labels(name, shape, count, batch) -> None:
+    table = name.startswith("lookup")
+    operand = (tuple(dim + 1 for dim in shape), 1, True) if table else (shape, batch, False)
+    words = (0,) * max(count or batch, 0)
+    assert same_form(name, [operand], (count,), words) in (True, None)
+
+
+@given(
+    st.sampled_from(["take", "kmax"]),
+    SHAPES_UP_TO_3,
+    st.integers(-1, 3),
+    st.integers(0, 4),
+    BATCHES,
+)
+def test_forms_of_some_entries(name, shape, axis, count, batch) -> None:
+    words = (0,) * (count * batch) if name == "take" else ()
+    assert same_form(name, [(shape, batch, False)], (axis, count), words) in (True, None)
+
+
+@given(
+    st.sampled_from(["unfold2d", "max_pool2d"]),
+    hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=5),
+    st.lists(st.integers(1, 3), min_size=8, max_size=8),
+    st.tuples(st.integers(0, 7), st.integers(-1, 3)),
+    BATCHES,
+)
+@example("unfold2d", (1, 2, 2), [1, 1, 1, 1, 0, 0, 1, 1], (5, -1), 1)
+def test_forms_of_windows(name, shape, attrs, change, batch) -> None:
+    attrs[4:6] = [attrs[0] - 1, attrs[1] - 1]
+    attrs[change[0]] = change[1]
+    assert same_form(name, [(shape, batch, False)], tuple(attrs)) in (True, None)
+
+
+@given(
+    st.sampled_from(["dot", "squared_error", "lstm_cell"]),
+    SHAPES_UP_TO_3,
+    SHAPES_UP_TO_3,
+    st.tuples(BATCHES, BATCHES, st.booleans()),
+)
+def test_forms_of_pairs(name, left, right, how) -> None:
+    right = left if how[2] and name != "lstm_cell" else right
+    operands = [(left, how[0], False), (right, how[1], False)]
+    assert same_form(name, operands) in (True, None)
+
+
+@given(hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=9), st.booleans())
+def test_forms_of_filled_arrays(shape, negative) -> None:
+    attrs = (-1, *shape) if negative else shape
+    assert same_form("full", [], attrs, (0.5,)) is (None if negative else True)
+
+
 def test_usual_forms_are_made_by_the_core() -> None:
     one, before = ab.input(1.0), len(_core.forms)
     x = ab.input(np.ones((3, 91)))
@@ -477,9 +648,16 @@ def test_usual_forms_are_made_by_the_core() -> None:
     ab.tanh(x * sums[0] + one)
     ab.Parameter((3, 92))._expression()
     product = recording.placeholder((3, 93)) @ recording.placeholder((93,))
+    V, b, W = ab.Parameter((94, 96)), ab.Parameter(96), ab.Parameter((95, 94))
+    c = ab.linear(ab.input(np.ones((91, 94))), W)
+    h = ab.affine_transposed(b, V, ab.input(np.ones(94)))
+    ab.sum(ab.concat([ab.reshape(c, (95 * 91,)), ab.log_softmax(h), ab.stack([product[0]] * 97)]))
+    ab.transpose(c) * ab.zeros((95, 1)) + ab.Lookup(98, 91)[3]
+    ab.cross_entropy(h, 3) + ab.max(c)
     made = list(_core.forms)[before:]
     assert product.shape == (3,)
-    assert [type(known) for known in made] == [tuple] * 11, "arguments of a rule not yet asked"
+    assert len(made) > 25
+    assert {type(known) for known in made} == {tuple}, "arguments of a rule not yet asked"
 
 
 def test_nothing_warns_on_numbers_that_are_none() -> None:

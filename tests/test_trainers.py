@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autobatch as ab
-from autobatch import _core, parameters, schedules, trainers
+from autobatch import _core, schedules, trainers
+from autobatch.backends import memory
 from autobatch.engine import gradients_turn
 from autobatch.errors import ConfigurationError, GradientError
 from autobatch.parameters import Lookup, Parameter
@@ -585,7 +586,7 @@ def test_a_gradient_that_begins_while_states_do(monkeypatch):
     """Another thread's pass waits until the states that are missing have their memory."""
     trained = [Parameter(20_000), Parameter(3000)]
     trainer = trainers.Adam(trained)
-    zeros, others = parameters.aligned_zeros, []
+    zeros, others = memory.aligned_zeros, []
 
     def backward():
         ab.sum(trained[1] * 1.0).backward()
@@ -597,7 +598,7 @@ def test_a_gradient_that_begins_while_states_do(monkeypatch):
         return zeros(*args)
 
     ab.sum(trained[0] * 1.0).backward()
-    monkeypatch.setattr(parameters, "aligned_zeros", meanwhile)
+    monkeypatch.setattr(memory, "aligned_zeros", meanwhile)
     trainer.update()
     others[0].join()
     assert [*trainer.state_dict()["state"]["m"]] == ["0"]

@@ -579,10 +579,16 @@ class ParameterCollection:
         stored: Any
         made: Any
         if lookup:
-            stored, made = Lookup._begun(_table(dims), True, name), LookupParameters.__new__(LookupParameters)
+            stored, made = (
+                Lookup._begun(_table(dims), True, name),
+                LookupParameters.__new__(LookupParameters),
+            )
             source.fill(stored, (*dims[1:], dims[0]), True)
         else:
-            stored, made = Parameter._begun(dims[::-1] or (1,), False, name), Parameters.__new__(Parameters)
+            stored, made = (
+                Parameter._begun(dims[::-1] or (1,), False, name),
+                Parameters.__new__(Parameters),
+            )
             source.fill(stored, dims)
         made._stored, made._collection, made._name, made._dims = stored, self, name, dims
         collection = self

@@ -103,9 +103,6 @@ enum { DIRECT_NOTHING, DIRECT_COMPUTED, DIRECT_ALL }; /* of GraphObject.direct *
 
 enum { RECENT = 8 };
 
-/* Kinds of ops, see form.c. */
-enum { DECLARED, ELEMENTWISE, SOURCE, BATCHED_SOURCE, LIST_SUM, LIST_MEAN, LIST_MAX, PRODUCT };
-
 /* Short calls: op(x, index), and whether only op([x, ...]) is one. */
 enum { INDEXED_BY_INTS = 1, INDEXED_BY_LISTS = 2, ONLY_LISTS = 4 };
 
@@ -119,7 +116,7 @@ typedef struct OpObject {
     int variadic;
     int plain;   /* neither attributes nor data: may be called */
     int weights; /* the rule asks which operands are weights */
-    int kind;    /* what of its forms is worked out in form.c, from these three: */
+    int kind;    /* what of its forms is worked out in usual.c, from these three: */
     int32_t kernels[2];
     uint32_t flags;
     int64_t flops; /* per element */
@@ -332,6 +329,14 @@ int32_t ab_find_form_of(OpObject *op, ab_graph *g, int32_t nin, const int32_t *o
 /* A number as a word; -1 with an exception if it is none or too large for one. */
 int64_t ab_whole_number(OpObject *op, PyObject *number);
 PyObject *ab_form_known(PyObject *module, PyObject *number);
+/* Enters a form of which only the type is missing. known: what Python finds in `forms`. */
+int32_t ab_form_enter(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *known);
+
+/* usual.c */
+enum { AB_NOT_USUAL = -2 };
+/* A form, -1 with an exception, or AB_NOT_USUAL: the declaration has to be asked. f: its key and its
+ * operands' types. */
+int32_t ab_usual_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs);
 PyObject *ab_op_usual(PyObject *op, PyObject *args);
 
 /* record.c */

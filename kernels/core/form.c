@@ -1,6 +1,5 @@
 /* Forms: what nodes of one op, attributes and operand types have in common. The declaration is
- * asked for each once; usual cases of elementwise ops, of sources, of sums over lists and of
- * products are worked out here, as a program's first graphs bring many of them. */
+ * asked for each once, but for what usual.c knows by itself. */
 #include "core.h"
 
 #include <stdlib.h>
@@ -40,35 +39,6 @@ ab_form_known(PyObject *module, PyObject *number)
                  : NULL;
 }
 
-/* The kinds of ops of which usual forms are worked out here, by the names that
- * autobatch/recording.py has for them. */
-static const char *const KINDS[] = {
-    [DECLARED] = "declared", [ELEMENTWISE] = "elementwise",
-    [SOURCE] = "source",     [BATCHED_SOURCE] = "batched source",
-    [LIST_SUM] = "sum",      [LIST_MEAN] = "mean",
-    [LIST_MAX] = "max",      [PRODUCT] = "product",
-};
-
-/* usual(kind, kernels, flags, flops): what all forms of an op have in common. kernels: two, of which
- * all but products have the first; flops: per element of an elementwise op. */
-PyObject *
-ab_op_usual(PyObject *self, PyObject *args)
-{
-    OpObject *op = (OpObject *)self;
-    const char *kind;
-    long long flops;
-    if (!PyArg_ParseTuple(args, "s(ii)IL", &kind, &op->kernels[0], &op->kernels[1], &op->flags,
-                          &flops))
-        return NULL;
-    op->flops = flops;
-    for (int i = 0; i < (int)(sizeof KINDS / sizeof KINDS[0]); i++)
-        if (!strcmp(kind, KINDS[i])) {
-            op->kind = i;
-            Py_RETURN_NONE;
-        }
-    return PyErr_Format(PyExc_ValueError, "there is no kind of ops called %s", kind);
-}
-
 /* The operand types as the declaration takes them: (shape, batch, weight) of each. */
 static PyObject *
 inputs_of(const OpObject *op, const ab_graph *g, int32_t nin, const int32_t *operands,
@@ -97,9 +67,8 @@ inputs_of(const OpObject *op, const ab_graph *g, int32_t nin, const int32_t *ope
     return inputs;
 }
 
-/* Enters a form of which only the type is missing. known: what Python finds in `forms`. */
-static int32_t
-enter(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *known)
+int32_t
+ab_form_enter(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *known)
 {
     f->type = ab_type_intern(&core.registry, ndim, dims, f->batch);
     if (f->type < 0) {
@@ -120,175 +89,6 @@ enter(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *kno
         return -1;
     }
     return id;
-}
-
-enum { NOT_USUAL = -2 };
-
-/* Enters a form of which only the type is missing, and what the declaration is asked if somebody
- * looks. */
-static int32_t
-enter_usual(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *attrs,
-            PyObject *inputs)
-{
-    f->flags = op->flags;
-    f->index_limit = -1;
-    PyObject *asked = Py_BuildValue("iOO", op->id, attrs ? attrs : Py_None, inputs);
-    const int32_t id = asked ? enter(op, f, ndim, dims, asked) : -1;
-    Py_XDECREF(asked);
-    return id;
-}
-
-/* The minibatch that operands have in common, 0: none. */
-static int32_t
-common_batch(const ab_form *f, const int32_t *types)
-{
-    int32_t common = 1;
-    for (int32_t i = 0; i < f->nin; i++) {
-        const int32_t batch = ab_type_get(&core.registry, types[i])->batch;
-        if (batch != 1 && common != 1 && batch != common)
-            return 0;
-        common = batch != 1 ? batch : common;
-    }
-    return common;
-}
-
-static int
-is_shaped(const ab_type *a, const ab_type *b)
-{
-    return a->ndim == b->ndim && !memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof *a->dims);
-}
-
-/* The usual case of an elementwise op: operands of one shape, and single numbers, which serve
- * all. The kernel walks one dimension then (elementwise_params of autobatch/ops/elementwise.py
- * says the same of these). */
-static int32_t
-even_form(OpObject *op, ab_form *f, const int32_t *types, PyObject *inputs)
-{
-    enum { MOST = 8 };
-    const ab_type *all[MOST], *widest = NULL;
-    int64_t p[2 + MOST];
-    if (f->nin > MOST || !f->nin || !(f->batch = common_batch(f, types)))
-        return NOT_USUAL;
-    for (int32_t i = 0; i < f->nin; i++) {
-        const ab_type *t = all[i] = ab_type_get(&core.registry, types[i]);
-        if (!widest || t->size > widest->size
-            || (t->size == widest->size && t->ndim > widest->ndim))
-            widest = t;
-    }
-    p[0] = 1;
-    p[1] = widest->size;
-    for (int32_t i = 0; i < f->nin; i++) {
-        const int same = is_shaped(all[i], widest);
-        if (!same && (all[i]->size != 1 || all[i]->ndim > widest->ndim))
-            return NOT_USUAL;
-        p[2 + i] = same && widest->size > 1;
-    }
-    f->kernel = op->kernels[0];
-    f->flops = op->flops * widest->size;
-    f->np = 2 + f->nin;
-    f->p = p;
-    return enter_usual(op, f, widest->ndim, widest->dims, NULL, inputs);
-}
-
-/* A source: its attributes are its shape, after the size of a minibatch if it may be one. */
-static int32_t
-source_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    const int64_t *words = f->key + 2;
-    const int32_t batched = op->kind == BATCHED_SOURCE, ndim = (int32_t)f->key[1] - batched;
-    if (ndim < 0 || f->nin || (batched && (words[0] < 1 || words[0] > INT32_MAX)))
-        return NOT_USUAL;
-    f->batch = batched ? (int32_t)words[0] : 1;
-    f->kernel = op->kernels[0];
-    return enter_usual(op, f, ndim, words + batched, attrs, inputs);
-}
-
-/* A list of operands of one shape, added up or compared element by element. */
-static int32_t
-list_form(OpObject *op, ab_form *f, const int32_t *types, PyObject *inputs)
-{
-    const double scale = op->kind == LIST_MEAN ? 1.0 / f->nin : 1.0;
-    const ab_type *first = f->nin ? ab_type_get(&core.registry, types[0]) : NULL;
-    if (!first || !(f->batch = common_batch(f, types)))
-        return NOT_USUAL;
-    for (int32_t i = 1; i < f->nin; i++)
-        if (types[i] != types[0] && !is_shaped(ab_type_get(&core.registry, types[i]), first))
-            return NOT_USUAL;
-    int64_t p[2] = {first->size};
-    memcpy(&p[1], &scale, sizeof scale);
-    f->kernel = op->kernels[0];
-    f->flops = first->size * f->nin;
-    f->np = op->kind == LIST_MAX ? 1 : 2;
-    f->p = p;
-    return enter_usual(op, f, first->ndim, first->dims, NULL, inputs);
-}
-
-/* a @ b of vectors and matrices: by the kernel of weights if one of them is one (_matmul_rule of
- * autobatch/ops/linear.py says the same of these), by the other if both or neither are. */
-static int32_t
-product_form(OpObject *op, ab_form *f, const int32_t *types, PyObject *inputs)
-{
-    const ab_type *t[2];
-    int vector[2], matrix[2], weight[2];
-    if (f->nin != 2 || !(f->batch = common_batch(f, types)))
-        return NOT_USUAL;
-    for (int i = 0; i < 2; i++) {
-        t[i] = ab_type_get(&core.registry, types[i]);
-        if (t[i]->ndim < 1 || t[i]->ndim > 2)
-            return NOT_USUAL;
-        weight[i] = f->key[2 + i] & 1;
-        vector[i] = weight[i] && t[i]->batch == 1 && t[i]->ndim == 1 && t[i]->size > 0;
-        matrix[i] = weight[i] && t[i]->batch == 1 && t[i]->ndim == 2 && t[i]->size > 0;
-    }
-    const int64_t k = t[0]->dims[t[0]->ndim - 1], m = t[0]->ndim > 1 ? t[0]->dims[0] : 1;
-    const int64_t n = t[1]->ndim > 1 ? t[1]->dims[1] : 1;
-    if (t[1]->dims[0] != k)
-        return NOT_USUAL;
-    const int64_t left[] = {1, 0, m, n, n > 1, 0, k}, right[] = {1, 0, n, m, 0, 1, k};
-    const int64_t plain[] = {1, m, k, n, 0, k, 1, 0, n, 1};
-    int64_t dims[2];
-    int32_t ndim = 0;
-    if (t[0]->ndim > 1)
-        dims[ndim++] = m;
-    if (t[1]->ndim > 1)
-        dims[ndim++] = n;
-    f->kernel = op->kernels[0];
-    f->np = (int32_t)(sizeof left / sizeof left[0]);
-    f->flops = 2 * m * k * n;
-    if (((matrix[0] && !matrix[1]) || (vector[0] && !weight[1])) && t[1]->size) {
-        f->same = 1;
-        f->p = (int64_t *)left;
-    } else if (((matrix[1] && !matrix[0]) || (vector[1] && !weight[0])) && t[0]->size) {
-        f->same = 2;
-        f->p = (int64_t *)right;
-    } else {
-        f->kernel = op->kernels[1];
-        f->np = (int32_t)(sizeof plain / sizeof plain[0]);
-        f->p = (int64_t *)plain;
-    }
-    return enter_usual(op, f, ndim, dims, NULL, inputs);
-}
-
-/* A form, -1 with an exception, or NOT_USUAL: the declaration has to be asked. */
-static int32_t
-usual_form(OpObject *op, ab_form *f, const int32_t *types, PyObject *attrs, PyObject *inputs)
-{
-    const int has_attrs = f->key[1] > 0;
-    switch (op->kind) {
-    case ELEMENTWISE:
-        return has_attrs ? NOT_USUAL : even_form(op, f, types, inputs);
-    case SOURCE:
-    case BATCHED_SOURCE:
-        return source_form(op, f, attrs, inputs);
-    case LIST_SUM:
-    case LIST_MEAN:
-    case LIST_MAX:
-        return list_form(op, f, types, inputs);
-    case PRODUCT:
-        return product_form(op, f, types, inputs);
-    default:
-        return NOT_USUAL;
-    }
 }
 
 /* Asks the declaration. */
@@ -329,7 +129,7 @@ declared_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
     if (PyErr_Occurred())
         goto done;
     f->p = p;
-    id = enter(op, f, ndim, dims, bound);
+    id = ab_form_enter(op, f, ndim, dims, bound);
 done:
     free(p);
     Py_DECREF(described);
@@ -347,7 +147,7 @@ new_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, PyObje
     }
     PyObject *inputs = inputs_of(op, g, nin, operands, types);
     ab_form f = {.op = op->id, .nin = nin, .in_type = types, .nkey = nkey, .key = (int64_t *)key};
-    if (inputs && (id = usual_form(op, &f, types, attrs, inputs)) == NOT_USUAL)
+    if (inputs && (id = ab_usual_form(op, &f, attrs, inputs)) == AB_NOT_USUAL)
         id = declared_form(op, &f, attrs, inputs);
     free(types);
     Py_XDECREF(inputs);

@@ -110,7 +110,8 @@ ab_set_engine(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "KOOOOOOOOO", &address, &value, &item, &backward, &resume, &zeros,
                           &ndarray, &integer, &f4, &f8))
         return NULL;
-    PyObject *kept = PyTuple_Pack(9, value, item, backward, resume, zeros, ndarray, integer, f4, f8);
+    PyObject *kept =
+        PyTuple_Pack(9, value, item, backward, resume, zeros, ndarray, integer, f4, f8);
     if (!kept)
         return NULL;
     Py_XDECREF(core.running);

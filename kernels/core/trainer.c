@@ -94,8 +94,8 @@ trainer_tell(PyObject *self, PyObject *args)
     PyObject *rule, *settings, *sparse, *measure, *clip_value, *clip_norm, *first, *graphs, *lists;
     unsigned long long asked;
     forget(t);
-    if (!PyArg_ParseTuple(args, "KOO!OOOOOppOO", &asked, &rule, &PyTuple_Type, &settings,
-                          &sparse, &measure, &clip_value, &clip_norm, &first, &t->rates_gradient,
+    if (!PyArg_ParseTuple(args, "KOO!OOOOOppOO", &asked, &rule, &PyTuple_Type, &settings, &sparse,
+                          &measure, &clip_value, &clip_norm, &first, &t->rates_gradient,
                           &t->unit_rate, &graphs, &lists))
         return NULL;
     PyObject *one = PyFloat_FromDouble(1);
