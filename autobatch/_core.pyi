@@ -65,6 +65,7 @@ class Param(_Operand):
     _data: np.ndarray
     _room: np.ndarray
     def _fill(self, number: float, /) -> None: ...
+    def _write_row(self, row: int, numbers: Any, /) -> bool: ...
     def _draw(self, draw: tuple[int, float, float, float, float], /) -> None: ...
     def _bind_rows(
         self, gradients: int, slot_of_row: int, row_of_slot: int, capacity: int
@@ -96,6 +97,16 @@ class Updates:
         first: float,
         /,
     ) -> float | None: ...
+
+class Computation:
+    _graph: Graph
+    _version: int
+    _checkpoints: list[int]
+    _check: bool
+    movable: bool
+    moved: bool
+    def _renew(self) -> None: ...
+    def _only(self) -> None: ...
 
 class Trainer:
     learning_rate: float
@@ -207,6 +218,7 @@ def set_engine(
     item: Callable[..., Any],
     backward: Callable[..., Any],
     resume: Callable[..., Any],
+    zeros: Callable[[int], tuple[Any, int]],
     ndarray: type,
     integer: type,
     float32: np.dtype,

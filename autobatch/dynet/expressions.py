@@ -112,6 +112,7 @@ class Expression(_Base, metaclass=_Kind):
         """The size of the minibatch."""
         return self.batch_size if type(self) is Node else 1
 
+    @direct
     def dim(self) -> tuple[Dims, int]:
         """The dimensions, and the size of the minibatch."""
         if type(self) is not Node:
@@ -801,6 +802,8 @@ class Tensor:
 
     def argmax(self, dim: int = 0, num: int = 1) -> Tensor:
         """Indices of the `num` largest elements along a dimension, the largest first."""
+        if num == 1:
+            return Tensor._of(self._array.argmax(dim, keepdims=True), self)
         return self.topk(dim, num)[1]
 
     def topk(self, dim: int = 0, num: int = 1) -> tuple[Tensor, Tensor]:

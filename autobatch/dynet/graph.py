@@ -37,8 +37,7 @@ __all__ = [
 # The type of the expressions of DyNet's graphs; `expressions` gives it its methods.
 Node = _core.new_expression_type()
 
-# How many updates a graph's further use is looked out for, and how many graphs for rows that
-# are set: what few programs do, and takes time.
+# How many updates a graph's further use is looked out for: what few programs do, and takes time.
 _TRIALS = 3
 _NOTHING, _ALL = 0, 2  # of Graph.direct
 
@@ -47,7 +46,7 @@ class InvalidValueError(AutobatchError, RuntimeError):
     """A value that is not a number, found where validity is checked."""
 
 
-class ComputationGraph:
+class ComputationGraph(_core.Computation):
     """The present graph; there is one of it.
 
     Attributes:
@@ -76,6 +75,7 @@ class ComputationGraph:
         graph = current_graph()
         self._graph = _new_graph() if len(graph) else graph
         self._graph.expression_type = Node
+        self._only()
 
     def renew(
         self,
@@ -84,18 +84,10 @@ class ComputationGraph:
         autobatching: int | None = None,
     ) -> ComputationGraph:
         """Begins a new graph; expressions of the old one end. See `renew_cg`."""
-        if self._graph._late:
-            _core.keep_updates(-1)
-        self._graph = graph = _new_graph()
-        graph.expression_type = Node
-        self._version += 1
-        if self.movable and self._version >= _TRIALS:
-            self.movable = self.moved
+        self._renew()
         self._check = bool(check_validity)
         if self._check:
-            graph.direct = _NOTHING
-        if self._checkpoints:
-            self._checkpoints = []
+            self._graph.direct = _NOTHING
         return self
 
     def version(self) -> int:
@@ -382,6 +374,7 @@ def cg() -> ComputationGraph:
     return _CG
 
 
+@engine.direct
 def renew_cg(
     immediate_compute: bool = False,
     check_validity: bool = False,

@@ -24,7 +24,7 @@ from .. import _core, functions
 from ..parameters import Lookup, Parameter
 from ..recording import recorder
 from . import config
-from .expressions import Expression, as_expression
+from .expressions import Expression
 from .graph import _CG
 from .initializers import (
     ConstInitializer,
@@ -279,7 +279,8 @@ class Parameters(_Held):
                 DyNet 2.1; see :func:`expr_trains`.
         """
         if _default_update() if update is None else update:
-            return as_expression(self)
+            made: Expression = self._stored._expression()
+            return made
         return const_parameter(self)
 
 
@@ -354,6 +355,9 @@ class LookupParameters(_Held):
 
     def row_as_array(self, row: int) -> np.ndarray:
         """One row, float64."""
+        if len(self._dims) == 2 and self._factor() == 1.0:
+            numbers: np.ndarray = self._stored._data[self._checked(row)].astype(np.float64)
+            return numbers
         return self.rows_as_array([row])[0]
 
     def rows_as_array(self, rows: Sequence[int]) -> np.ndarray:
@@ -393,6 +397,9 @@ class LookupParameters(_Held):
             row: its numbers; a flat list is taken in column-major order.
         """
         index, dims = self._checked(i), self._row_dims
+        _CG.write(self)
+        if self._factor() == 1.0 and self._stored._write_row(index, row):
+            return  # a vector: programs read theirs from files, a row at a time
         numbers = np.asarray(row, np.float32)
         if numbers.size != math.prod(dims):
             raise ValueError(
@@ -400,7 +407,6 @@ class LookupParameters(_Held):
             )
         flat = numbers.reshape(-1, order="F")
         data = self._stored._data
-        _CG.write(self)
         data[index] = (flat * np.float32(self._factor())).reshape(data.shape[1:])
         self._stored._touch()
 

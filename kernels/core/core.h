@@ -80,6 +80,14 @@ typedef struct ParamObject {
     uint64_t serial;
 } ParamObject;
 
+typedef struct ComputationObject { /* see computation.c */
+    PyObject_HEAD
+    PyObject *graph; /* the present one */
+    long long version;
+    PyObject *checkpoints; /* a list */
+    char check, movable, moved;
+} ComputationObject;
+
 typedef struct HolderObject { /* an object that stands for a parameter */
     PyObject_HEAD
     PyObject *stored;
@@ -142,7 +150,8 @@ typedef struct OpObject {
 typedef struct {
     ab_registry registry;
     PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type,
-        *direct_type, *updates_type, *trainer_type, *turn_type;
+        *direct_type, *updates_type, *trainer_type, *turn_type, *computation_type;
+    ComputationObject *computation; /* DyNet's one; NULL: its module is not loaded */
     PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
@@ -173,7 +182,8 @@ typedef struct {
 
 extern Core core;
 extern PyType_Spec ab_graph_spec, ab_expression_spec, ab_param_spec, ab_holder_spec, ab_op_spec,
-    ab_cell_spec, ab_direct_spec, ab_updates_spec, ab_trainer_spec, ab_turn_spec;
+    ab_cell_spec, ab_direct_spec, ab_updates_spec, ab_trainer_spec, ab_turn_spec,
+    ab_computation_spec;
 
 enum { AB_BACKEND_CPU = 0 }; /* the others are run by Python */
 
@@ -211,7 +221,12 @@ PyObject *ab_expression_gradient_columns(PyObject *self, PyObject *none);
 PyObject *ab_graph_ends(PyObject *graph, PyObject *node);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
 
+/* computation.c */
+PyObject *ab_renewed(void); /* the computation graph, renewed */
+int ab_is_movable(void);    /* lookups and picks are nodes of their own */
+
 /* keep.c */
+void ab_keep_all_updates(void); /* from now on */
 PyObject *ab_keep_updates(PyObject *module, PyObject *number);
 /* A trainer is about to change parameters of two lists; every_row: rows without a gradient, too. -1:
  * an exception. */
@@ -237,6 +252,7 @@ ab_draw_until(ab_graph *m, int32_t node)
 /* write.c */
 PyObject *ab_redirect_directly(PyObject *module, PyObject *flag);
 PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
+PyObject *ab_param_write_row(PyObject *self, PyObject *args);
 PyObject *ab_expression_redirect(PyObject *self, PyObject *places);
 
 /* updates.c */
@@ -273,6 +289,13 @@ static inline GraphObject *
 ab_graph_current(void)
 {
     return ab_current_graph ? ab_current_graph : ab_graph_current_slow();
+}
+
+/* One that new_graph() is about to replace is gone, whether or not the new one records. */
+static inline int
+ab_graph_is_alive(const GraphObject *g)
+{
+    return g->graph && !(ab_current_graph && ab_current_graph->replaced == g);
 }
 
 /* expression.c */
@@ -367,6 +390,10 @@ PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals 
 /* index.c */
 /* NULL without an exception: the function of Python has to. */
 PyObject *ab_record_indexed(OpObject *op, PyObject *x, PyObject *index);
+/* Of columns: the entry at an index from 0 on, a row of a table. NULL without an exception: as
+ * above. */
+PyObject *ab_column_pick(PyObject *x, PyObject *index);
+PyObject *ab_table_row(PyObject *x, PyObject *index);
 PyObject *ab_record_item(PyObject *x, PyObject *key);
 PyObject *ab_item(PyObject *x, PyObject *key); /* x[key], by either */
 PyObject *ab_column_item(PyObject *x, PyObject *key);

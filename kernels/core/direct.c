@@ -1,21 +1,24 @@
-/* Methods that may be answered directly: a Python function, say `value` of the drop-in's
- * expressions, that C overtakes where it is called without arguments (`set` and `set_index` with
- * one), nothing has to be done first (of expressions the graph's `direct` says so), and the answer
- * is to be had without an error. Anything else is the function's. */
+/* Functions that may be answered directly: a Python function, say the method `value` of the drop-in's
+ * expressions, that C overtakes where it is called with so many arguments and no names, nothing has
+ * to be done first (of expressions the graph's `direct` says so), and the answer is to be had without
+ * an error. Anything else is the function's. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it such methods are their functions */
 
 #include "structmember.h"
 
-typedef PyObject *answer(PyObject *self, PyObject *argument); /* NULL where it takes none */
+/* NULL: an exception; NotImplemented: the function has to. */
+typedef PyObject *answer(PyObject *const *args);
+
+struct answers;
 
 typedef struct DirectObject {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyObject *function;
-    PyObject *dict;  /* __name__, __doc__ ... */
-    answer *answers; /* NULL: an exception; NotImplemented: the function has to */
+    PyObject *dict; /* __name__, __doc__ ... */
+    const struct answers *answers;
 } DirectObject;
 
 static PyObject *
@@ -27,26 +30,43 @@ or_function(PyObject *answer, PyObject *none)
     Py_RETURN_NOTIMPLEMENTED;
 }
 
+/* What was recorded, or nothing. */
 static PyObject *
-value(PyObject *self, PyObject *none)
+made_or_function(PyObject *made)
 {
-    PyObject *plain = ab_expression_plain(self, none);
+    return made || PyErr_Occurred() ? made : Py_NewRef(Py_NotImplemented);
+}
+
+static PyObject *
+done_or_function(PyObject *done)
+{
+    done = or_function(done, Py_False);
+    if (done != Py_True)
+        return done;
+    Py_DECREF(done);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+value(PyObject *const *args)
+{
+    PyObject *plain = ab_expression_plain(args[0], NULL);
     if (plain != Py_None)
         return plain;
     Py_DECREF(plain);
-    return or_function(ab_expression_columns(self), Py_None); /* of more than one axis */
+    return or_function(ab_expression_columns(args[0]), Py_None); /* of more than one axis */
 }
 
 static PyObject *
-vec_value(PyObject *self, PyObject *none)
+vec_value(PyObject *const *args)
 {
-    return or_function(ab_expression_numbers(self, none), Py_None);
+    return or_function(ab_expression_numbers(args[0], NULL), Py_None);
 }
 
 static PyObject *
-scalar_value(PyObject *self, PyObject *none)
+scalar_value(PyObject *const *args)
 {
-    PyObject *number = value(self, none);
+    PyObject *number = value(args);
     if (!number || PyFloat_CheckExact(number))
         return number;
     Py_DECREF(number);
@@ -54,78 +74,107 @@ scalar_value(PyObject *self, PyObject *none)
 }
 
 static PyObject *
-npvalue(PyObject *self, PyObject *none)
+npvalue(PyObject *const *args)
 {
-    (void)none;
-    return or_function(ab_expression_columns(self), Py_None);
+    return or_function(ab_expression_columns(args[0]), Py_None);
 }
 
 static PyObject *
-backward(PyObject *self, PyObject *none)
+backward(PyObject *const *args)
 {
-    PyObject *done = or_function(ab_expression_differentiate(self, none), Py_False);
-    if (done != Py_True)
-        return done;
-    Py_DECREF(done);
-    Py_RETURN_NONE;
+    return done_or_function(ab_expression_differentiate(args[0], NULL));
 }
 
 static PyObject *
-set(PyObject *self, PyObject *numbers)
+set(PyObject *const *args)
 {
-    PyObject *done = or_function(ab_expression_write(self, numbers), Py_False);
-    if (done != Py_True)
-        return done;
-    Py_DECREF(done);
-    Py_RETURN_NONE;
+    return done_or_function(ab_expression_write(args[0], args[1]));
 }
 
 static PyObject *
-set_index(PyObject *self, PyObject *places)
+set_index(PyObject *const *args)
 {
-    PyObject *done = or_function(ab_expression_redirect(self, places), Py_False);
-    if (done != Py_True)
-        return done;
-    Py_DECREF(done);
-    Py_RETURN_NONE;
+    return done_or_function(ab_expression_redirect(args[0], args[1]));
 }
 
 static PyObject *
-update(PyObject *self, PyObject *none)
+update(PyObject *const *args)
 {
-    PyObject *done = or_function(ab_trainer_update(self, none), Py_False);
-    if (done != Py_True)
-        return done;
-    Py_DECREF(done);
-    Py_RETURN_NONE;
+    return done_or_function(ab_trainer_update(args[0], NULL));
 }
 
-static const struct {
+static PyObject *
+renew_cg(PyObject *const *args)
+{
+    (void)args;
+    return ab_renewed();
+}
+
+static PyObject *
+lookup(PyObject *const *args)
+{
+    return made_or_function(ab_is_movable() ? NULL : ab_table_row(args[0], args[1]));
+}
+
+static PyObject *
+pick(PyObject *const *args)
+{
+    return made_or_function(ab_is_movable() ? NULL : ab_column_pick(args[0], args[1]));
+}
+
+/* Dimensions, the minibatch. */
+static PyObject *
+dim(PyObject *const *args)
+{
+    const ExpressionObject *e = (ExpressionObject *)args[0];
+    if (!ab_graph_is_alive(e->graph))
+        Py_RETURN_NOTIMPLEMENTED;
+    const ab_type *t = ab_type_get(&core.registry, e->graph->graph->nodes[e->node].type);
+    PyObject *dims = PyTuple_New(t->ndim ? t->ndim : 1);
+    for (int32_t i = 0; dims && i < (t->ndim ? t->ndim : 1); i++) {
+        PyObject *size = PyLong_FromLongLong(t->ndim ? t->dims[t->ndim - 1 - i] : 1);
+        if (!size || PyTuple_SetItem(dims, i, size) < 0)
+            Py_CLEAR(dims);
+    }
+    return dims ? Py_BuildValue("Ni", dims, t->batch) : NULL;
+}
+
+/* Of what the first argument has to be for an answer. */
+enum { ANYTHING, EXPRESSION, VALUE, ALL, TRAINER };
+
+static const struct answers {
     const char *name;
-    answer *answers;
+    answer *answer;
+    int count; /* of arguments */
+    int of;
 } ANSWERS[] = {
-    {"value", value},         {"vec_value", vec_value}, {"scalar_value", scalar_value},
-    {"npvalue", npvalue},     {"backward", backward},   {"set", set},
-    {"set_index", set_index}, {"update", update},
+    {"value", value, 1, VALUE},
+    {"vec_value", vec_value, 1, VALUE},
+    {"scalar_value", scalar_value, 1, VALUE},
+    {"npvalue", npvalue, 1, VALUE},
+    {"backward", backward, 1, ALL},
+    {"dim", dim, 1, EXPRESSION},
+    {"set", set, 2, EXPRESSION},
+    {"set_index", set_index, 2, EXPRESSION},
+    {"update", update, 1, TRAINER},
+    {"renew_cg", renew_cg, 0, ANYTHING},
+    {"lookup", lookup, 2, ANYTHING},
+    {"pick", pick, 2, ANYTHING},
 };
 
 static int
-takes_one(answer *answers)
+is_direct(PyObject *const *args, int of)
 {
-    return answers == set || answers == set_index;
-}
-
-static int
-is_direct(PyObject *self, answer *answers)
-{
-    if (answers == update)
-        return PyObject_TypeCheck(self, core.trainer_type);
-    if (!ab_is_expression(self))
+    if (of == ANYTHING)
+        return 1;
+    if (of == TRAINER)
+        return PyObject_TypeCheck(args[0], core.trainer_type);
+    if (!ab_is_expression(args[0]))
         return 0;
-    ExpressionObject *e = (ExpressionObject *)self;
-    int direct = e->graph->direct;
-    return direct == DIRECT_ALL || takes_one(answers)
-           || (direct == DIRECT_COMPUTED && answers != backward && ab_is_computed(e));
+    const ExpressionObject *e = (ExpressionObject *)args[0];
+    const int direct = e->graph->direct;
+    return of == EXPRESSION || direct == DIRECT_ALL
+           || (direct == DIRECT_COMPUTED && of == VALUE && ab_is_computed(e));
 }
 
 static PyObject *
@@ -136,9 +185,9 @@ direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
         PyErr_SetString(PyExc_RuntimeError, "this method was never initialised");
         return NULL;
     }
-    const Py_ssize_t wanted = takes_one(d->answers) ? 2 : 1;
-    if (PyVectorcall_NARGS(nargsf) == wanted && !names && is_direct(args[0], d->answers)) {
-        PyObject *answer = d->answers(args[0], wanted == 2 ? args[1] : NULL);
+    if (PyVectorcall_NARGS(nargsf) == d->answers->count && !names
+        && is_direct(args, d->answers->of)) {
+        PyObject *answer = d->answers->answer(args);
         if (answer != Py_NotImplemented)
             return answer;
         Py_DECREF(answer);
@@ -157,10 +206,10 @@ direct_init(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *name = PyObject_GetAttrString(function, "__name__");
     if (!name)
         return -1;
-    answer *found = NULL;
+    const struct answers *found = NULL;
     for (size_t i = 0; i < sizeof ANSWERS / sizeof ANSWERS[0]; i++)
         if (PyUnicode_Check(name) && !PyUnicode_CompareWithASCIIString(name, ANSWERS[i].name))
-            found = ANSWERS[i].answers;
+            found = &ANSWERS[i];
     if (!found)
         PyErr_Format(PyExc_ValueError, "there is no direct %R", name);
     Py_DECREF(name);

@@ -311,10 +311,7 @@ static PyObject *
 graph_alive(PyObject *self, void *closure)
 {
     (void)closure;
-    GraphObject *g = (GraphObject *)self;
-    /* One that new_graph() is about to replace is gone, whether or not the new one records. */
-    int replaced = ab_current_graph && ab_current_graph->replaced == g;
-    return PyBool_FromLong(g->graph != NULL && !replaced);
+    return PyBool_FromLong(ab_graph_is_alive((GraphObject *)self));
 }
 
 static PyObject *

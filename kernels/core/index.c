@@ -159,14 +159,11 @@ PyObject *
 ab_record_indexed(OpObject *op, PyObject *x, PyObject *index)
 {
     source s;
-    int overflow;
+    int64_t word;
     if (PyList_CheckExact(index) && op->indexed & INDEXED_BY_LISTS)
         return record_listed(op, x, index);
-    if (!PyLong_CheckExact(index) || !(op->indexed & INDEXED_BY_INTS) || !find_source(x, &s)
+    if (!(op->indexed & INDEXED_BY_INTS) || !whole_number(index, &word) || !find_source(x, &s)
         || (op->vectors && s.type->ndim != 1))
-        return NULL;
-    int64_t word = PyLong_AsLongLongAndOverflow(index, &overflow);
-    if (overflow)
         return NULL;
     int32_t form = ab_find_form(op, s.g->graph, 1, &s.id, op->nattrs, op->attrs, NULL);
     if (form < 0)
@@ -489,6 +486,25 @@ ab_column_item(PyObject *x, PyObject *key)
     if (made || PyErr_Occurred())
         return made;
     return PyObject_CallFunctionObjArgs(core.on_column_item, x, key, NULL);
+}
+
+PyObject *
+ab_column_pick(PyObject *x, PyObject *index)
+{
+    int64_t place;
+    if (!ab_is_expression(x) || !whole_number(index, &place) || place < 0)
+        return NULL;
+    return record_column_item(x, index);
+}
+
+PyObject *
+ab_table_row(PyObject *x, PyObject *index)
+{
+    int64_t row;
+    ParamObject *table = ab_param_of(x);
+    if (!table || !table->param->rows || !index_from(index, table->param->rows, &row))
+        return NULL;
+    return ab_record_lookup(table, index);
 }
 
 /* Makes expressions iterable, as a class with `__getitem__` is. */

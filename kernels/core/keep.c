@@ -11,6 +11,12 @@
 
 static long kept_updates; /* still to come; LONG_MAX: all; changed under the interpreter lock */
 
+void
+ab_keep_all_updates(void)
+{
+    kept_updates = LONG_MAX;
+}
+
 /* keep_updates(n): at least so many of the next updates keep numbers; negative: all; 0: none. */
 PyObject *
 ab_keep_updates(PyObject *module, PyObject *number)
@@ -20,7 +26,7 @@ ab_keep_updates(PyObject *module, PyObject *number)
     if (n == -1 && PyErr_Occurred())
         return NULL;
     if (n < 0)
-        kept_updates = LONG_MAX;
+        ab_keep_all_updates();
     else if (!n || n > kept_updates)
         kept_updates = n;
     Py_RETURN_NONE;

@@ -193,6 +193,7 @@ module_exec(PyObject *module)
         || add_type(module, "Updates", &ab_updates_spec, &core.updates_type) < 0
         || add_type(module, "Trainer", &ab_trainer_spec, &core.trainer_type) < 0
         || add_type(module, "Turn", &ab_turn_spec, &core.turn_type) < 0
+        || add_type(module, "Computation", &ab_computation_spec, &core.computation_type) < 0
         || add_type(module, "Op", &ab_op_spec, &core.op_type) < 0
 #ifndef Py_LIMITED_API
         || add_type(module, "Cell", &ab_cell_spec, &core.cell_type) < 0

@@ -342,6 +342,7 @@ BINARY(slot_matmul, SLOT_MATMUL)
 static PyMethodDef param_methods[] = {
     {"_begun", param_begun, METH_VARARGS | METH_CLASS, "A new one, whose numbers are to be made."},
     {"_fill", param_fill, METH_O, "Makes all numbers one."},
+    {"_write_row", ab_param_write_row, METH_VARARGS, "Whether numbers were written into a row."},
     {"_draw", param_draw, METH_O, "Draws the numbers from the random stream."},
     {"_bind_rows", param_bind_rows, METH_VARARGS, "Tells where the gradients of rows lie."},
     {"_forget", param_forget, METH_NOARGS, "Forgets the gradient."},

@@ -136,8 +136,8 @@ evaluate(ExpressionObject *e, const ab_settings **now)
 {
     GraphObject *g = e->graph;
     ab_graph *m = g->graph;
-    if (!core.engine || !m || g->apart || g->thread != PyThread_get_thread_ident()
-        || (ab_current_graph && ab_current_graph->replaced == g))
+    if (!core.engine || !ab_graph_is_alive(g) || g->apart
+        || g->thread != PyThread_get_thread_ident())
         return NULL;
     const ab_settings *s = *now = ab_settings_now();
     if (!s || s->backend != AB_BACKEND_CPU || (g->backend >= 0 && g->backend != s->backend))
@@ -309,9 +309,8 @@ ab_expression_gradient_columns(PyObject *self, PyObject *none)
     (void)none;
     ExpressionObject *e = (ExpressionObject *)self;
     const ab_graph *m = e->graph->graph;
-    const int here =
-        m && e->graph->backend == AB_BACKEND_CPU && e->graph->thread == PyThread_get_thread_ident()
-        && !(ab_current_graph && ab_current_graph->replaced == e->graph); /* it is gone */
+    const int here = ab_graph_is_alive(e->graph) && e->graph->backend == AB_BACKEND_CPU
+                     && e->graph->thread == PyThread_get_thread_ident();
     return columns_of(e, here && e->node < m->grad_n ? m->grad[e->node] : NULL);
 }
 

@@ -28,8 +28,7 @@ form_of(const ExpressionObject *e)
 static int
 is_writable(const ExpressionObject *e)
 {
-    return e->graph->graph && !(ab_current_graph && ab_current_graph->replaced == e->graph)
-           && e->graph->thread == PyThread_get_thread_ident()
+    return ab_graph_is_alive(e->graph) && e->graph->thread == PyThread_get_thread_ident()
            && e->graph->backend <= AB_BACKEND_CPU;
 }
 
@@ -137,6 +136,36 @@ ab_expression_redirect(PyObject *self, PyObject *places)
     return redirect(e, places);
 }
 
+/* Numbers of a list, a tuple, an array or one number, as many as are wanted; 0: they are others; -1:
+ * an exception. */
+static int
+write_any(PyObject *numbers, Py_ssize_t n, void *to, int wide)
+{
+    const Py_ssize_t given = count_of(numbers);
+    if (given < 0)
+        return write_array(numbers, n, to, wide);
+    return given == n ? write_numbers(numbers, n, to, wide) : 0;
+}
+
+/* _write_row(row, numbers): whether they were written into a row, a vector, of a table. */
+PyObject *
+ab_param_write_row(PyObject *self, PyObject *args)
+{
+    ParamObject *p = (ParamObject *)self;
+    Py_ssize_t row;
+    PyObject *numbers;
+    if (!PyArg_ParseTuple(args, "nO", &row, &numbers))
+        return NULL;
+    if (!p->param || !p->param->rows || PyTuple_Size(p->shape) != 2 || row < 0
+        || row >= p->param->rows)
+        Py_RETURN_FALSE;
+    const int64_t dim = p->param->dim;
+    char *to = (char *)p->param->data + row * dim * p->param->itemsize;
+    const int done = write_any(numbers, (Py_ssize_t)dim, to, p->param->itemsize == 8);
+    p->param->version += done > 0;
+    return done < 0 ? NULL : PyBool_FromLong(done);
+}
+
 /* Other numbers for a placeholder, other rows for a lookup. */
 PyObject *
 ab_expression_write(PyObject *self, PyObject *numbers)
@@ -149,13 +178,9 @@ ab_expression_write(PyObject *self, PyObject *numbers)
         return redirect(e, numbers);
     if (f->op != core.placeholder->id)
         Py_RETURN_FALSE;
-    const Py_ssize_t n = (Py_ssize_t)(f->size * f->batch), given = count_of(numbers);
-    if (given >= 0 && given != n)
-        Py_RETURN_FALSE;
-    const int wide = e->graph->graph->itemsize == 8;
-    void *at = (void *)(uintptr_t)e->graph->graph->nodes[e->node].data;
-    const int done =
-        given < 0 ? write_array(numbers, n, at, wide) : write_numbers(numbers, n, at, wide);
+    const int done = write_any(numbers, (Py_ssize_t)(f->size * f->batch),
+                               (void *)(uintptr_t)e->graph->graph->nodes[e->node].data,
+                               e->graph->graph->itemsize == 8);
     if (done < 0)
         return NULL;
     if (!done)

@@ -221,3 +221,51 @@ def test_graphs_give_parameters_back(m):
         (p + 1).value()
         counts.append(sys.getrefcount(p._stored))
     assert counts[-1] == counts[1]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [1, 2.5, -3],
+        (1, 2.5, -3),
+        np.array([1, 2.5, -3]),
+        np.array([1, 2.5, -3], np.float32),
+        np.array([1, 2.5, -3], np.float16),
+        np.array([[1, 9], [2.5, 9], [-3, 9]])[:, 0],
+        [np.float32(1), 2.5, -3],
+    ],
+    ids=["list", "tuple", "double", "single", "half", "strided", "of NumPy"],
+)
+def test_a_row_is_written_from_anything(row):
+    table = dy.ParameterCollection().add_lookup_parameters((4, 3), init=0)
+    before = table._stored._version
+    table.init_row(np.int64(2), row)
+    assert table._stored._version > before
+    assert table.row_as_array(2).tolist() == [1.0, 2.5, -3.0]
+    assert table.row_as_array(2).dtype == np.float64
+    assert not table.as_array()[[0, 1, 3]].any()
+
+
+def test_a_row_that_does_not_fit_is_refused():
+    table = dy.ParameterCollection().add_lookup_parameters((4, 3), init=1)
+    for row in ([1, 2], [1, 2, 3, 4], np.ones(4), 7, [1, "a", 3], [1, [2], 3]):
+        with pytest.raises((ValueError, TypeError)):
+            table.init_row(1, row)
+    for index in (-1, 4):
+        with pytest.raises(IndexError):
+            table.init_row(index, [1, 2, 3])
+        with pytest.raises(IndexError):
+            table.row_as_array(index)
+    assert (table.as_array() == 1).all()
+
+
+def test_rows_written_after_decay():
+    m = dy.ParameterCollection()
+    m.set_weight_decay(0.25)
+    table, p = m.add_lookup_parameters((4, 3), init=1), m.add_parameters(2)
+    dy.renew_cg()
+    dy.squared_norm(p).backward()
+    dy.SimpleSGDTrainer(m).update()
+    table.init_row(1, [4, 8, 12])
+    np.testing.assert_allclose(table.row_as_array(1), [4, 8, 12])
+    np.testing.assert_allclose(table[1].value(), [3, 6, 9])

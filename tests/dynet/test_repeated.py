@@ -244,3 +244,46 @@ def test_rows_and_entries_that_are_moved(batch):
     with pytest.raises(ab.OperandError, match="set_index: expected"):
         row.set_index(1 if batch == 1 else [1] * batch)
     np.testing.assert_array_equal(np.ravel(entry.npvalue()), 3.0 * rows + entries)
+
+
+def test_numbers_of_numpy_are_indices():
+    table = dy.ParameterCollection().add_lookup_parameters((5, 3), init=np.arange(15).reshape(5, 3))
+    for _ in range(5):
+        dy.renew_cg()
+        x = dy.inputVector([1, 2, 3])
+        for i in (np.int64(2), np.int32(2), np.uint8(2)):
+            assert dy.pick(x, i).value() == 3
+            assert dy.lookup(table, i).value() == [6, 7, 8]
+            assert x.dim() == dy.pick(dy.inputTensor(np.ones((2, 3))), 0).dim()
+            assert dy.hinge(x, i).value() == 0
+        for wrong in (np.int64(-1), np.int64(3), 10**30):
+            with pytest.raises(IndexError):
+                dy.pick(x, wrong)
+        for wrong in (-1, 5, np.int64(5), 10**30):
+            with pytest.raises(IndexError):
+                dy.lookup(table, wrong)
+
+
+def test_what_a_renewal_may_be_told():
+    version = dy.cg_version()
+    assert dy.renew_cg() is dy.cg()
+    assert dy.renew_cg(True) is dy.renew_cg(check_validity=True)
+    with pytest.raises(RuntimeError, match="NaN"):
+        dy.log(dy.inputVector([-1.0])).value()
+    dy.renew_cg()
+    assert np.isnan(dy.log(dy.inputVector([-1.0])).value())
+    dy.cg_checkpoint()
+    dy.renew_cg()
+    x = dy.inputVector([1, 2])
+    dy.cg_revert()  # to nothing: what was remembered is gone
+    assert x.dim() == ((2,), 1)
+    assert dy.cg_version() == version + 5
+
+
+def test_there_is_one_computation_graph():
+    other = _core.Computation()
+    with pytest.raises(RuntimeError, match="no graph"):
+        other._renew()
+    with pytest.raises(RuntimeError):
+        dy.ComputationGraph()
+    assert dy.renew_cg() is dy.cg()

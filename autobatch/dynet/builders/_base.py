@@ -169,7 +169,7 @@ class _RNNBuilder:
     def _begin(self, update: bool) -> None:
         self._masks = None
         self._shown = [
-            [as_expression(p) if update else const_parameter(p) for p in layer]
+            [p._stored._expression() if update else const_parameter(p) for p in layer]
             for layer in self._parameters
         ]
         self._operands = [self._prepare(layer, i) for i, layer in enumerate(self._shown)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from ... import functions as F
-from ..expressions import as_expression
+from ..expressions import as_expression, inputVector
 from ..operations import layer_norm, noise
 from ..parameters import Dims, ParameterCollection, Parameters, const_parameter
 from ._base import _mask, _Masked, _masked, _RNNBuilder
@@ -33,10 +34,15 @@ class _GatedLSTM(_Masked, _RNNBuilder):
         add = self._collection.add_parameters
         return [add((4 * hidden, inputs)), add((4 * hidden, hidden)), add(4 * hidden, init=0)]
 
+    @functools.cached_property
+    def _forget_numbers(self) -> np.ndarray:
+        """What is added to the bias."""
+        numbers = np.zeros(4 * self._hidden, np.float32)
+        numbers[self._hidden : 2 * self._hidden] = self._forget
+        return numbers
+
     def _begin(self, update: bool) -> None:
-        bias = np.zeros(4 * self._hidden, np.float32)
-        bias[self._hidden : 2 * self._hidden] = self._forget
-        self._forget_bias = F.input(bias) if self._forget else None
+        self._forget_bias = inputVector(self._forget_numbers) if self._forget else None
         super()._begin(update)
 
     def _prepare(self, layer: list[Any], i: int) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ... import functions as F
 from ... import selection
+from ...engine import direct
 from ...errors import IndexRangeError, ShapeError
 from ...recording import INDEXED_BY_LISTS, entries, entry, recorder, traced
 from ..expressions import _dims, _getitem, _operand, _shape
@@ -43,6 +44,7 @@ def _leading(op: str, e: Any, dim: int) -> tuple[Any]:
     return (x,)
 
 
+@direct
 def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
     """The entry at an index of a dimension, which is dropped.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import functions as F
+from ...engine import direct
 from ...recording import recorder, traced
 from ..expressions import _operand
 from ..graph import _CG
@@ -86,6 +87,7 @@ def one_hot(d: int, idx: int | Sequence[int], device: str = "") -> Any:
     return F.one_hot(idx, d)
 
 
+@direct
 def lookup(p: Any, index: int | None = None, update: bool = True) -> Any:
     """A row of a table.
 
