@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    FIRST_NODES = 1024,
+    FIRST_NODES = 128,
     BLOCK_BYTES = 1 << 16,
     SHARED_WORDS = 64, /* larger data are not looked for: comparing costs more than it saves */
 };
