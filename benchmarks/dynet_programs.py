@@ -39,8 +39,10 @@ def seconds(program: Path, contender: str, flags: list[str]) -> tuple[float, flo
         [sys.executable, *before, str(program), *flags, "--dynet-seed", "42", *after],
         capture_output=True,
         text=True,
-        # Unbuffered, what the programs print would be much of what small ones take.
-        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": ""},
+        # Unbuffered, what the programs print would be much of what small ones take; without
+        # bytecode, which an installed package has, modules would be compiled in every process.
+        env=os.environ
+        | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "", "PYTHONDONTWRITEBYTECODE": ""},
         cwd=ROOT,
     )
     if done.returncode:
