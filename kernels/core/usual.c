@@ -9,17 +9,23 @@
 
 enum { AXES = 16, MOST = 64, ANY = -1 }; /* of a tensor; operands of an affine map */
 
-typedef int32_t usual(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs);
+typedef struct asked {
+    OpObject *op;
+    ab_form *f; /* to be filled in, but for the type */
+    PyObject *attrs,
+        *inputs; /* what the declaration would be asked; attrs: NULL if there are none */
+    int how;     /* of a kind, see KINDS */
+} asked;
 
-/* Enters a form of which only the type is missing, and what the declaration is asked if somebody
- * looks. */
+typedef int32_t usual(const asked *a);
+
+/* Enters the form, with what the declaration is asked if somebody looks. */
 static int32_t
-enter(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *attrs,
-      PyObject *inputs)
+enter(const asked *a, int32_t ndim, const int64_t *dims)
 {
-    PyObject *asked = Py_BuildValue("iOO", op->id, attrs ? attrs : Py_None, inputs);
-    const int32_t id = asked ? ab_form_enter(op, f, ndim, dims, asked) : -1;
-    Py_XDECREF(asked);
+    PyObject *known = Py_BuildValue("iOO", a->op->id, a->attrs ? a->attrs : Py_None, a->inputs);
+    const int32_t id = known ? ab_form_enter(a->op, a->f, ndim, dims, known) : -1;
+    Py_XDECREF(known);
     return id;
 }
 
@@ -96,36 +102,59 @@ is_shaped(const ab_type *a, const ab_type *b)
     return a->ndim == b->ndim && !memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof *a->dims);
 }
 
-/* A form of one operand that is computed; its minibatch is the operand's. */
+/* A form that a kernel computes from these numbers. */
 static void
-computed(const OpObject *op, ab_form *f, int64_t flops, int32_t np, int64_t *p)
+computed(const asked *a, int64_t flops, int32_t np, int64_t *p)
 {
-    f->kernel = op->kernels[0];
-    f->flops = flops;
-    f->np = np;
-    f->p = p;
+    a->f->kernel = a->op->kernels[0];
+    a->f->flops = flops;
+    a->f->np = np;
+    a->f->p = p;
 }
 
 /* ------------------------------------------------------------------------- elementwise */
 
+enum { EACH = 8 }; /* operands */
+
+/* The size of an axis, counted from the last. */
+static int64_t
+size_at(const ab_type *t, int32_t back)
+{
+    return back <= t->ndim ? t->dims[t->ndim - back] : 1;
+}
+
+/* The shape to which operands broadcast, and its elements; -1: they do not. */
+static int64_t
+broadcast(const ab_form *f, int32_t ndim, int64_t *result)
+{
+    for (int32_t back = 1; back <= ndim; back++) {
+        int64_t dim = 1;
+        for (int32_t i = 0; i < f->nin; i++) {
+            const int64_t own = size_at(operand(f, i), back);
+            if (own != 1 && dim != 1 && own != dim)
+                return -1;
+            dim = own != 1 ? own : dim;
+        }
+        result[ndim - back] = dim;
+    }
+    return checked_count(result, ndim);
+}
+
 /* Loop dimensions of a broadcast, as few as possible, and each operand's strides, from the last one
- * on (`collapse` of autobatch/ops/elementwise.py). The number of dimensions; -1: not usual. */
+ * on (`collapse` of autobatch/ops/elementwise.py). The number of dimensions. */
 static int32_t
 collapse(const ab_form *f, int32_t ndim, const int64_t *result, int64_t dims[AXES],
-         int64_t strides[AXES][8])
+         int64_t strides[AXES][EACH])
 {
-    int64_t steps[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    int64_t steps[EACH] = {1, 1, 1, 1, 1, 1, 1, 1};
     int32_t n = 0;
     for (int32_t back = 1; back <= ndim; back++) {
         const int64_t dim = result[ndim - back];
-        if (dim == 0)
-            return -1;
         if (dim == 1)
             continue;
         bool merges = n > 0;
         for (int32_t j = 0; j < f->nin; j++) {
-            const ab_type *t = operand(f, j);
-            const int64_t own = back <= t->ndim ? t->dims[t->ndim - back] : 1;
+            const int64_t own = size_at(operand(f, j), back);
             strides[n][j] = own != 1 ? steps[j] : 0;
             steps[j] *= own;
             merges = merges && strides[n][j] == strides[n - 1][j] * dims[n - 1];
@@ -139,32 +168,19 @@ collapse(const ab_form *f, int32_t ndim, const int64_t *result, int64_t dims[AXE
 }
 
 static int32_t
-elementwise_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+elementwise_form(const asked *a)
 {
-    enum { EACH = 8 };
+    ab_form *f = a->f;
     int64_t result[AXES], dims[AXES], strides[AXES][EACH], p[1 + AXES + AXES * EACH];
     int32_t ndim = 0;
     if (f->nin > EACH || !(f->batch = common_batch(f)))
         return AB_NOT_USUAL;
     for (int32_t i = 0; i < f->nin; i++)
         ndim = operand(f, i)->ndim > ndim ? operand(f, i)->ndim : ndim;
-    if (ndim > AXES)
+    const int64_t size = ndim <= AXES ? broadcast(f, ndim, result) : -1;
+    if (size <= 0)
         return AB_NOT_USUAL;
-    for (int32_t back = 1; back <= ndim; back++) {
-        int64_t dim = 1;
-        for (int32_t i = 0; i < f->nin; i++) {
-            const ab_type *t = operand(f, i);
-            const int64_t own = back <= t->ndim ? t->dims[t->ndim - back] : 1;
-            if (own != 1 && dim != 1 && own != dim)
-                return AB_NOT_USUAL;
-            dim = own != 1 ? own : dim;
-        }
-        result[ndim - back] = dim;
-    }
     const int32_t n = collapse(f, ndim, result, dims, strides);
-    const int64_t size = count(result, ndim);
-    if (n < 0)
-        return AB_NOT_USUAL;
     p[0] = n ? n : 1;
     p[1] = 1;
     memset(p + 2, 0, (size_t)f->nin * sizeof *p); /* of single numbers */
@@ -173,58 +189,63 @@ elementwise_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
         for (int32_t j = 0; j < f->nin; j++)
             p[1 + n + j * n + i] = strides[n - 1 - i][j];
     }
-    computed(op, f, times(op->flops, size), (int32_t)(1 + p[0] * (1 + f->nin)), p);
-    return enter(op, f, ndim, result, attrs, inputs);
+    computed(a, times(a->op->flops, size), (int32_t)(1 + p[0] * (1 + f->nin)), p);
+    return enter(a, ndim, result);
 }
 
 /* ------------------------------------------------------------------------------ sources */
 
 /* Attributes: the shape. */
 static int32_t
-source_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+source_form(const asked *a)
 {
-    f->kernel = op->kernels[0];
-    return enter(op, f, attr_count(f), attrs_of(f), attrs, inputs);
+    ab_form *f = a->f;
+    f->kernel = a->op->kernels[0];
+    return enter(a, attr_count(f), attrs_of(f));
 }
 
 /* Attributes: the size of a minibatch, the shape. */
 static int32_t
-batched_source_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+batched_source_form(const asked *a)
 {
+    ab_form *f = a->f;
     const int64_t *words = attrs_of(f);
     if (attr_count(f) < 1 || words[0] < 1 || words[0] > INT32_MAX)
         return AB_NOT_USUAL;
     f->batch = (int32_t)words[0];
-    f->kernel = op->kernels[0];
-    return enter(op, f, attr_count(f) - 1, words + 1, attrs, inputs);
+    f->kernel = a->op->kernels[0];
+    return enter(a, attr_count(f) - 1, words + 1);
 }
 
 /* Attributes: the shape. */
 static int32_t
-filled_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+filled_form(const asked *a)
 {
+    ab_form *f = a->f;
     int64_t size = checked_count(attrs_of(f), attr_count(f));
     if (size < 0 || size >= (int64_t)1 << 48)
         return AB_NOT_USUAL;
-    computed(op, f, 0, 1, &size);
-    return enter(op, f, attr_count(f), attrs_of(f), attrs, inputs);
+    computed(a, 0, 1, &size);
+    return enter(a, attr_count(f), attrs_of(f));
 }
 
 /* A row of a table. */
 static int32_t
-row_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+row_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *table = operand(f, 0);
     if (!table->ndim)
         return AB_NOT_USUAL;
     f->index_limit = table->dims[0];
-    return enter(op, f, table->ndim - 1, table->dims + 1, attrs, inputs);
+    return enter(a, table->ndim - 1, table->dims + 1);
 }
 
 /* Rows of a table as a minibatch, whose size is the attribute. */
 static int32_t
-rows_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+rows_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *table = operand(f, 0);
     const int64_t batch = attrs_of(f)[0];
     if (!table->ndim || batch < 1 || batch > INT32_MAX)
@@ -233,43 +254,29 @@ rows_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
     f->batch = (int32_t)batch;
     f->same = 1;
     f->index_limit = table->dims[0];
-    computed(op, f, 0, 1, &size);
-    return enter(op, f, table->ndim - 1, table->dims + 1, attrs, inputs);
+    computed(a, 0, 1, &size);
+    return enter(a, table->ndim - 1, table->dims + 1);
 }
 
 /* --------------------------------------------------------------------- sums over lists */
 
+enum { SUM, MEAN, LARGEST, CHOSEN };
+
 static int32_t
-list_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int32_t np, double scale)
+list_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *first = f->nin ? operand(f, 0) : NULL;
     if (!first || !(f->batch = common_batch(f)))
         return AB_NOT_USUAL;
     for (int32_t i = 1; i < f->nin; i++)
         if (f->in_type[i] != f->in_type[0] && !is_shaped(operand(f, i), first))
             return AB_NOT_USUAL;
+    const double scale = a->how == MEAN ? 1.0 / f->nin : 1.0;
     int64_t p[2] = {first->size};
     memcpy(&p[1], &scale, sizeof scale);
-    computed(op, f, times(first->size, f->nin), np, p);
-    return enter(op, f, first->ndim, first->dims, attrs, inputs);
-}
-
-static int32_t
-list_sum_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return list_form(op, f, attrs, inputs, 2, 1.0);
-}
-
-static int32_t
-list_mean_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return list_form(op, f, attrs, inputs, 2, f->nin ? 1.0 / f->nin : 0);
-}
-
-static int32_t
-list_max_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return list_form(op, f, attrs, inputs, 1, 1.0);
+    computed(a, times(first->size, f->nin), a->how == LARGEST ? 1 : 2, p);
+    return enter(a, first->ndim, first->dims);
 }
 
 /* ----------------------------------------------------------------------------- products */
@@ -284,48 +291,50 @@ is_weight_of(const ab_form *f, int32_t i, int32_t ndim)
 /* a @ b of vectors and matrices: by the kernel of weights if one of them is one, by the other if
  * both or neither are (_matmul_rule of autobatch/ops/linear.py). */
 static int32_t
-product_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+product_form(const asked *a)
 {
-    if (!(f->batch = common_batch(f)))
+    ab_form *f = a->f;
+    const ab_type *x = operand(f, 0), *y = operand(f, 1);
+    if (!(f->batch = common_batch(f)) || x->ndim < 1 || x->ndim > 2 || y->ndim < 1 || y->ndim > 2)
         return AB_NOT_USUAL;
-    const ab_type *a = operand(f, 0), *b = operand(f, 1);
-    if (a->ndim < 1 || a->ndim > 2 || b->ndim < 1 || b->ndim > 2)
-        return AB_NOT_USUAL;
-    const int64_t k = a->dims[a->ndim - 1], m = a->ndim > 1 ? a->dims[0] : 1;
-    const int64_t n = b->ndim > 1 ? b->dims[1] : 1;
-    if (b->dims[0] != k)
+    const int64_t k = x->dims[x->ndim - 1], m = x->ndim > 1 ? x->dims[0] : 1;
+    const int64_t n = y->ndim > 1 ? y->dims[1] : 1;
+    if (y->dims[0] != k)
         return AB_NOT_USUAL;
     const int matrices[] = {is_weight_of(f, 0, 2), is_weight_of(f, 1, 2)};
     const int vectors[] = {is_weight_of(f, 0, 1), is_weight_of(f, 1, 1)};
+    const int64_t flops = times(2 * m, times(k, n));
     int64_t left[] = {1, 0, m, n, n > 1, 0, k}, right[] = {1, 0, n, m, 0, 1, k};
     int64_t plain[] = {1, m, k, n, 0, k, 1, 0, n, 1};
-    const int64_t flops = times(2 * m, times(k, n));
     enum { WEIGHTED = sizeof left / sizeof left[0], PLAIN = sizeof plain / sizeof plain[0] };
     int64_t dims[2];
     int32_t ndim = 0;
-    if (a->ndim > 1)
+    if (x->ndim > 1)
         dims[ndim++] = m;
-    if (b->ndim > 1)
+    if (y->ndim > 1)
         dims[ndim++] = n;
-    if (((matrices[0] && !matrices[1]) || (vectors[0] && !is_weight(f, 1))) && b->size) {
-        computed(op, f, flops, WEIGHTED, left);
+    if (((matrices[0] && !matrices[1]) || (vectors[0] && !is_weight(f, 1))) && y->size) {
+        computed(a, flops, WEIGHTED, left);
         f->same = 1;
-    } else if (((matrices[1] && !matrices[0]) || (vectors[1] && !is_weight(f, 0))) && a->size) {
-        computed(op, f, flops, WEIGHTED, right);
+    } else if (((matrices[1] && !matrices[0]) || (vectors[1] && !is_weight(f, 0))) && x->size) {
+        computed(a, flops, WEIGHTED, right);
         f->same = 2;
     } else {
-        computed(op, f, flops, PLAIN, plain);
-        f->kernel = op->kernels[1];
+        computed(a, flops, PLAIN, plain);
+        f->kernel = a->op->kernels[1];
     }
-    return enter(op, f, ndim, dims, attrs, inputs);
+    return enter(a, ndim, dims);
 }
 
-/* [bias,] W1, x1, W2, x2, ...: weights of (m, k), or of (k, m) with `transposed`, times the last axes
- * of the x; with `columns` times their first ones, of vectors and matrices. */
+enum { COLUMNS, ROWS, TRANSPOSED };
+
+/* [bias,] W1, x1, W2, x2, ...: weights of (m, k) times vectors or the columns of matrices, or times
+ * the last axes of the x; transposed, of (k, m). */
 static int32_t
-affine_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int transposed,
-            int columns)
+affine_form(const asked *a)
 {
+    ab_form *f = a->f;
+    const int columns = a->how == COLUMNS, transposed = a->how == TRANSPOSED;
     const int32_t odd = f->nin % 2, pairs = f->nin / 2;
     int64_t p[6 + MOST / 2], dims[AXES], inner = 0;
     if (f->nin < 2 || f->nin > MOST || !(f->batch = common_batch(f)))
@@ -355,89 +364,75 @@ affine_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int tra
     memcpy(p, head, sizeof head);
     memcpy(dims + columns, leading, (size_t)lead * sizeof *dims);
     dims[columns ? 0 : lead] = m;
-    computed(op, f, times(2 * m, times(rows, inner)), 6 + pairs, p);
-    return enter(op, f, lead + 1, dims, attrs, inputs);
-}
-
-static int32_t
-columns_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return affine_form(op, f, attrs, inputs, 0, 1);
-}
-
-static int32_t
-linear_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return affine_form(op, f, attrs, inputs, 0, 0);
-}
-
-static int32_t
-transposed_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return affine_form(op, f, attrs, inputs, 1, 0);
+    computed(a, times(2 * m, times(rows, inner)), 6 + pairs, p);
+    return enter(a, lead + 1, dims);
 }
 
 /* -------------------------------------------------------------------------------- views */
 
 static int32_t
-enter_view(OpObject *op, ab_form *f, int32_t ndim, const int64_t *dims, PyObject *attrs,
-           PyObject *inputs)
+enter_view(const asked *a, int32_t ndim, const int64_t *dims)
 {
-    f->flags |= AB_FORM_VIEW;
-    f->batch = operand(f, 0)->batch;
-    return enter(op, f, ndim, dims, attrs, inputs);
+    a->f->flags |= AB_FORM_VIEW;
+    a->f->batch = operand(a->f, 0)->batch;
+    return enter(a, ndim, dims);
 }
 
 /* Attributes: the shape. */
 static int32_t
-reshaped_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+reshaped_form(const asked *a)
 {
+    ab_form *f = a->f;
     if (checked_count(attrs_of(f), attr_count(f)) != operand(f, 0)->size)
         return AB_NOT_USUAL;
-    return enter_view(op, f, attr_count(f), attrs_of(f), attrs, inputs);
+    return enter_view(a, attr_count(f), attrs_of(f));
 }
 
 /* Attributes: the shape; the data word is where it begins. */
 static int32_t
-sliced_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+sliced_form(const asked *a)
 {
+    ab_form *f = a->f;
     const int64_t size = checked_count(attrs_of(f), attr_count(f));
     if (size < 0 || size > operand(f, 0)->size)
         return AB_NOT_USUAL;
     f->view_scale = 1;
     f->index_limit = operand(f, 0)->size - size + 1;
-    return enter_view(op, f, attr_count(f), attrs_of(f), attrs, inputs);
+    return enter_view(a, attr_count(f), attrs_of(f));
 }
 
 /* An entry of the leading axis. */
 static int32_t
-entry_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+entry_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *x = operand(f, 0);
     if (!x->ndim || !x->dims[0])
         return AB_NOT_USUAL;
     f->view_scale = x->size / x->dims[0];
     f->index_limit = x->dims[0];
-    return enter_view(op, f, x->ndim - 1, x->dims + 1, attrs, inputs);
+    return enter_view(a, x->ndim - 1, x->dims + 1);
 }
 
 /* The entries of the leading axis as a minibatch. */
 static int32_t
-spread_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+spread_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *x = operand(f, 0);
     if (!x->ndim || !x->dims[0] || x->dims[0] > INT32_MAX || x->batch != 1)
         return AB_NOT_USUAL;
     f->flags |= AB_FORM_VIEW;
     f->batch = (int32_t)x->dims[0];
-    return enter(op, f, x->ndim - 1, x->dims + 1, attrs, inputs);
+    return enter(a, x->ndim - 1, x->dims + 1);
 }
 
 /* Attributes: the axes in their new order. A view where memory is walked through in one go, a copy
  * with strides elsewhere (strided_form of autobatch/ops/linear.py). */
 static int32_t
-permuted_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+permuted_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *x = operand(f, 0);
     const int64_t *axes = attrs_of(f);
     int64_t steps[AXES], dims[AXES], p[3 + 2 * AXES], step = 1;
@@ -465,15 +460,15 @@ permuted_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
         }
     }
     if (!n || (n == 1 && strides[0] == 1))
-        return enter_view(op, f, x->ndim, dims, attrs, inputs);
+        return enter_view(a, x->ndim, dims);
     p[0] = n;
     memcpy(p + 1, merged, (size_t)n * sizeof *p);
     memcpy(p + 1 + n, strides, (size_t)n * sizeof *p);
     p[1 + 2 * n] = 0;
     p[2 + 2 * n] = x->size;
-    computed(op, f, 0, 3 + 2 * n, p);
+    computed(a, 0, 3 + 2 * n, p);
     f->batch = x->batch;
-    return enter(op, f, x->ndim, dims, attrs, inputs);
+    return enter(a, x->ndim, dims);
 }
 
 /* ------------------------------------------------------------------------------- copies */
@@ -491,21 +486,26 @@ label_batch(const ab_form *f)
 
 /* An entry of the leading axis for every element of a minibatch. */
 static int32_t
-entries_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+entries_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *x = operand(f, 0);
     if (!x->ndim || !x->dims[0] || !(f->batch = label_batch(f)))
         return AB_NOT_USUAL;
     int64_t p[] = {1, x->size / x->dims[0]};
     f->index_limit = x->dims[0];
-    computed(op, f, 0, 2, p);
-    return enter(op, f, x->ndim - 1, x->dims + 1, attrs, inputs);
+    computed(a, 0, 2, p);
+    return enter(a, x->ndim - 1, x->dims + 1);
 }
 
-/* Operands along the axis that is the attribute, which is a new one with `stacked`. */
+enum { CONCAT, STACK };
+
+/* Operands along the axis that is the attribute; stacked, along a new one. */
 static int32_t
-joined_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int stacked)
+joined_form(const asked *a)
 {
+    ab_form *f = a->f;
+    const int stacked = a->how == STACK;
     const ab_type *first = f->nin ? operand(f, 0) : NULL;
     const int64_t axis = attrs_of(f)[0];
     int64_t dims[AXES + 1], total = 0;
@@ -535,31 +535,20 @@ joined_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int sta
     memcpy(dims, first->dims, (size_t)axis * sizeof *dims);
     dims[axis] = total;
     memcpy(dims + axis + 1, behind, (size_t)after * sizeof *dims);
-    computed(op, f, 0, 1 + f->nin, p);
-    id = enter(op, f, first->ndim + stacked, dims, attrs, inputs);
+    computed(a, 0, 1 + f->nin, p);
+    id = enter(a, first->ndim + stacked, dims);
 done:
     free(p);
     return id;
-}
-
-static int32_t
-concat_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return joined_form(op, f, attrs, inputs, 0);
-}
-
-static int32_t
-stack_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return joined_form(op, f, attrs, inputs, 1);
 }
 
 /* ------------------------------------------------------------------- along axes, losses */
 
 /* Attributes: the first axis, how many, whether they are kept at size 1; of moments also an order. */
 static int32_t
-reduction_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+reduction_form(const asked *a)
 {
+    ab_form *f = a->f;
     const int64_t order = attr_count(f) > 3 ? attrs_of(f)[3] : 1;
     const ab_type *x = operand(f, 0);
     const int64_t axis = attrs_of(f)[0], n = attrs_of(f)[1], kept = attrs_of(f)[2] ? n : 0;
@@ -574,14 +563,15 @@ reduction_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
         dims[i] = i < axis ? x->dims[i] : 1;
     memcpy(dims + axis + kept, x->dims + axis + n, (size_t)after * sizeof *dims);
     f->batch = x->batch;
-    computed(op, f, times(order, x->size), attr_count(f), p);
-    return enter(op, f, (int32_t)(axis + kept) + after, dims, attrs, inputs);
+    computed(a, times(order, x->size), attr_count(f), p);
+    return enter(a, (int32_t)(axis + kept) + after, dims);
 }
 
 /* Attribute: the axis. The result is of the operand's shape. */
 static int32_t
-along_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+along_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *x = operand(f, 0);
     const int64_t axis = attrs_of(f)[0];
     if (axis < 0 || axis >= x->ndim)
@@ -589,15 +579,17 @@ along_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
     int64_t p[] = {count(x->dims, (int32_t)axis), x->dims[axis],
                    count(x->dims + axis + 1, x->ndim - (int32_t)axis - 1)};
     f->batch = x->batch;
-    computed(op, f, times(op->flops, x->size), 3, p);
-    return enter(op, f, x->ndim, x->dims, attrs, inputs);
+    computed(a, times(a->op->flops, x->size), 3, p);
+    return enter(a, x->ndim, x->dims);
 }
 
-/* Attributes: an axis, how many of its entries are taken. chosen: the data words say which; else the
- * kernel finds the largest. */
+/* Attributes: an axis, how many of its entries are taken. Data words say which; or the kernel finds
+ * the largest. */
 static int32_t
-some_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int chosen)
+some_form(const asked *a)
 {
+    ab_form *f = a->f;
+    const int chosen = a->how == CHOSEN;
     const ab_type *x = operand(f, 0);
     const int64_t axis = attrs_of(f)[0], taken = attrs_of(f)[1];
     int64_t dims[AXES], size;
@@ -612,78 +604,59 @@ some_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, int chose
     f->batch = x->batch;
     if (chosen)
         f->index_limit = x->dims[axis];
-    computed(op, f, chosen ? 0 : times(2 * x->dims[axis], x->size), 4, p);
-    return enter(op, f, x->ndim, dims, attrs, inputs);
-}
-
-static int32_t
-taken_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return some_form(op, f, attrs, inputs, 1);
-}
-
-static int32_t
-largest_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return some_form(op, f, attrs, inputs, 0);
+    computed(a, chosen ? 0 : times(2 * x->dims[axis], x->size), 4, p);
+    return enter(a, x->ndim, dims);
 }
 
 /* Of a vector of scores and a label for every element of a minibatch. */
 static int32_t
-labelled_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+labelled_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *x = operand(f, 0);
     if (x->ndim != 1 || !x->size || !(f->batch = label_batch(f)))
         return AB_NOT_USUAL;
     int64_t classes = f->index_limit = x->size;
-    computed(op, f, times(op->flops, classes), 1, &classes);
-    return enter(op, f, 0, NULL, attrs, inputs);
+    computed(a, times(a->op->flops, classes), 1, &classes);
+    return enter(a, 0, &classes); /* a scalar: no dimensions */
 }
 
 /* A number from two operands of one shape. */
 static int32_t
-paired_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+paired_form(const asked *a)
 {
+    ab_form *f = a->f;
     int64_t size = operand(f, 0)->size;
     if (!is_shaped(operand(f, 0), operand(f, 1)) || !(f->batch = common_batch(f)))
         return AB_NOT_USUAL;
-    computed(op, f, times(op->flops, size), 1, &size);
-    return enter(op, f, 0, NULL, attrs, inputs);
+    computed(a, times(a->op->flops, size), 1, &size);
+    return enter(a, 0, &size);
 }
 
+/* Sums and means over a minibatch. */
 static int32_t
-over_batch_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs, double scale)
+over_batch_form(const asked *a)
 {
-    const ab_type *x = operand(f, 0);
+    const ab_type *x = operand(a->f, 0);
+    const double scale = a->how == MEAN ? 1.0 / x->batch : 1.0;
     int64_t p[] = {x->batch, x->size, 0};
     memcpy(&p[2], &scale, sizeof scale);
-    f->flags |= AB_FORM_BATCH_AWARE;
-    computed(op, f, times(x->batch, x->size), 3, p);
-    return enter(op, f, x->ndim, x->dims, attrs, inputs);
-}
-
-static int32_t
-batch_sum_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return over_batch_form(op, f, attrs, inputs, 1.0);
-}
-
-static int32_t
-batch_mean_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
-{
-    return over_batch_form(op, f, attrs, inputs, 1.0 / operand(f, 0)->batch);
+    a->f->flags |= AB_FORM_BATCH_AWARE;
+    computed(a, times(x->batch, x->size), 3, p);
+    return enter(a, x->ndim, x->dims);
 }
 
 /* The elementwise part of an LSTM's step. */
 static int32_t
-lstm_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+lstm_form(const asked *a)
 {
+    ab_form *f = a->f;
     const ab_type *gates = operand(f, 0), *c = operand(f, 1);
     int64_t d = c->size, twice = 2 * d;
     if (gates->ndim != 1 || c->ndim != 1 || gates->size != 4 * d || !(f->batch = common_batch(f)))
         return AB_NOT_USUAL;
-    computed(op, f, times(op->flops, d), 1, &d);
-    return enter(op, f, 1, &twice, attrs, inputs);
+    computed(a, times(a->op->flops, d), 1, &d);
+    return enter(a, 1, &twice);
 }
 
 /* ------------------------------------------------------------------- windows over images */
@@ -711,29 +684,31 @@ windows(const ab_form *f, int64_t p[3 + SIZES])
 }
 
 static int32_t
-unfolded_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+unfolded_form(const asked *a)
 {
+    ab_form *f = a->f;
     const int64_t *s = attrs_of(f);
     int64_t p[3 + SIZES];
     if (!windows(f, p))
         return AB_NOT_USUAL;
     const int64_t dims[] = {s[OH] * s[OW], p[0] * s[KH] * s[KW]};
     f->batch = operand(f, 0)->batch;
-    computed(op, f, dims[0] * dims[1], 3 + SIZES, p);
-    return enter(op, f, 2, dims, attrs, inputs);
+    computed(a, dims[0] * dims[1], 3 + SIZES, p);
+    return enter(a, 2, dims);
 }
 
 static int32_t
-pooled_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
+pooled_form(const asked *a)
 {
+    ab_form *f = a->f;
     const int64_t *s = attrs_of(f);
     int64_t p[3 + SIZES];
     if (!windows(f, p))
         return AB_NOT_USUAL;
     const int64_t dims[] = {p[0], s[OH], s[OW]};
     f->batch = operand(f, 0)->batch;
-    computed(op, f, times(count(dims, 3), s[KH] * s[KW]), 3 + SIZES, p);
-    return enter(op, f, 3, dims, attrs, inputs);
+    computed(a, times(count(dims, 3), s[KH] * s[KW]), 3 + SIZES, p);
+    return enter(a, 3, dims);
 }
 
 /* ------------------------------------------------------------------------------ the kinds */
@@ -743,41 +718,42 @@ static const struct {
     const char *name;
     usual *form;    /* NULL: the declaration is asked */
     int32_t nattrs; /* attributes; ANY: any number */
+    int how;
 } KINDS[] = {
-    {"declared", NULL, ANY},
-    {"elementwise", elementwise_form, 0},
-    {"source", source_form, ANY},
-    {"batched source", batched_source_form, ANY},
-    {"filled", filled_form, ANY},
-    {"row", row_form, 0},
-    {"rows", rows_form, 1},
-    {"sum", list_sum_form, 0},
-    {"mean", list_mean_form, 0},
-    {"max", list_max_form, 0},
-    {"product", product_form, 0},
-    {"affine", columns_form, 0},
-    {"linear", linear_form, 0},
-    {"affine transposed", transposed_form, 0},
-    {"reshaped", reshaped_form, ANY},
-    {"sliced", sliced_form, ANY},
-    {"entry", entry_form, 0},
-    {"spread", spread_form, 0},
-    {"permuted", permuted_form, ANY},
-    {"entries", entries_form, 1},
-    {"concat", concat_form, 1},
-    {"stack", stack_form, 1},
-    {"reduction", reduction_form, 3},
-    {"moment", reduction_form, 4},
-    {"along", along_form, 1},
-    {"taken", taken_form, 2},
-    {"largest", largest_form, 2},
-    {"labelled", labelled_form, 1},
-    {"paired", paired_form, 0},
-    {"batch sum", batch_sum_form, 0},
-    {"batch mean", batch_mean_form, 0},
-    {"lstm", lstm_form, 0},
-    {"unfolded", unfolded_form, SIZES},
-    {"pooled", pooled_form, SIZES},
+    {"declared", NULL, ANY, 0},
+    {"elementwise", elementwise_form, 0, 0},
+    {"source", source_form, ANY, 0},
+    {"batched source", batched_source_form, ANY, 0},
+    {"filled", filled_form, ANY, 0},
+    {"row", row_form, 0, 0},
+    {"rows", rows_form, 1, 0},
+    {"sum", list_form, 0, SUM},
+    {"mean", list_form, 0, MEAN},
+    {"max", list_form, 0, LARGEST},
+    {"product", product_form, 0, 0},
+    {"affine", affine_form, 0, COLUMNS},
+    {"linear", affine_form, 0, ROWS},
+    {"affine transposed", affine_form, 0, TRANSPOSED},
+    {"reshaped", reshaped_form, ANY, 0},
+    {"sliced", sliced_form, ANY, 0},
+    {"entry", entry_form, 0, 0},
+    {"spread", spread_form, 0, 0},
+    {"permuted", permuted_form, ANY, 0},
+    {"entries", entries_form, 1, 0},
+    {"concat", joined_form, 1, CONCAT},
+    {"stack", joined_form, 1, STACK},
+    {"reduction", reduction_form, 3, 0},
+    {"moment", reduction_form, 4, 0},
+    {"along", along_form, 1, 0},
+    {"taken", some_form, 2, CHOSEN},
+    {"largest", some_form, 2, LARGEST},
+    {"labelled", labelled_form, 1, 0},
+    {"paired", paired_form, 0, 0},
+    {"batch sum", over_batch_form, 0, SUM},
+    {"batch mean", over_batch_form, 0, MEAN},
+    {"lstm", lstm_form, 0, 0},
+    {"unfolded", unfolded_form, SIZES, 0},
+    {"pooled", pooled_form, SIZES, 0},
 };
 
 /* usual(kind, kernels, flags, flops): what all forms of an op have in common. kernels: two, of which
@@ -805,6 +781,7 @@ ab_usual_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
 {
     usual *form = KINDS[op->kind].form;
     const int32_t nattrs = KINDS[op->kind].nattrs;
+    const asked a = {op, f, attrs, inputs, KINDS[op->kind].how};
     if (!form || (nattrs != ANY && attr_count(f) != nattrs)
         || (op->variadic ? f->nin < op->nin : f->nin != op->nin))
         return AB_NOT_USUAL;
@@ -812,7 +789,7 @@ ab_usual_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
     f->kernel = -1;
     f->flags = op->flags;
     f->index_limit = -1;
-    const int32_t id = form(op, f, attrs, inputs);
+    const int32_t id = form(&a);
     if (id == AB_NOT_USUAL) { /* the declaration fills in all but this */
         f->same = 0;
         f->np = 0;
