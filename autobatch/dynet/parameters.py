@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core, functions
+from ..engine import direct
 from ..parameters import Lookup, Parameter
 from ..recording import recorder
 from . import config
@@ -316,6 +317,7 @@ class LookupParameters(_Held):
     def __getitem__(self, i: int) -> Expression:
         return self._stored[i]
 
+    @direct
     def batch(self, i: Sequence[int]) -> Expression:  # type: ignore[override]
         """Rows as a minibatch, one element for each number in the list."""
         rows = functions._labels("lookup", i)

@@ -390,10 +390,11 @@ PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals 
 /* index.c */
 /* NULL without an exception: the function of Python has to. */
 PyObject *ab_record_indexed(OpObject *op, PyObject *x, PyObject *index);
-/* Of columns: the entry at an index from 0 on, a row of a table. NULL without an exception: as
+/* Of columns: the entry at an index from 0 on, rows of a table. NULL without an exception: as
  * above. */
 PyObject *ab_column_pick(PyObject *x, PyObject *index);
 PyObject *ab_table_row(PyObject *x, PyObject *index);
+PyObject *ab_table_rows(PyObject *x, PyObject *indices); /* as a minibatch, which may be moved */
 PyObject *ab_record_item(PyObject *x, PyObject *key);
 PyObject *ab_item(PyObject *x, PyObject *key); /* x[key], by either */
 PyObject *ab_column_item(PyObject *x, PyObject *key);

@@ -117,6 +117,12 @@ lookup(PyObject *const *args)
 }
 
 static PyObject *
+lookup_batch(PyObject *const *args)
+{
+    return made_or_function(ab_table_rows(args[0], args[1]));
+}
+
+static PyObject *
 pick(PyObject *const *args)
 {
     return made_or_function(ab_is_movable() ? NULL : ab_column_pick(args[0], args[1]));
@@ -159,6 +165,8 @@ static const struct answers {
     {"update", update, 1, TRAINER},
     {"renew_cg", renew_cg, 0, ANYTHING},
     {"lookup", lookup, 2, ANYTHING},
+    {"lookup_batch", lookup_batch, 2, ANYTHING},
+    {"batch", lookup_batch, 2, ANYTHING},
     {"pick", pick, 2, ANYTHING},
 };
 

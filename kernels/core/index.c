@@ -507,6 +507,30 @@ ab_table_row(PyObject *x, PyObject *index)
     return ab_record_lookup(table, index);
 }
 
+PyObject *
+ab_table_rows(PyObject *x, PyObject *indices)
+{
+    enum { ROWS = 1024 };
+    int64_t words[ROWS];
+    ParamObject *table = ab_param_of(x);
+    const int64_t n = PyList_CheckExact(indices) ? AB_LIST_SIZE(indices) : 0;
+    if (!table || !table->param->rows || n < 1 || n > ROWS)
+        return NULL;
+    for (int64_t i = 0; i < n; i++)
+        if (!index_from(AB_LIST_ITEM(indices, i), table->param->rows, &words[i]))
+            return NULL;
+    GraphObject *g = ab_recording();
+    int32_t id = g ? ab_record_parameter(g, table) : -1;
+    if (id < 0)
+        return NULL;
+    OpObject *op = core.lookup_again;
+    const int32_t form = ab_find_form(op, g->graph, 1, &id, 1, &n, NULL);
+    if (form < 0)
+        return NULL;
+    id = ab_graph_add(g->graph, form, 1, &id, (int32_t)n, words, false); /* it has no equal */
+    return id < 0 ? ab_record_failed(id, (PyObject *)op) : ab_expression_new(g, id);
+}
+
 /* Makes expressions iterable, as a class with `__getitem__` is. */
 PyObject *
 ab_column_entry(PyObject *x, Py_ssize_t index)

@@ -287,3 +287,22 @@ def test_there_is_one_computation_graph():
     with pytest.raises(RuntimeError):
         dy.ComputationGraph()
     assert dy.renew_cg() is dy.cg()
+
+
+@pytest.mark.parametrize("count", [1, 3, 1024, 1025])
+def test_rows_as_a_minibatch(count):
+    table = dy.ParameterCollection().add_lookup_parameters((5, 2), init=np.arange(10).reshape(5, 2))
+    rng = np.random.default_rng(count)
+    places = [int(i) for i in rng.integers(0, 5, count)]
+    for indices in (places, tuple(places), np.array(places), [np.int64(i) for i in places]):
+        dy.renew_cg()
+        found = dy.lookup_batch(table, indices)
+        assert found.dim() == ((2,), count)
+        expected = table.as_array()[places].T.reshape((2, count) if count > 1 else (2,))
+        np.testing.assert_array_equal(found.npvalue(), expected)
+        np.testing.assert_array_equal(table.batch(indices).npvalue(), expected)
+        found.set([0] * count)
+        assert (found.npvalue()[0] == 0).all()
+    for wrong in ([0, 5], [-1], [], [1.5], ["a"], 3, [10**30], [True, 7]):
+        with pytest.raises((IndexError, TypeError, ValueError)):
+            dy.lookup_batch(table, wrong)

@@ -113,6 +113,7 @@ def lookup(p: Any, index: int | None = None, update: bool = True) -> Any:
     return row if update else F.stop_gradient(row)
 
 
+@direct
 def lookup_batch(p: Any, indices: Sequence[int], update: bool = True) -> Any:
     """Rows of a table as a minibatch; `Expression.set` may change them.
 
