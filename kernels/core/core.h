@@ -255,6 +255,9 @@ PyObject *ab_expression_write(PyObject *self, PyObject *numbers);
 PyObject *ab_param_write_row(PyObject *self, PyObject *args);
 PyObject *ab_expression_redirect(PyObject *self, PyObject *places);
 
+/* param.c */
+void ab_param_fill(const ab_param *p, void *numbers, double number); /* as many as it has */
+
 /* updates.c */
 typedef struct ab_steps { /* what an update is told, see ab_update_all */
     int rule, flags;

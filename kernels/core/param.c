@@ -149,6 +149,16 @@ param_room(PyObject *self, void *closure)
     return array_of((ParamObject *)self, GRADIENT);
 }
 
+void
+ab_param_fill(const ab_param *p, void *numbers, double number)
+{
+    for (int64_t i = 0; i < p->size; i++)
+        if (p->itemsize == 8)
+            ((double *)numbers)[i] = number;
+        else
+            ((float *)numbers)[i] = (float)number;
+}
+
 /* _fill(number): every number is this one, in single precision. */
 static PyObject *
 param_fill(PyObject *self, PyObject *number)
@@ -157,11 +167,7 @@ param_fill(PyObject *self, PyObject *number)
     const float value = (float)PyFloat_AsDouble(number);
     if (!initialised(p) || PyErr_Occurred())
         return NULL;
-    for (int64_t i = 0; i < p->param->size; i++)
-        if (p->param->itemsize == 8)
-            ((double *)p->param->data)[i] = value;
-        else
-            ((float *)p->param->data)[i] = value;
+    ab_param_fill(p->param, p->param->data, value);
     Py_RETURN_NONE;
 }
 

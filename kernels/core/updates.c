@@ -141,16 +141,6 @@ keep(UpdatesObject *u, PyObject *memory)
     return PyList_Append(u->kept, memory);
 }
 
-static void
-fill(void *numbers, const ab_param *p, double number)
-{
-    for (int64_t i = 0; i < p->size; i++)
-        if (p->itemsize == 8)
-            ((double *)numbers)[i] = number;
-        else
-            ((float *)numbers)[i] = (float)number;
-}
-
 /* Notes down for Python where the states of a parameter begin. */
 static int
 note(UpdatesObject *u, Py_ssize_t i, PyObject *memory, const char *at)
@@ -204,13 +194,14 @@ begin(UpdatesObject *u, Py_ssize_t n, double first)
     at = start;
     for (Py_ssize_t i = 0; i < n && error >= 0; i++) {
         ab_updated *item = &u->items[i];
-        if (!waits(item))
+        /* One of which another thread has written a gradient since then waits for the next time. */
+        if (!waits(item) || at + u->nstates * step_of(item->param) > start + bytes)
             continue;
         error = note(u, i, memory, at);
         for (int s = 0; s < u->nstates && error >= 0; s++, at += step_of(item->param)) {
             *state_of(item, u->states[s]) = at;
             if (first != 0) /* untouched memory costs nothing */
-                fill(at, item->param, first);
+                ab_param_fill(item->param, at, first);
         }
         item->started = error >= 0;
     }
