@@ -86,6 +86,7 @@ class GraphView:
     Attributes:
         forms: by number, all that is fixed for a node of that form.
         dtype: of the graph's numbers.
+        touching: rows that are looked up count as used; so they do in DyNet's graphs.
         form_of, root, parent, view_offset, batch_stride, address: arrays by node.
     """
 
@@ -94,6 +95,7 @@ class GraphView:
         self._parameters = graph.parameters
         self.dtype = np.dtype(f"f{cpu.itemsize(graph)}")
         self.forms: Sequence[BoundForm] = forms
+        self.touching = graph.expression_type is not Expression
 
     def refresh(self, graph: Graph) -> None:
         """Looks again: nodes were recorded, addresses given."""
@@ -107,13 +109,17 @@ class GraphView:
         """The data words of a node."""
         return cpu.data_of(self, node)  # type: ignore[arg-type]
 
+    def operands(self, node: int) -> Sequence[int]:
+        """The operands of a node."""
+        return cpu.operands_of(self, node)  # type: ignore[arg-type]
+
     def source(self, node: int) -> Any:
         """The array or the parameter that a source node stands for."""
         bound = self.forms[self.form_of[node]]
         if bound.op.name == "parameter":
             return self._by_address[int(self.data(node)[0])]
         if bound.op.table:
-            return self.source(cpu.operands_of(self, node)[0])  # type: ignore[arg-type]
+            return self.source(self.operands(node)[0])
         content = self.data(node).view(self.dtype)[: bound.batch * bound.size]
         batch = () if bound.batch == 1 else (bound.batch,)
         return content.reshape((*batch, *bound.shape))

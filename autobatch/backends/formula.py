@@ -201,6 +201,8 @@ class FormulaBackend:
             for back in steps:
                 self._run_back(state, back, get)
         self._deliver(state, reached)
+        if graph.touching:
+            self._touch(graph, max(seeds))
 
     def value(self, graph: Any, node: int) -> np.ndarray:
         """The value of a node, as an array of its shape (minibatch first, if it has one)."""
@@ -385,6 +387,29 @@ class FormulaBackend:
         if same and dx.ndim == len(shape) and dx.shape[0] > 1:
             dx = dx.sum(axis=0)
         return dx.reshape(shape)
+
+    @staticmethod
+    def _touch(graph: Any, last: int) -> None:
+        """Begins the gradients of rows that were looked up before the loss: see mark_touched of
+        kernels/cpu/backward.c."""
+
+        def op_of(node: int) -> str:
+            return str(graph.forms[graph.form_of[node]].op.name)
+
+        tables = {}
+        for node in range(last + 1):
+            if graph.forms[graph.form_of[node]].op.table:
+                if op_of(graph.operands(node)[0]) == "parameter":
+                    tables[node] = set[bool]()
+        for node in range(len(graph.form_of)) if tables else ():
+            for operand in graph.operands(node):
+                if operand in tables:
+                    tables[operand].add(op_of(node) == "stop_gradient")
+        for node, stopped in tables.items():
+            held, rows = graph.source(node), graph.data(node)
+            if held.trainable and stopped != {True}:
+                zeros = np.zeros((len(rows), *held._data.shape[1:]), held._data.dtype)
+                held._sparse.add(rows, zeros)
 
     def _deliver(self, state: _State, reached: np.ndarray) -> None:
         """Adds the gradients of this pass to the parameters on the host."""

@@ -30,7 +30,8 @@ renew(ComputationObject *c)
     if (!graph)
         return -1;
     ((GraphObject *)graph)->type = (PyTypeObject *)Py_XNewRef((PyObject *)old->type);
-    Py_SETREF(c->graph, graph);
+    c->graph = graph;
+    Py_DECREF(old);
     c->version++;
     if (c->movable && c->version >= TRIALS)
         c->movable = c->moved;
@@ -51,7 +52,8 @@ static PyObject *
 computation_only(PyObject *self, PyObject *none)
 {
     (void)none;
-    Py_XSETREF(core.computation, (ComputationObject *)Py_NewRef(self));
+    Py_XDECREF((PyObject *)core.computation);
+    core.computation = (ComputationObject *)Py_NewRef(self);
     Py_RETURN_NONE;
 }
 

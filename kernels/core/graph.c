@@ -91,6 +91,7 @@ ab_graph_first_node(GraphObject *g)
     if (!s)
         return -1;
     ab_graph_reset(g->graph, s->itemsize, s->sharing, s->limit);
+    g->graph->touching = g->type && g->type != core.expression_type; /* DyNet's */
     return 0;
 }
 

@@ -85,17 +85,72 @@ add_source(const ab_graph *g, engine *e, int32_t node, const ab_form *f)
     return AB_OK;
 }
 
+static int
+is_table_of_parameter(const ab_graph *g, int32_t node, const ab_form *f)
+{
+    return f->flags & AB_FORM_TABLE
+           && form_of(g, g->operands[g->nodes[node].first])->flags & AB_FORM_PARAMETER;
+}
+
+/* DyNet's trainers take rows for used that were looked up before the loss, on whatever path: their
+ * running means move on. Not so what was looked up as a constant, which is used behind
+ * stop_gradient only. */
+static int
+mark_touched(const ab_graph *g, engine *e, int32_t last)
+{
+    uint8_t *mark = e->marks;
+    for (int32_t i = 0; i <= last; i++)
+        if (!ab_is_live(e, i) && is_table_of_parameter(g, i, form_of(g, i))
+            && ab_table_of(g, i)->trainable)
+            mark[i] |= TOUCHED;
+    for (int32_t i = 0; i < e->n; i++) {
+        const ab_node *d = &g->nodes[i];
+        const uint32_t stops = AB_FORM_VIEW | AB_FORM_NO_GRADIENT;
+        const uint8_t how = (form_of(g, i)->flags & stops) == stops ? STOPPED : USED;
+        for (int32_t j = 0; j < d->nin; j++)
+            if (mark[g->operands[d->first + j]] & TOUCHED)
+                mark[g->operands[d->first + j]] |= how;
+    }
+    for (int32_t i = 0; i <= last; i++) {
+        if (!(mark[i] & TOUCHED))
+            continue;
+        if ((mark[i] & (STOPPED | USED)) == STOPPED) {
+            mark[i] &= (uint8_t)~TOUCHED;
+            continue;
+        }
+        e->ntouched++;
+        if (add_source(g, e, i, form_of(g, i)) < 0)
+            return AB_NO_MEMORY;
+    }
+    return AB_OK;
+}
+
+/* Begins the gradients of rows that are touched. */
+static void
+touch(const ab_graph *g, const engine *e)
+{
+    for (int32_t i = 0, left = e->ntouched; left; i++) {
+        if (!(e->marks[i] & TOUCHED))
+            continue;
+        left--;
+        for (int32_t word = 0; word < g->nodes[i].ndata; word++)
+            ab_slot_of(ab_table_of(g, i), g->nodes[i].data[word]);
+    }
+}
+
 /* Also lists the parameters and tables that get a gradient. */
 static int
 mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt, const int32_t *wrt)
 {
     uint8_t *mark = e->marks;
+    int32_t rows = 0; /* nodes that are rows of tables, without those that take part */
     memset(mark, 0, (size_t)e->n);
     for (int32_t i = 0; i < nwrt; i++)
         mark[wrt[i]] = WANTED | ASKED;
     for (int32_t i = 0; i < e->n; i++) {
         const ab_node *d = &g->nodes[i];
         const ab_form *f = form_of(g, i);
+        rows += (f->flags & AB_FORM_TABLE) != 0;
         if (f->flags & AB_FORM_PARAMETER) {
             if (((const ab_param *)(intptr_t)d->data[0])->trainable)
                 mark[i] |= WANTED;
@@ -114,10 +169,11 @@ mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
         if (passes(f))
             for (int32_t j = 0; j < d->nin; j++)
                 mark[g->operands[d->first + j]] |= REACHED;
+        rows -= (f->flags & AB_FORM_TABLE) != 0;
         if (f->flags & (AB_FORM_PARAMETER | AB_FORM_TABLE) && add_source(g, e, i, f) < 0)
             return AB_NO_MEMORY;
     }
-    return AB_OK;
+    return g->touching && rows && nseeds ? mark_touched(g, e, seeds[0]) : AB_OK;
 }
 
 /* Lists a use of each weight of an affine batch, due before the weight's own batch runs. */
@@ -188,7 +244,7 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
     e->back.table = NULL;
     e->n = g->n;
     e->nwrt = nwrt;
-    e->nsources = e->nuses = e->nviews = 0;
+    e->nsources = e->nuses = e->nviews = e->ntouched = 0;
     if (make_room(g, e, nseeds, nwrt) < 0)
         return AB_NO_MEMORY;
     memcpy(e->seeds, seeds, (size_t)nseeds * sizeof *seeds);
@@ -281,6 +337,7 @@ begin_sources(const ab_graph *g, const engine *e)
         if (e->source_dense[i])
             ab_param_dense(p);
     }
+    touch(g, e);
     return AB_OK;
 }
 

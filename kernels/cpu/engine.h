@@ -101,6 +101,7 @@ typedef struct engine {
     int32_t *sources;
     int64_t *source_rows;
     uint8_t *source_dense;
+    int32_t ntouched; /* nodes */
     int32_t nsources, source_room;
     uint64_t trained; /* which parameters were trainable */
     int32_t nseeds, seed_room;
@@ -224,6 +225,9 @@ enum {
     WANTED = 1,  /* it depends on something whose gradient is wanted */
     REACHED = 2, /* the loss depends on it */
     ASKED = 4,   /* its own gradient was asked for */
+    TOUCHED = 8, /* rows that count as used all the same: their gradients begin, as zeros */
+    USED = 16,   /* by something that passes gradients on, and by something that stops them; of */
+    STOPPED = 32 /* rows that may be touched */
 };
 
 static inline int

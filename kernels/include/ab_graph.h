@@ -201,7 +201,8 @@ struct ab_graph {
     int32_t asked;  /* the last node whose value was asked for; what stands before it was read */
     ab_kept *kept;
     int32_t nkept, kept_capacity, kept_free;
-    uint64_t keeps; /* counts changes of addresses by keeping */
+    uint64_t keeps;   /* counts changes of addresses by keeping */
+    int32_t touching; /* rows looked up before a loss count as used, whatever becomes of them */
 };
 
 static inline ab_form *

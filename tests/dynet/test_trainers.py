@@ -270,3 +270,67 @@ def test_the_norm_of_no_gradient_is_zero(m):
         assert trainer.gradient_norm > 0
         trainer.update()
         assert trainer.gradient_norm == 0
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numpy"])
+@pytest.mark.parametrize("kind", [dy.AdamTrainer, dy.AmsgradTrainer, dy.MomentumSGDTrainer])
+def test_rows_looked_up_before_the_loss_count_as_used(kind, backend):
+    """Their means move on in DyNet, whatever became of them: dead lookups, another loss's."""
+    ab.use(backend)
+    try:
+        moved = []
+        for what in ("dead", "dead batch", "another loss", "after", "constant", "none"):
+            m = dy.ParameterCollection()
+            table = m.add_lookup_parameters((5, 2), init=1)
+            trainer = kind(m, 0.1)
+            for use in ("all", what):
+                dy.renew_cg()
+                other = dy.squared_norm(table[1])
+                rows = [table[2], dy.lookup_batch(table, [3, 4])]
+                loss = dy.squared_norm(table[0])
+                if use == "all":
+                    loss = loss + other + dy.squared_norm(rows[0])
+                    loss = loss + dy.sum_batches(dy.squared_norm(rows[1]))
+                else:
+                    dy.renew_cg()
+                    if use == "dead":
+                        assert table[2] is not None
+                    elif use == "dead batch":
+                        dy.lookup_batch(table, [2, 4])
+                    elif use == "another loss":
+                        dy.squared_norm(table[2])
+                    elif use == "constant":
+                        dy.squared_norm(dy.lookup(table, 2, update=False))
+                    loss = dy.squared_norm(table[0])
+                    if use == "after":
+                        dy.squared_norm(table[2])
+                loss.backward()
+                if use == "all":
+                    trainer.update()
+                    before = table.as_array()[:, 0]
+            trainer.update()
+            moved.append((table.as_array()[:, 0] != before).tolist())
+        assert moved == [
+            [True, False, True, False, False],
+            [True, False, True, False, True],
+            [True, False, True, False, False],
+            [True, False, False, False, False],
+            [True, False, False, False, False],
+            [True, False, False, False, False],
+        ]
+    finally:
+        ab.use("cpu")
+
+
+def test_rows_looked_up_and_not_used_are_left_alone_elsewhere():
+    table = ab.Lookup(init=np.ones((3, 2)))
+    trainer = ab.Adam(table)
+    for index in (0, 1):
+        ab.new_graph()
+        row = table[1 - index]
+        ab.sum(table[index] * 1.0).backward()
+        assert (table.gradient().any(axis=1) == (np.arange(3) == index)).all()
+        assert row is not None
+        before = table.value()
+        trainer.update()
+        assert ((table.value() != before).any(axis=1) == (np.arange(3) == index)).all()
