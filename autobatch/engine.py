@@ -61,7 +61,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def direct(method: _Method) -> _Method:
-    """A method that C answers where it can, see kernels/core/direct.c."""
+    """A function or method that C answers where it can, see kernels/core/direct.c."""
     if not hasattr(_core, "Direct"):  # the limited API has none
         return method
     return cast(_Method, functools.update_wrapper(_core.Direct(method), method))

@@ -108,9 +108,9 @@ class Trainer(_core.Trainer):
     _steady: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
-        own = {"learning_rate", "rate", "step", "update", "_rule", "_run", "_update"} & vars(
-            cls
-        ).keys()
+        settings = {"learning_rate", "clip_norm", "clip_value", "sparse", "step"}
+        methods = {"rate", "update", "_rule", "_run", "_update", "_first_state"}
+        own = (settings | methods) & vars(cls).keys()
         if own and not cls.__module__.startswith(__package__):
             cls._steady = False
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import autobatch as ab
+from autobatch.recording import recorder
 from autobatch.testing import check_gradient, count_batches
 
 
@@ -265,3 +266,28 @@ def test_special_numbers_end_no_kernel(special, rng) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
     bounds = np.full((4, 9), 0.3)
     ab.constrained_softmax(ab.input(x), bounds).value()
+
+
+@pytest.mark.parametrize("where", ["cpu", "numpy"])
+def test_losses_of_sure_probabilities_are_finite(where, dtype):
+    """And what is no probability stays none, on every backend alike."""
+    least = float(np.finfo(dtype).tiny)
+    p = np.array([0, 0, 1, 1, least / 4, 0.3, np.nan, -1, 2, 0, 1])
+    t = np.array([1, 0, 0, 1, 1, 0.3, 1, 1, 0, 0.5, 0.5])
+    with ab.configure(backend=where):
+        ab.new_graph()
+        x, y = ab.input(p), ab.input(t)
+        loss = recorder("binary_cross_entropy")(x, y)
+        ab.sum(loss).backward([x, y])
+        value, dx, dt = loss.value(), x.gradient(), y.gradient()
+    ab.new_graph()
+    real = np.isin(np.arange(len(p)), [6, 7, 8], invert=True)
+    assert np.isfinite(value[real]).all()
+    assert np.isfinite(dx[real]).all()
+    assert np.isfinite(dt[real]).all()
+    assert np.isnan(value[~real]).all()
+    top = -np.log(least)
+    np.testing.assert_allclose(value[[0, 1, 2, 3, 4]], [top, 0, top, 0, top], rtol=1e-6)
+    np.testing.assert_allclose(value[[9, 10]], top / 2, rtol=1e-6)
+    np.testing.assert_allclose(dx[[0, 1, 3]], [-1 / least, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(dx[2], 1 / np.finfo(dtype).eps)

@@ -679,3 +679,12 @@ def test_nothing_warns_on_numbers_that_are_none() -> None:
 def test_numbers_too_large_for_a_word(record):
     with pytest.raises((ab.IndexRangeError, ab.ShapeError, ab.MemoryLimitError)):
         record(ab.ones(3))
+
+
+def test_joints_too_large_for_any_memory_are_refused():
+    part = ab.concat([ab.zeros(1 << 47)] * 256)
+    for count in (300, 512):
+        with pytest.raises(ab.MemoryLimitError):
+            ab.concat([part] * count)
+    with pytest.raises(ab.MemoryLimitError):
+        ab.stack([part] * 512)

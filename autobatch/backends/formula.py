@@ -398,9 +398,9 @@ class FormulaBackend:
 
         tables = {}
         for node in range(last + 1):
-            if graph.forms[graph.form_of[node]].op.table:
-                if op_of(graph.operands(node)[0]) == "parameter":
-                    tables[node] = set[bool]()
+            of_table = graph.forms[graph.form_of[node]].op.table
+            if of_table and op_of(graph.operands(node)[0]) == "parameter":
+                tables[node] = set[bool]()
         for node in range(len(graph.form_of)) if tables else ():
             for operand in graph.operands(node):
                 if operand in tables:

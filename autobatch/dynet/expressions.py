@@ -802,7 +802,7 @@ class Tensor:
 
     def argmax(self, dim: int = 0, num: int = 1) -> Tensor:
         """Indices of the `num` largest elements along a dimension, the largest first."""
-        if num == 1:
+        if num == 1 and not np.isnan(self._array.sum()):  # which sorting puts last
             return Tensor._of(self._array.argmax(dim, keepdims=True), self)
         return self.topk(dim, num)[1]
 

@@ -742,16 +742,21 @@ class ParameterCollection:
         if self._parent is None:
             self._multiply(by)
         if self._decayed < 0.25:
-            # As DyNet does lest the factor vanish. A root's numbers have it in them already.
+            # As DyNet does lest the factor vanish: it goes into the numbers, where a root's have it
+            # already, but for those that trainers leave alone, which are again what they were.
             if self._parent is not None:
-                self._multiply(np.float32(self._decayed))
+                self._multiply(np.float32(self._decayed), frozen=False)
+            else:
+                self._multiply(np.float32(1 / self._decayed), frozen=True)
             self._decayed = 1.0
 
-    def _multiply(self, by: np.float32) -> None:
+    def _multiply(self, by: np.float32, frozen: bool | None = None) -> None:
+        """Multiplies the numbers, of parameters that are frozen or that are not, or of all."""
         for held in [*self._parameters, *self._lookups]:
-            data = held._stored._data
-            data *= by
-            held._stored._touch()
+            if frozen is None or held._stored._frozen == frozen:
+                data = held._stored._data
+                data *= by
+                held._stored._touch()
 
     def save(self, fname: str, name: str = "", append: bool = False) -> None:
         """Writes all parameters, then all lookup parameters, to a text file.

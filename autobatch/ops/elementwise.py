@@ -757,28 +757,46 @@ elementwise(
 
 # --------------------------------------------------- losses of independent probabilities
 
+
+def _surely(xp: Any, p: Any, log: Any) -> Any:
+    """The logarithm of a probability: at least that of the smallest normal number."""
+    return xp.maximum(log, math.log(xp.finfo(p.dtype).tiny))
+
+
+def _binary_cross_entropy_slope(xp: Any, y: Any, p: Any, t: Any) -> Any:
+    info = xp.finfo(p.dtype)
+    rest = xp.where(p == 1, info.eps, 1 - p)
+    least = xp.where((p >= 0) & (p < info.tiny), info.tiny, p)
+    slope = xp.where(t == 1, 0, (1 - t) / rest) - xp.where(t == 0, 0, t / least)
+    return xp.where(p == t, 0, slope)
+
+
 elementwise(
     "binary_cross_entropy",
     ("x", "y"),
-    # A target of exactly 0 or 1 takes only its own logarithm, so that a sure and right
-    # prediction costs 0 and not 0 * inf.
+    # A target of exactly 0 or 1 takes only its own logarithm.
     formula=lambda xp, p, t: (
-        -xp.where(t == 0, 0, t * xp.log(p)) - xp.where(t == 1, 0, (1 - t) * xp.log1p(-p))
+        -xp.where(t == 0, 0, t * _surely(xp, p, xp.log(p)))
+        - xp.where(t == 1, 0, (1 - t) * _surely(xp, p, xp.log1p(-p)))
     ),
     expression=(
-        "-(b == (real)0 ? (real)0 : b * ab_log(a))"
-        " - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_log1p(-a))"
+        "-(b == (real)0 ? (real)0 : b * ab_at_least_smallest(ab_log(a)))"
+        " - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_at_least_smallest(ab_log1p(-a)))"
     ),
     derivatives=(
-        lambda xp, y, p, t: xp.where(t == 1, 0, (1 - t) / (1 - p)) - xp.where(t == 0, 0, t / p),
-        lambda xp, y, p, t: xp.log1p(-p) - xp.log(p),
+        _binary_cross_entropy_slope,
+        lambda xp, y, p, t: _surely(xp, p, xp.log1p(-p)) - _surely(xp, p, xp.log(p)),
     ),
     gradients=(
-        "(b == (real)1 ? (real)0 : ((real)1 - b) / ((real)1 - a))"
-        " - (b == (real)0 ? (real)0 : b / a)",
-        "ab_log1p(-a) - ab_log(a)",
+        "a == b ? (real)0 : (b == (real)1 ? (real)0 : ((real)1 - b) / ab_complement(a))"
+        " - (b == (real)0 ? (real)0 : b / ab_probability(a))",
+        "ab_at_least_smallest(ab_log1p(-a)) - ab_at_least_smallest(ab_log(a))",
     ),
-    summary="-y log x - (1 - y) log(1 - x), elementwise, for probabilities x and targets y.",
+    summary=(
+        "-y log x - (1 - y) log(1 - x), elementwise, for probabilities x and targets y.\n\n"
+        "Logarithms are at least that of the smallest number (-87.3 in single precision), so that\n"
+        "a probability of exactly 0 or 1 has a finite loss and gradient, as in DyNet."
+    ),
     example=("ab.binary_cross_entropy(0.8, 1.0)", "0.2231"),
     ranges=((0.1, 0.9),),
     cost=25,

@@ -124,7 +124,7 @@ typedef struct OpObject {
     int variadic;
     int plain;   /* neither attributes nor data: may be called */
     int weights; /* the rule asks which operands are weights */
-    int kind;    /* what of its forms is worked out in usual.c, from these three: */
+    int kind;    /* what of its forms is worked out in usual.c, from what follows */
     int32_t kernels[2];
     uint32_t flags;
     int64_t flops; /* per element */

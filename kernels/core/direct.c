@@ -18,6 +18,7 @@ typedef struct DirectObject {
     vectorcallfunc vectorcall;
     PyObject *function;
     PyObject *dict; /* __name__, __doc__ ... */
+    PyObject *weak;
     const struct answers *answers;
 } DirectObject;
 
@@ -190,7 +191,7 @@ direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
 {
     DirectObject *d = (DirectObject *)self;
     if (!d->function) {
-        PyErr_SetString(PyExc_RuntimeError, "this method was never initialised");
+        PyErr_SetString(PyExc_RuntimeError, "this function was never initialised");
         return NULL;
     }
     if (PyVectorcall_NARGS(nargsf) == d->answers->count && !names
@@ -253,6 +254,8 @@ direct_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (((DirectObject *)self)->weak)
+        PyObject_ClearWeakRefs(self);
     direct_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
@@ -265,9 +268,30 @@ direct_get(PyObject *self, PyObject *object, PyObject *type)
     return object && object != Py_None ? PyMethod_New(self, object) : Py_NewRef(self);
 }
 
+/* By its name, as functions are pickled and copied. */
+static PyObject *
+direct_reduce(PyObject *self, PyObject *none)
+{
+    (void)none;
+    return PyObject_GetAttrString(self, "__qualname__");
+}
+
+static PyObject *
+direct_repr(PyObject *self)
+{
+    DirectObject *d = (DirectObject *)self;
+    return d->function ? PyObject_Repr(d->function) : PyUnicode_FromString("<function>");
+}
+
+static PyMethodDef direct_methods[] = {
+    {"__reduce__", direct_reduce, METH_NOARGS, NULL},
+    {0},
+};
+
 static PyMemberDef direct_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(DirectObject, vectorcall), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(DirectObject, dict), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(DirectObject, weak), READONLY, NULL},
     {0},
 };
 
@@ -281,7 +305,8 @@ static PyType_Slot direct_slots[] = {
     {Py_tp_dealloc, direct_dealloc}, {Py_tp_traverse, direct_traverse},
     {Py_tp_clear, direct_clear},     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, direct_get},   {Py_tp_members, direct_members},
-    {Py_tp_getset, direct_getset},   {0, NULL},
+    {Py_tp_getset, direct_getset},   {Py_tp_methods, direct_methods},
+    {Py_tp_repr, direct_repr},       {0, NULL},
 };
 
 PyType_Spec ab_direct_spec = {

@@ -131,6 +131,10 @@ declared_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *inputs)
     f->p = p;
     id = ab_form_enter(op, f, ndim, dims, bound);
 done:
+    if (id < 0 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear(); /* sizes of more than 64 bits */
+        ab_record_failed(AB_LIMIT, (PyObject *)op);
+    }
     free(p);
     Py_DECREF(described);
     return id;

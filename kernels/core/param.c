@@ -64,7 +64,7 @@ param_init(PyObject *self, PyObject *args, PyObject *kwargs)
     static char *names[] = {"shape", "lookup", "itemsize", "name", NULL};
     PyObject *shape, *name;
     int lookup, itemsize;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!piU", names, &PyTuple_Type, &shape, &lookup,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!piO", names, &PyTuple_Type, &shape, &lookup,
                                      &itemsize, &name))
         return -1;
     return begin((ParamObject *)self, shape, lookup, itemsize, name);
@@ -372,7 +372,7 @@ static PyGetSetDef param_getset[] = {
 };
 
 static PyMemberDef param_members[] = {
-    {"name", T_OBJECT, offsetof(ParamObject, name), 0, "Its name in messages."},
+    {"name", T_OBJECT_EX, offsetof(ParamObject, name), 0, "Its name in messages."},
     {0},
 };
 

@@ -151,6 +151,11 @@ ab_trainer_update(PyObject *self, PyObject *none)
     if (t->told != tellings || !t->updates || Py_TYPE(t->updates) != core.updates_type
         || !(rate >= 0 && rate < INFINITY) || count_of(t) != t->count)
         Py_RETURN_FALSE;
+    const ab_settings *s = ab_settings_now();
+    if (!s)
+        return NULL;
+    if (s->backend != AB_BACKEND_CPU)
+        Py_RETURN_FALSE;
     const int told = tell_graph(t);
     if (told < 0)
         return NULL;

@@ -529,12 +529,15 @@ joined_form(const asked *a)
                 || memcmp(x->dims + x->ndim - after, behind, (size_t)after * sizeof *dims)))
             goto done;
         const int64_t length = stacked ? 1 : x->dims[axis];
-        total += length;
         p[1 + i] = length * rest;
+        if (__builtin_add_overflow(total, length, &total))
+            goto done;
     }
     memcpy(dims, first->dims, (size_t)axis * sizeof *dims);
     dims[axis] = total;
     memcpy(dims + axis + 1, behind, (size_t)after * sizeof *dims);
+    if (checked_count(dims, first->ndim + stacked) < 0)
+        goto done;
     computed(a, 0, 1 + f->nin, p);
     id = enter(a, first->ndim + stacked, dims);
 done:

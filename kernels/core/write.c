@@ -147,7 +147,7 @@ write_any(PyObject *numbers, Py_ssize_t n, void *to, int wide)
     return given == n ? write_numbers(numbers, n, to, wide) : 0;
 }
 
-/* _write_row(row, numbers): whether they were written into a row, a vector, of a table. */
+/* _write_row(row, numbers): whether they were written into a row, a vector, of a table of floats. */
 PyObject *
 ab_param_write_row(PyObject *self, PyObject *args)
 {
@@ -157,11 +157,10 @@ ab_param_write_row(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "nO", &row, &numbers))
         return NULL;
     if (!p->param || !p->param->rows || PyTuple_Size(p->shape) != 2 || row < 0
-        || row >= p->param->rows)
+        || row >= p->param->rows || p->param->itemsize != sizeof(float))
         Py_RETURN_FALSE;
     const int64_t dim = p->param->dim;
-    char *to = (char *)p->param->data + row * dim * p->param->itemsize;
-    const int done = write_any(numbers, (Py_ssize_t)dim, to, p->param->itemsize == 8);
+    const int done = write_any(numbers, (Py_ssize_t)dim, (float *)p->param->data + row * dim, 0);
     p->param->version += done > 0;
     return done < 0 ? NULL : PyBool_FromLong(done);
 }

@@ -184,7 +184,8 @@ ab_update_all(const ab_kernel_table *const *tables, ab_updated *all, int64_t n, 
     constants_of(rule, numbers, constants);
     for (int64_t i = 0; i < n; i++) {
         ab_param *p = all[i].param;
-        if (p->frozen || !gradient_of(&all[i], sparse, &u))
+        /* Not started: its gradient was not wanted a moment ago, before another thread said so. */
+        if (p->frozen || !all[i].started || !gradient_of(&all[i], sparse, &u))
             continue;
         u.w = p->data;
         u.m = all[i].m;

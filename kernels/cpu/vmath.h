@@ -41,6 +41,8 @@ typedef int64_t ab_signed_bits;
 #define AB_MANTISSA 52
 #define AB_BIAS 1023
 #define AB_SMALLEST DBL_MIN
+#define AB_EPSILON DBL_EPSILON
+#define AB_LOG_SMALLEST -708.39641853226410622
 #define AB_LARGEST DBL_MAX
 #define AB_LIBM(name) name
 #else
@@ -49,6 +51,8 @@ typedef int32_t ab_signed_bits;
 #define AB_MANTISSA 23
 #define AB_BIAS 127
 #define AB_SMALLEST FLT_MIN
+#define AB_EPSILON FLT_EPSILON
+#define AB_LOG_SMALLEST -87.33654475055310898f
 #define AB_LARGEST FLT_MAX
 #define AB_LIBM(name) name##f
 #endif
@@ -292,6 +296,26 @@ ab_log1p(real x)
     const real edge = u == 0 ? -(real)INFINITY : (real)NAN;
     const real inside = x == 0 ? x : y;
     return u > 0 ? (x <= AB_LARGEST ? inside : x) : edge;
+}
+
+/* Probabilities in losses, and what is left to 1: so near to 0 that logarithm and inverse are still
+ * finite. What is no probability stays as it is. */
+static inline real
+ab_at_least_smallest(real log)
+{
+    return log < AB_LOG_SMALLEST ? AB_LOG_SMALLEST : log;
+}
+
+static inline real
+ab_probability(real p)
+{
+    return p >= 0 && p < AB_SMALLEST ? AB_SMALLEST : p;
+}
+
+static inline real
+ab_complement(real p)
+{
+    return p == 1 ? AB_EPSILON : 1 - p;
 }
 
 /* Beyond this sin and cos would lose precision: where an argument is larger, the loops

@@ -525,17 +525,17 @@ AB_READS(softsign, 1u << 0)
 
 AB_VALUE(binary_cross_entropy)
 {
-    return -(b == (real)0 ? (real)0 : b * ab_log(a)) - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_log1p(-a));
+    return -(b == (real)0 ? (real)0 : b * ab_at_least_smallest(ab_log(a))) - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_at_least_smallest(ab_log1p(-a)));
 }
 
 AB_DERIVATIVE(binary_cross_entropy, 0)
 {
-    return (b == (real)1 ? (real)0 : ((real)1 - b) / ((real)1 - a)) - (b == (real)0 ? (real)0 : b / a);
+    return a == b ? (real)0 : (b == (real)1 ? (real)0 : ((real)1 - b) / ab_complement(a)) - (b == (real)0 ? (real)0 : b / ab_probability(a));
 }
 
 AB_DERIVATIVE(binary_cross_entropy, 1)
 {
-    return ab_log1p(-a) - ab_log(a);
+    return ab_at_least_smallest(ab_log1p(-a)) - ab_at_least_smallest(ab_log(a));
 }
 
 AB_FORWARD(binary_cross_entropy, 2)

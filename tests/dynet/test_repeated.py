@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 from autobatch.backends._cpu import lib
@@ -306,3 +311,70 @@ def test_rows_as_a_minibatch(count):
     for wrong in ([0, 5], [-1], [], [1.5], ["a"], 3, [10**30], [True, 7]):
         with pytest.raises((IndexError, TypeError, ValueError)):
             dy.lookup_batch(table, wrong)
+
+
+def test_functions_that_c_answers_are_functions():
+    for function in (dy.pick, dy.lookup, dy.lookup_batch, dy.renew_cg):
+        assert pickle.loads(pickle.dumps(function)) is function
+        assert copy.deepcopy(function) is function
+        assert weakref.ref(function)() is function
+        assert repr(function).startswith(f"<function {function.__name__}")
+        assert inspect.signature(function)
+
+
+def test_of_equal_numbers_the_second_gets_the_gradient():
+    dy.renew_cg()
+    x, y = dy.inputVector([0, 1, 5]), dy.inputVector([0, 3, 5])
+    dy.sum_elems(dy.bmax(x, y) + 10 * dy.bmin(x, y)).backward(full=True)
+    assert x.gradient().tolist() == [0, 10, 0]
+    assert y.gradient().tolist() == [11, 1, 11]
+
+
+def test_the_largest_of_numbers_that_are_none():
+    dy.renew_cg()
+    for numbers in ([np.nan, 1, 2], [1, np.nan, 2], [1, 2, np.nan]):
+        tensor = dy.inputVector(numbers).tensor_value()
+        expected = tensor.topk(0, 2)[1].as_numpy()[:1]
+        assert tensor.argmax().as_numpy() == expected == np.nanargmax(numbers)
+
+
+def test_losses_of_sure_probabilities_are_those_of_dynet():
+    """Values and gradients of dyNET38 2.2."""
+    expected = {
+        (0, 1): (87.33655, -8.507059e37),
+        (1e-40, 1): (87.33655, -8.507059e37),
+        (1, 0): (87.33655, 8388608),
+        (0, 0): (0, 0),
+        (1, 1): (0, 0),
+        (0.7, 1): (0.35667497, -1.4285715),
+    }
+    for (probability, target), (loss, slope) in expected.items():
+        dy.renew_cg()
+        x, y = dy.inputVector([probability]), dy.inputVector([target])
+        found = dy.binary_log_loss(x, y)
+        np.testing.assert_allclose(found.value(), loss, rtol=1e-5)
+        found.backward(full=True)
+        np.testing.assert_allclose(x.gradient(), [slope], rtol=1e-5)
+    dy.renew_cg()
+    z = dy.scalarInput(30)
+    loss = dy.binary_log_loss(dy.logistic(z), dy.scalarInput(0))
+    loss.backward(full=True)
+    assert loss.value() > 80
+    assert z.gradient() == 0
+
+
+def test_what_is_frozen_comes_back_after_decay():
+    """As in DyNet, whose factor is put into the numbers that trainers change."""
+    m = dy.ParameterCollection()
+    m.set_weight_decay(0.1)
+    trained, frozen = m.add_parameters(2, init=1), m.add_parameters(2, init=1)
+    frozen.set_updated(False)
+    trainer, shrunk = dy.SimpleSGDTrainer(m, 1e-9), []
+    for _ in range(30):
+        dy.renew_cg()
+        dy.squared_norm(trained).backward()
+        trainer.update()
+        shrunk.append(dy.cmult(frozen, frozen).value()[0])
+    assert 0.05 < min(shrunk) < 0.1
+    assert max(shrunk[5:]) > 0.999
+    np.testing.assert_allclose(trained.as_array(), 0.9 ** (30 - 30 % 14), rtol=1e-4)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import elementary
 from ... import functions as F
-from ...recording import traced
+from ...recording import recorder, traced
 from ..expressions import _operand
 from ._shared import _renamed
 from .gradients import _stepped
@@ -116,11 +116,8 @@ atanh = _unary(
 )
 
 
-def _binary(name: str, ours: str, formula: str, example: str) -> Any:
-    return _renamed(
-        name,
-        ours,
-        f"""{formula}, elementwise; dimensions of 1 and minibatches of 1 are repeated.
+def _binary_doc(name: str, formula: str, example: str) -> str:
+    return f"""{formula}, elementwise; dimensions of 1 and minibatches of 1 are repeated.
 
     Args:
         x, y: expressions.
@@ -129,14 +126,29 @@ def _binary(name: str, ours: str, formula: str, example: str) -> Any:
     >>> x, y = dy.inputVector([1, 4]), dy.inputVector([3, 2])
     >>> dy.{name}(x, y).value()
     {example}
-    """,
-    )
+    """
+
+
+def _binary(name: str, ours: str, formula: str, example: str) -> Any:
+    return _renamed(name, ours, _binary_doc(name, formula, example))
+
+
+def _swapped(name: str, ours: str, formula: str, example: str) -> Any:
+    """Of equal numbers our op gives the gradient to its first operand, DyNet's to its second."""
+    record = recorder(ours)
+
+    def function(x: Any, y: Any) -> Any:
+        return record(y, x)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = _binary_doc(name, formula, example)
+    return traced(function)
 
 
 cmult = _binary("cmult", "multiply", "x times y", "[3.0, 8.0]")
 cdiv = _binary("cdiv", "divide", "x divided by y", "[0.3333333432674408, 2.0]")
-bmax = _binary("bmax", "maximum", "The larger of x and y", "[3.0, 4.0]")
-bmin = _binary("bmin", "minimum", "The smaller of x and y", "[1.0, 2.0]")
+bmax = _swapped("bmax", "maximum", "The larger of x and y", "[3.0, 4.0]")
+bmin = _swapped("bmin", "minimum", "The smaller of x and y", "[1.0, 2.0]")
 colwise_add = _renamed(
     "colwise_add",
     "add",
