@@ -65,6 +65,7 @@ class TwinGraph:
     def __init__(self, sharing: bool = True, dtype: Any = np.float32) -> None:
         self.sharing = sharing
         self.dtype = np.dtype(dtype)
+        self.touching = False
         self.forms: list[BoundForm] = []
         self.operands: list[tuple[int, ...]] = []
         self.profile: list[int] = []  # -1: a source or a view, which never runs

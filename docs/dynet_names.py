@@ -147,20 +147,20 @@ DIFFERENT = {
     "log_softmax": "the infinities of a restricted one do not become NaN elsewhere",
     "logsumexp_dim": LOGSUM,
     "binary_log_loss": "takes minibatches; the target's gradient is right; at a probability of "
-    "exactly 0 or 1 a target between them has the loss of its formula, in the wheel that of a target "
-    "of 1 or 0",
+    "exactly 0 or 1 a target between them has the loss of its formula, in the wheel that of a "
+    "target of 1 or 0",
     "nobackprop": "rows of a table that are used behind it only do not count as used in an update; "
     "in DyNet their running means move on",
     "cg_revert": "parameters may be used for the first time between checkpoint and revert, where "
     "the wheel's process ends",
-    "contract3d_1d": "the wheel adds to what memory held: the same expression of a second graph has "
-    "another value there",
+    "contract3d_1d": "the wheel adds to what memory held: the same expression of a second graph "
+    "has another value there",
     "average": "of a minibatch and one value for all, the gradient of the latter is whole; the "
     "wheel's is that of one element",
     "std_elems": "the gradient at equal elements is 0; the wheel's is NaN",
     "std_dim": "the gradient at equal elements is 0; the wheel's is NaN",
-    "VanillaLSTMBuilder.initial_state": "given memories only, the outputs are zeros; the wheel's are "
-    "those of the newest state of the graph",
+    "VanillaLSTMBuilder.initial_state": "given memories only, the outputs are zeros; the wheel's "
+    "are those of the newest state of the graph",
     "ClassFactoredSoftmaxBuilder.full_log_distribution": "it agrees with `neg_log_softmax`; the "
     "wheel's does not",
     "poisson_loss": "the gradient counts what flows in from above",
