@@ -193,6 +193,7 @@ class Expression(_Base, metaclass=_Kind):
         """The value as a `Tensor`."""
         return Tensor(self.npvalue(recalculate), self.batch)
 
+    @direct
     def forward(self, recalculate: bool = False) -> None:
         """Computes the value."""
         _CG.run(_node(self), recalculate)
@@ -440,12 +441,14 @@ def product(a: Any, b: Any) -> Any:
         ShapeError: the inner dimensions differ.
     """
     left = a.shape if type(a) is Node else _shape(a)
+    right = _shape(b)
+    if len(left) == 2 and not right and left[0] == 1:  # a column times a scalar
+        return F.multiply(F.reshape(_operand(a), left[1:]), b)
     if len(left) == 2:
         try:
             return F.matmul(b, a)
         except ShapeError:
-            pass  # a column times a scalar, below; or a true mistake
-    right = _shape(b)
+            pass  # another column, below; or a true mistake
     if isinstance(b, np.generic) or isinstance(a, np.generic):
         return F.multiply(a, b)
     # What is left are columns times a row or a number.
@@ -455,8 +458,6 @@ def product(a: Any, b: Any) -> Any:
         return F.multiply(a if len(left) < 2 else F.reshape(_operand(a), left[1:]), b)
     if len(left) < 2 and right == (1, 1):
         return F.multiply(F.reshape(_operand(a), (1, *(left or (1,)))), b)
-    if len(left) == 2 and not right and left[0] == 1:
-        return F.multiply(F.reshape(_operand(a), left[1:]), b)
     raise ShapeError(
         f"product: expected dimensions (m, k) and (k,) or (k, n), got {_dims(a)} and {_dims(b)}; "
         f"the elementwise product is cmult"
@@ -777,8 +778,27 @@ def sparse_inputTensor(
     array([[5., 0., 0.],
            [0., 0., 6.]])
     """
+    if len(shape) == 1 and not batched:
+        made = _sparse_vector(idxs, values, shape[0], defval)
+        if made is not None:
+            return made
     places = list(reversed([list(i) for i in idxs]))
     return _sparse_input(places, values, tuple(reversed(tuple(shape))), float(defval), batched)
+
+
+def _sparse_vector(idxs: Any, values: Any, size: Any, default: Any) -> Any:
+    """A short vector from lists of ints and of numbers; None: another case, or an error."""
+    if not (type(idxs) is list and len(idxs) == 1 and type(idxs[0]) is type(values) is list):
+        return None
+    (places,) = idxs
+    if type(size) is not int or size > 512 or len(places) != len(values):
+        return None
+    numbers = [default] * size
+    for place, number in zip(places, values, strict=True):
+        if type(place) is not int or not 0 <= place < size:
+            return None
+        numbers[place] = number
+    return _numbers_input(numbers)
 
 
 # ---------------------------------------------------------------------- tensors

@@ -458,6 +458,7 @@ class LookupParameters(_Held):
 _announced = False
 
 
+@direct
 def parameter(*args: Any) -> Any:
     """Does nothing any more: what it is given comes back, several things as a tuple.
 

@@ -213,6 +213,7 @@ PyObject *ab_expression_computed(PyObject *self, PyObject *none);
 PyObject *ab_expression_value(PyObject *self, PyObject *none);
 PyObject *ab_expression_item(PyObject *self, PyObject *none);
 PyObject *ab_expression_columns(PyObject *self);
+PyObject *ab_expression_run(PyObject *self); /* whether it is computed now, the straight way */
 PyObject *ab_expression_numbers(PyObject *self, PyObject *none);
 PyObject *ab_expression_plain(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);

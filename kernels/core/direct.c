@@ -81,6 +81,12 @@ npvalue(PyObject *const *args)
 }
 
 static PyObject *
+forward(PyObject *const *args)
+{
+    return done_or_function(ab_expression_run(args[0]));
+}
+
+static PyObject *
 backward(PyObject *const *args)
 {
     return done_or_function(ab_expression_differentiate(args[0], NULL));
@@ -109,6 +115,16 @@ renew_cg(PyObject *const *args)
 {
     (void)args;
     return ab_renewed();
+}
+
+/* What it is given, once the function has said that there is no need for it. */
+static PyObject *
+parameter(PyObject *const *args)
+{
+    static int announced; /* under the interpreter lock */
+    PyObject *given = announced ? args[0] : Py_NotImplemented;
+    announced = 1;
+    return Py_NewRef(given);
 }
 
 static PyObject *
@@ -159,12 +175,14 @@ static const struct answers {
     {"vec_value", vec_value, 1, VALUE},
     {"scalar_value", scalar_value, 1, VALUE},
     {"npvalue", npvalue, 1, VALUE},
+    {"forward", forward, 1, VALUE},
     {"backward", backward, 1, ALL},
     {"dim", dim, 1, EXPRESSION},
     {"set", set, 2, EXPRESSION},
     {"set_index", set_index, 2, EXPRESSION},
     {"update", update, 1, TRAINER},
     {"renew_cg", renew_cg, 0, ANYTHING},
+    {"parameter", parameter, 1, ANYTHING},
     {"lookup", lookup, 2, ANYTHING},
     {"lookup_batch", lookup_batch, 2, ANYTHING},
     {"batch", lookup_batch, 2, ANYTHING},

@@ -314,6 +314,14 @@ ab_expression_gradient_columns(PyObject *self, PyObject *none)
     return columns_of(e, here && e->node < m->grad_n ? m->grad[e->node] : NULL);
 }
 
+PyObject *
+ab_expression_run(PyObject *self)
+{
+    const ab_settings *s;
+    const char *at = evaluate((ExpressionObject *)self, &s);
+    return PyErr_Occurred() ? NULL : PyBool_FromLong(at != NULL);
+}
+
 /* The numbers of a value in memory order, as a list of floats; None: not the straight way. */
 PyObject *
 ab_expression_numbers(PyObject *self, PyObject *none)
