@@ -6,6 +6,25 @@
 #ifndef Py_LIMITED_API
 #include "structmember.h"
 
+/* Whether a list is of single numbers, some with an axis and some without, which are alike to some
+ * programs (losses with and without a mask): the op would refuse them at length, the function makes
+ * them alike. */
+static int
+mixes_scalars(PyObject *items)
+{
+    int seen = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items); i++) {
+        const ExpressionObject *e = (ExpressionObject *)PyTuple_GET_ITEM(items, i);
+        if (!ab_is_expression((PyObject *)e) || !e->graph->graph)
+            return 0;
+        const ab_type *t = ab_type_get(&core.registry, e->graph->graph->nodes[e->node].type);
+        if (t->size != 1 || t->ndim > 1)
+            return 0;
+        seen |= t->ndim ? 2 : 1;
+    }
+    return seen == 3;
+}
+
 static PyObject *
 op_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
@@ -23,7 +42,9 @@ op_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
         PyObject *items = PyList_AsTuple(args[0]);
         if (!items)
             return NULL;
-        made = ab_record_operands(op, ((PyTupleObject *)items)->ob_item, PyTuple_GET_SIZE(items));
+        if (!(op->indexed & ONLY_LISTS && mixes_scalars(items)))
+            made =
+                ab_record_operands(op, ((PyTupleObject *)items)->ob_item, PyTuple_GET_SIZE(items));
         Py_DECREF(items);
     } else if (op->indexed & ONLY_LISTS)
         taken = 0;

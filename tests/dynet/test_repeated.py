@@ -378,3 +378,20 @@ def test_what_is_frozen_comes_back_after_decay():
     assert 0.05 < min(shrunk) < 0.1
     assert max(shrunk[5:]) > 0.999
     np.testing.assert_allclose(trained.as_array(), 0.9 ** (30 - 30 % 14), rtol=1e-4)
+
+
+def test_losses_with_and_without_a_mask_are_added():
+    for of, expected in (
+        (dy.esum, lambda a, b: a + b),
+        (dy.average, lambda a, b: (a + b) / 2),
+        (dy.emax, np.maximum),
+    ):
+        dy.renew_cg()
+        x = dy.inputTensor(np.array([[1.0, 2.0], [3.0, 5.0]]), batched=True)
+        plain = dy.pickneglogsoftmax_batch(x, [0, 1])
+        masked = plain * dy.reshape(dy.inputVector([1.0, 0.0]), (1,), 2)
+        one, other = plain.npvalue()[0], masked.npvalue()[0]
+        for xs in ([plain, masked], [masked, plain]):
+            np.testing.assert_allclose(of(xs).npvalue()[0], expected(one, other), rtol=1e-6)
+        with pytest.raises(ab.AutobatchError):
+            of([plain, x])
