@@ -691,10 +691,8 @@ class ParameterCollection:
                 f"autobatch runs on a GPU by autobatch.use('cuda')"
             )
         if name != "":
-            return self._name + self._unique(self._counts, _checked_name(what, name))
-        number = self._counts.get("", 0)
-        self._counts[""] = number + 1
-        return f"{self._name}_{number}"
+            _checked_name(what, name)
+        return self._name + self._unique(self._counts, name)
 
     def add_subcollection(self, name: str = "") -> ParameterCollection:
         """Adds a collection whose parameters belong to this one too.
