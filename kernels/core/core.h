@@ -201,7 +201,6 @@ static const double AB_SLICE = 0.1;       /* seconds after which Python may see 
 const ab_settings *ab_settings_now(void); /* NULL: an exception */
 PyObject *ab_settings_changed(PyObject *module, PyObject *none);
 PyObject *ab_timings(PyObject *module, PyObject *anew);
-PyObject *ab_itemsize(PyObject *module, PyObject *none);
 enum { AB_SCHEDULE, AB_FORWARD, AB_BACKWARD, AB_UPDATE, AB_PHASES };
 extern double ab_spent[AB_PHASES];
 double ab_clock(const ab_settings *s); /* seconds; 0 unless they are counted */

@@ -151,7 +151,6 @@ static PyMethodDef functions[] = {
     {"set_inference", ab_set_inference, METH_O,
      "Whether this thread differentiates nothing; answers what was before."},
     {"timings", ab_timings, METH_O, NULL},
-    {"itemsize", ab_itemsize, METH_NOARGS, "Bytes per number of a graph that begins now."},
     {"in_inference", ab_in_inference, METH_NOARGS, NULL},
     {"new_expression_type", ab_expression_variant, METH_NOARGS,
      "A bare subtype of Expression, for Graph.expression_type."},

@@ -72,15 +72,6 @@ ab_timings(PyObject *module, PyObject *anew)
 }
 
 PyObject *
-ab_itemsize(PyObject *module, PyObject *none)
-{
-    (void)module;
-    (void)none;
-    const ab_settings *s = ab_settings_now();
-    return s ? PyLong_FromLong(s->itemsize) : NULL;
-}
-
-PyObject *
 ab_set_inference(PyObject *module, PyObject *flag)
 {
     (void)module;
