@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import driver, report
+from . import before, driver, report
 from .tasks import BY_NAME, GROUPS, OURS, RIVALS, Task, chosen
 
 EXTRA_TASKS = {
@@ -31,6 +31,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", default="1,2", help="thread counts; default: 1,2")
     parser.add_argument("--repeats", type=int, default=5, help="rounds; default: 5")
     parser.add_argument("--data", type=Path, help="folder with trees/, tags/, dependencies/")
+    parser.add_argument(
+        "--before", type=Path, metavar="DIR", help="beside another build of autobatch, only"
+    )
     parser.add_argument("--json", metavar="FILE", help="write everything measured")
     parser.add_argument("--plot", metavar="FILE", help="write a picture (needs matplotlib)")
     parser.add_argument("--quick", action="store_true", help="two short rounds: does it all run?")
@@ -52,6 +55,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--threads and --repeats: expected at least 1")
     if options.data is not None and not options.data.is_dir():
         parser.error(f"--data: no such folder {options.data}")
+    if options.before is not None and not list(options.before.glob("autobatch/_core.*")):
+        parser.error(f"--before: no compiled package autobatch in {options.before}")
     return options
 
 
@@ -87,6 +92,11 @@ def main(argv: list[str] | None = None) -> int:
     extra = [name for name in EXTRA_TASKS if not options.tasks or name in options.tasks]
     named = [name for name in options.tasks if name not in EXTRA_TASKS]
     tasks = chosen(named) if named or not options.tasks else []
+    if options.before is not None:
+        found["before"] = before.measure(
+            tasks, options.before, options.data, options.threads, options.repeats
+        )
+        tasks, extra = [], []
     for task in tasks:
         found["results"] += measure(task, options, libraries)
     if "schedule" in extra and OURS in libraries:

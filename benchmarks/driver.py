@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from .data import Sample
 from .libraries import LIBRARIES
-from .tasks import Contender, Task
+from .tasks import BEFORE, OURS, Contender, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,14 +33,17 @@ class ContenderFailed(Exception):
 
 
 class Process:
-    """The driver's end of a worker."""
+    """The driver's end of a worker; build: the folder of the package it imports, if not ours."""
 
-    def __init__(self, job: dict[str, Any], log: IO[str], verbose: bool = False) -> None:
+    def __init__(
+        self, job: dict[str, Any], log: IO[str], verbose: bool = False, build: Path | None = None
+    ) -> None:
         self.verbose = verbose
         threads = str(job["threads"])
+        found = {} if build is None else {"PYTHONPATH": str(build.resolve())}
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         # The same hashes in every process: sets are walked in the same order everywhere.
-        environment = os.environ | dict.fromkeys(names, threads) | {"PYTHONHASHSEED": "0"}
+        environment = os.environ | dict.fromkeys(names, threads) | {"PYTHONHASHSEED": "0"} | found
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", json.dumps(job)],
             stdin=subprocess.PIPE,
@@ -131,7 +134,7 @@ def job_of(
     """What a worker has to know."""
     return {
         "sample": sample,
-        "library": contender.library,
+        "library": OURS if contender.library == BEFORE else contender.library,
         "module": task.module,
         "program": contender.program,
         "dim": task.dim,
@@ -147,8 +150,12 @@ def run(
     threads: int,
     repeats: int,
     verbose: bool,
+    before: Path | None = None,
 ) -> list[Result]:
-    """Measures the contenders: a round each to warm up, then ``repeats`` rounds in turn."""
+    """Measures the contenders: a round each to warm up, then ``repeats`` rounds in turn.
+
+    Contenders of the library ``before`` run the build in that folder; phases are not split then.
+    """
     results = [Result(contender, threads) for contender in contenders]
     with ExitStack() as stack:
         path = stack.enter_context(shared_sample(sample))
@@ -166,7 +173,9 @@ def run(
 
         for result in results:
             try:
-                process = Process(job_of(task, result.contender, path, threads), log, verbose)
+                build = before if result.contender.library == BEFORE else None
+                job = job_of(task, result.contender, path, threads)
+                process = Process(job, log, verbose, build)
             except ContenderFailed as failure:
                 result.failure = str(failure)
                 continue
@@ -186,7 +195,7 @@ def run(
                     work = sum(map(task.operations or len, minibatches))
                     result.rates.append(work / answer["seconds"])
 
-        if task.mode == "train":
+        if task.mode == "train" and before is None:
             first = (repeats + 1) * task.rounds_of
             for result, _ in list(running):
                 count = 1 if result.contender.slow else task.rounds_of

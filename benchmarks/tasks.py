@@ -10,6 +10,7 @@ from . import data
 from .data import Sample, Tree
 
 OURS = "autobatch"
+BEFORE = "before"  # another build of autobatch, see before.py
 RIVALS = ("dynet", "torch")
 
 
@@ -18,7 +19,7 @@ class Contender:
     """One program in one library.
 
     Attributes:
-        library: ``autobatch``, ``dynet`` or ``torch``.
+        library: ``autobatch``, ``dynet``, ``torch``, or ``before``: another build of autobatch.
         program: name of the class in the library's file of the task.
         by_hand: whether the program batches by hand; otherwise it is a loop over examples.
         main: our program that the ratios are taken of.

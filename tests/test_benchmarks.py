@@ -144,6 +144,21 @@ def test_one_run(tmp_path: Path) -> None:
     assert found["machine"]["versions"]["numpy"]
 
 
+@pytest.mark.slow
+def test_one_run_beside_another_build() -> None:
+    build = Path(ab.__file__).resolve().parent.parent  # itself
+    done = run("record_chain", "--before", str(build), "--repeats", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| record_chain Chain | 1 | " in done.stdout
+    assert "| schedule tagger Tagger, sharing on | 1 | " in done.stdout
+
+
+def test_a_build_that_is_none_is_told(tmp_path: Path) -> None:
+    done = run("--before", str(tmp_path))
+    assert done.returncode == 2
+    assert "no compiled package autobatch" in done.stderr
+
+
 def test_a_wrong_name_is_told() -> None:
     done = run("tree_lsmt")
     assert done.returncode == 2
