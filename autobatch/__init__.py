@@ -15,6 +15,7 @@ from . import (
     initializers,
     losses,
     nn,
+    protocol,  # noqa: F401
     randomness,
     schedules,
     selection,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from . import functions
+from . import functions, plain
 from ._core import Expression
 from .errors import ShapeError
-from .functions import _dims, _shape
+from .functions import _shape
 from .recording import recorder
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def trace_of_product(a: Like, b: Like) -> Expression:
         >>> ab.trace_of_product(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).item()
         11.0
     """
-    shape, other = _shape(a), _shape(b)
+    shape, other = _shape("trace_of_product", a), _shape("trace_of_product", b)
     if len(shape) != 2 or other != shape[::-1]:
         raise ShapeError(
             f"trace_of_product: expected matrices of shapes (m, n) and (n, m), got {shape} and "
@@ -79,8 +79,8 @@ def tensordot(a: Like, b: Like, axes: int = 1) -> Expression:
         array([[40., 51.],
                [62., 73.]], dtype=float32)
     """
-    left, right = _shape(a), _shape(b)
-    (count,) = _dims("tensordot", axes)
+    left, right = _shape("tensordot", a), _shape("tensordot", b)
+    count = plain.whole("tensordot", "axes", axes)
     if not 0 <= count <= len(left) or left[len(left) - count :] != right[:count]:
         raise ShapeError(
             f"tensordot: expected the last {count} axes of the left operand to equal the first of "

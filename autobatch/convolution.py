@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import functions
+from . import functions, plain
 from ._core import Expression
 from .errors import OperandError, ShapeError
-from .functions import _axis, _dims, _shape
+from .functions import _axis, _several, _shape
 from .recording import recorder
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _max_pool2d = recorder("max_pool2d")
 
 def _pair(op: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
     """A number for each of height and width, of at least 1."""
-    dims = _dims(op, value)
+    dims = _several(op, name, value)
     if len(dims) not in (1, 2) or min(dims) < 1:
-        raise OperandError(f"{op}: expected {name} as an int or two, at least 1, got {value!r}")
+        raise OperandError(f"{op}: {name} must be an int or two, at least 1, got {value!r}")
     return dims[0], dims[-1]
 
 
@@ -47,7 +47,7 @@ def _windows(
     """The attributes of ops over windows."""
     if padding not in ("valid", "same"):
         raise OperandError(f'{op}: expected padding to be "valid" or "same", got {padding!r}')
-    shape = _shape(x)
+    shape = _shape(op, x)
     if len(shape) != 3:
         raise ShapeError(
             f"{op}: expected an image of shape (channels, height, width), got {shape}; "
@@ -97,18 +97,19 @@ def conv2d(
         array([[[ 8., 12.],
                 [20., 24.]]], dtype=float32)
     """
-    shape = _shape(weight)
-    if len(shape) != 4 or _shape(x)[:1] != shape[1:2]:
+    shape, image = _shape("conv2d", weight), _shape("conv2d", x)
+    if len(shape) != 4 or image[:1] != shape[1:2]:
         raise ShapeError(
             f"conv2d: expected a weight of shape (filters, channels, height, width) with the "
-            f"channels of the image {_shape(x)}, got {shape}"
+            f"channels of the image {image}, got {shape}"
         )
-    if bias is not None and _shape(bias) != shape[:1]:
+    offsets = shape[:1] if bias is None else _shape("conv2d", bias)
+    if offsets != shape[:1]:
         raise ShapeError(
             f"conv2d: expected a bias of shape {shape[:1]}, a number for every filter, got "
-            f"{_shape(bias)}"
+            f"{offsets}"
         )
-    size = _pair("conv2d", "a window", shape[2:])
+    size = _pair("conv2d", "window", shape[2:])
     attrs = _windows("conv2d", x, size, stride, padding)
     rows = _unfold2d.record((x,), attrs, ())
     inner = shape[1] * size[0] * size[1]
@@ -146,7 +147,7 @@ def max_pool2d(
         array([[[ 5.,  7.],
                 [13., 15.]]], dtype=float32)
     """
-    window = _pair("max_pool2d", "a size", size)
+    window = _pair("max_pool2d", "size", size)
     steps = window if stride is None else stride
     return _max_pool2d.record((x,), _windows("max_pool2d", x, window, steps, padding), ())
 
@@ -173,7 +174,7 @@ def filter1d(x: Like, weight: Like, bias: Like | None = None) -> Expression:
         array([[3.],
                [6.]], dtype=float32)
     """
-    shape, own = _shape(weight), _shape(x)
+    shape, own = _shape("filter1d", weight), _shape("filter1d", x)
     if len(own) != 2 or len(shape) != 3 or own[1] != shape[2]:
         raise ShapeError(
             f"filter1d: expected a sequence (length, dim) and a weight (filters, width, dim), "
@@ -215,9 +216,9 @@ def fold(x: Like, count: int = 2, axis: int = -1) -> Expression:
         >>> ab.fold(ab.input([1, 2, 3, 4])).value()
         array([3., 7.], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("fold", x)
     axis = _axis("fold", axis, len(shape), shape)
-    (number,) = _dims("fold", count)
+    number = plain.whole("fold", "count", count)
     if number < 1 or shape[axis] % number:
         raise ShapeError(
             f"fold: expected a count that divides the {shape[axis]} entries of axis {axis} of "
@@ -248,9 +249,9 @@ def sliding_sum(x: Like, width: int, axis: int = 0) -> Expression:
         >>> ab.sliding_sum(ab.input([1, 2, 3, 4]), 2).value()
         array([3., 5., 7.], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("sliding_sum", x)
     axis = _axis("sliding_sum", axis, len(shape), shape)
-    (number,) = _dims("sliding_sum", width)
+    number = plain.whole("sliding_sum", "width", width)
     if not 1 <= number <= shape[axis]:
         raise ShapeError(
             f"sliding_sum: expected a width from 1 to the {shape[axis]} entries of axis {axis} of "

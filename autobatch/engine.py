@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from . import _core, config
+from ._core import Param
 from .backends import cpu
 from .backends.formula import Batch
 from .backends.memory import zeroed_memory
@@ -220,6 +221,27 @@ def _value(expression: Expression) -> np.ndarray:
     return values([expression])[0]
 
 
+def _list_of(owner: str, expressions: Iterable[Expression]) -> list[Expression]:
+    """A list of expressions. One alone, whose entries would be new nodes, is none."""
+    if isinstance(expressions, (Expression, Param, np.ndarray)) or not isinstance(
+        expressions, Iterable
+    ):
+        raise OperandError(
+            f"{owner}: expected a list of expressions, got {type(expressions).__name__}"
+            + "; write [x]" * isinstance(expressions, Expression)
+            + "; to weigh the elements of y: ab.sum(y * array).backward()"
+            * isinstance(expressions, np.ndarray)
+        )
+    expressions = list(expressions)
+    for expression in expressions:
+        if not isinstance(expression, Expression):
+            raise OperandError(
+                f"{owner}: expected expressions, got {type(expression).__name__}"
+                + "; its gradient() needs no asking" * isinstance(expression, Param)
+            )
+    return expressions
+
+
 def values(expressions: Iterable[Expression]) -> list[np.ndarray]:
     """The values of several expressions, run together.
 
@@ -232,12 +254,9 @@ def values(expressions: Iterable[Expression]) -> list[np.ndarray]:
     >>> ab.values([x + 1, x * x])
     [array([2., 3.], dtype=float32), array([1., 4.], dtype=float32)]
     """
-    expressions = list(expressions)
+    expressions = _list_of("values", expressions)
     if not expressions:
         return []
-    for expression in expressions:
-        if not isinstance(expression, Expression):
-            raise OperandError(f"values: expected expressions, got {type(expression).__name__}")
     graph = _graph_of(expressions)
     nodes = [expression.node for expression in expressions]
     _run(graph, nodes)
@@ -258,7 +277,7 @@ def _item(expression: Expression) -> float:
 
 def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
     """``loss.backward(...)`` where the straight way in C does not serve."""
-    wrt = list(wrt)
+    wrt = _list_of("backward (wrt)", wrt)
     graph = _graph_of([loss, *wrt])
     if _core.in_inference():
         raise GradientError("backward: nothing is differentiated within ab.inference()")
@@ -408,21 +427,12 @@ def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:
     return batches
 
 
-def _array(expression: Expression, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    result = expression.value()
-    return result if dtype is None else result.astype(dtype)
-
-
 def _dlpack(expression: Expression, **options: Any) -> Any:
     return expression.value().__dlpack__(**options)
 
 
 def _dlpack_device(expression: Expression) -> tuple[int, int]:
     return (1, 0)  # values are handed out on the host
-
-
-def _float(expression: Expression) -> float:
-    return float(expression.item())
 
 
 def _op(expression: Expression) -> str:
@@ -442,10 +452,8 @@ def _attach() -> None:
     methods: dict[str, Any] = {
         "gradient": gradient,
         "op": property(_op),
-        "__array__": _array,
         "__dlpack__": _dlpack,
         "__dlpack_device__": _dlpack_device,
-        "__float__": _float,
         "__repr__": _repr,
     }
     for name, method in methods.items():
@@ -462,6 +470,7 @@ _core.set_engine(
     zeroed_memory,
     np.ndarray,
     np.integer,
+    np.timedelta64,
     np.dtype(np.float32),
     np.dtype(np.float64),
 )

@@ -12,17 +12,17 @@ from __future__ import annotations
 import builtins
 import functools
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from . import recording
+from . import plain, recording
 from ._core import Expression, Param
 from .errors import IndexRangeError, OperandError, ShapeError
 from .ops.linear import NotWeightsError
 from .ops.shapes import contiguous_strides, merge_axes
+from .parameters import Lookup
 from .recording import recorder
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ _hinge = recorder("hinge")
 _dropout = recorder("dropout")
 _full = recorder("full")
 _one_hot = recorder("one_hot")
+_lookup = recorder("lookup")
 _lookup_batch = recorder("lookup_batch")
 _pick_batch_element = recorder("pick_batch_element")
 
@@ -192,15 +193,19 @@ _pick_batch_element = recorder("pick_batch_element")
 # ------------------------------------------------------------------ reading arguments
 
 
-def _shape(x: Any) -> Shape:
+def _shape(op: str, x: Any) -> Shape:
     """The shape of any operand."""
     shape = getattr(x, "shape", None)
-    return np.shape(x) if shape is None else tuple(shape)
+    return recording.operand_array(op, x).shape if shape is None else tuple(shape)
 
 
 def _batch(x: Any) -> int:
     """The size of an operand's manual minibatch; 1 where there is none."""
     return getattr(x, "batch_size", 1)
+
+
+def _is_one_hot(labels: Sequence[int]) -> bool:
+    return builtins.sum(labels) == 1 and set(labels) == {0, 1}
 
 
 def _is_operand(x: Any) -> bool:
@@ -223,10 +228,7 @@ def _operands(op: str, xs: Any) -> Sequence[Any]:
 
 def _axis(op: str, axis: Any, ndim: int, got: Any) -> int:
     """An axis in [0, ndim)."""
-    try:
-        index = operator.index(axis)
-    except TypeError:
-        raise OperandError(f"{op}: expected an int as axis, got {axis!r}") from None
+    index = plain.whole(op, "axis", axis)
     if not -ndim <= index < ndim:
         raise ShapeError(
             f"{op}: expected an axis from {-ndim} to {ndim - 1} for shape {got}, got {index}"
@@ -238,10 +240,7 @@ def _axis(op: str, axis: Any, ndim: int, got: Any) -> int:
 
 def _index(op: str, index: Any, length: int) -> int:
     """An index in [0, length), from one that may be negative."""
-    try:
-        value = operator.index(index)
-    except TypeError:
-        raise OperandError(f"{op}: expected an int as index, got {type(index).__name__}") from None
+    value = plain.whole(op, "index", index)
     if not -length <= value < length:
         raise IndexRangeError(
             f"{op}: expected an index from {-length} to {length - 1}, got {value}"
@@ -251,32 +250,24 @@ def _index(op: str, index: Any, length: int) -> int:
     return value + length if value < 0 else value
 
 
-_INTS = {int}
-
-
 def _labels(op: str, labels: Any) -> tuple[int, ...]:
     """A sequence of ints (or an integer array of one axis) as a tuple."""
-    if isinstance(labels, (list, tuple)) and set(map(type, labels)) == _INTS:
-        return tuple(labels)
-    array = np.asarray(labels)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        got = f"{array.dtype} of shape {array.shape}" if array.ndim else type(labels).__name__
-        raise OperandError(f"{op}: expected an int or a sequence of ints, got {got}")
-    if not array.size:
+    found = plain.wholes(op, "index", labels)
+    if not found:
         raise OperandError(f"{op}: expected at least one index, got an empty sequence")
-    return tuple(array.tolist())
+    return found
+
+
+def _several(op: str, name: str, given: Any) -> tuple[int, ...]:
+    """An int or a sequence of ints as a tuple."""
+    if plain.is_single(given):
+        return (plain.whole(op, name, given),)
+    return plain.wholes(op, name, given)
 
 
 def _dims(op: str, shape: Any) -> Shape:
     """A shape given as an int or a sequence of ints."""
-    try:
-        if not isinstance(shape, (list, tuple)):
-            return (operator.index(shape),)
-        return tuple(operator.index(dim) for dim in shape)
-    except TypeError:
-        raise OperandError(
-            f"{op}: expected a shape, an int or a tuple of ints, got {shape!r}"
-        ) from None
+    return _several(op, "shape", shape)
 
 
 # ---------------------------------------------------------------------------- sources
@@ -308,12 +299,7 @@ def input(array: Any, batched: bool = False) -> Expression:
         raise OperandError(
             f"input: expected an array, got {type(array).__name__}, which can be used as it is"
         )
-    try:
-        numbers = np.asarray(array)
-    except ValueError as error:
-        raise ShapeError(f"input: the lists do not form an array: {error}") from None
-    if numbers.dtype.kind not in "biuf":
-        raise OperandError(f"input: expected real numbers, got an array of {numbers.dtype}")
+    numbers, batched = plain.array("input", array), plain.flag("input", "batched", batched)
     if batched and (numbers.ndim == 0 or numbers.shape[0] == 0):
         raise ShapeError(
             f"input: expected a first axis with the elements of the minibatch, got shape "
@@ -337,7 +323,7 @@ def full(shape: int | Sequence[int], value: float) -> Expression:
         >>> ab.full(2, 0.5).value()
         array([0.5, 0.5], dtype=float32)
     """
-    return _full.record((), _dims("full", shape), (float(value),))
+    return _full.record((), _dims("full", shape), (plain.number("full", "value", value),))
 
 
 def zeros(shape: int | Sequence[int]) -> Expression:
@@ -377,10 +363,23 @@ def one_hot(index: int | Sequence[int], size: int) -> Expression:
         >>> ab.one_hot(1, 3).value()
         array([0., 1., 0.], dtype=float32)
     """
-    if hasattr(index, "__index__"):
-        return _one_hot.record((), (0, size), (operator.index(index),))
-    labels = _labels("one_hot", index)
-    return _one_hot.record((), (len(labels), size), labels)
+    size = plain.whole("one_hot", "size", size)
+    labels = _several("one_hot", "index", index)
+    if not labels:
+        raise OperandError("one_hot: expected at least one index, got an empty sequence")
+    batch = 0 if plain.is_single(index) else len(labels)
+    return _one_hot.record((), (batch, size), labels)
+
+
+def _row(table: Lookup, index: Any) -> Expression:
+    """A row of a lookup: ``lookup[index]``."""
+    if not plain.is_single(index):
+        plain.refuse_operands("lookup", index, "expected the number of a row")
+        raise OperandError(
+            f"lookup: expected the number of a row, got {type(index).__name__}; several rows as a "
+            f"manual minibatch: lookup.batch(ids), along an axis: ab.take(lookup, ids)"
+        )
+    return _lookup.record((table,), (), (plain.whole("lookup", "the number of a row", index),))
 
 
 def _rows_of(table: Param, ids: Sequence[int]) -> Expression:
@@ -439,8 +438,8 @@ def clip(x: Like, low: float | None = None, high: float | None = None) -> Expres
         >>> ab.clip(1.5, high=1.0).item()
         1.0
     """
-    lower = -math.inf if low is None else float(low)
-    upper = math.inf if high is None else float(high)
+    lower = -math.inf if low is None else plain.number("clip", "low", low)
+    upper = math.inf if high is None else plain.number("clip", "high", high)
     return _clip.record((x,), (lower, upper), ())
 
 
@@ -456,7 +455,7 @@ def leaky_relu(x: Like, slope: float = 0.01) -> Expression:
         >>> ab.leaky_relu(-1.0, slope=0.5).item()
         -0.5
     """
-    return _leaky_relu.record((x,), (float(slope),), ())
+    return _leaky_relu.record((x,), (plain.number("leaky_relu", "slope", slope),), ())
 
 
 def elu(x: Like, alpha: float = 1.0) -> Expression:
@@ -474,7 +473,7 @@ def elu(x: Like, alpha: float = 1.0) -> Expression:
         >>> round(ab.elu(-0.5, alpha=2.0).item(), 4)
         -0.7869
     """
-    return _elu.record((x,), (float(alpha),), ())
+    return _elu.record((x,), (plain.number("elu", "alpha", alpha),), ())
 
 
 def gelu(x: Like, approximate: str = "none") -> Expression:
@@ -527,12 +526,13 @@ def dropout(x: Like, rate: float = 0.5) -> Expression:
         >>> sorted(set(y.value().tolist()))
         [0.0, 4.0]
     """
+    rate = plain.number("dropout", "rate", rate)
     if rate == 0 and isinstance(x, Expression):
         return x
     words: list[int] = []
     for _ in range(_batch(x)):
         words += recording.next_serial()
-    return _dropout.record((x,), (float(rate),), tuple(words))
+    return _dropout.record((x,), (rate,), tuple(words))
 
 
 # ----------------------------------------------------------------------------- linear
@@ -575,14 +575,15 @@ def affine(bias: Like | None, *pairs: Like) -> Expression:
 
 
 def affine_transposed(bias: Like | None, *pairs: Like) -> Expression:
-    """``bias + x1 @ W1 + x2 @ W2 + ...`` in one kernel call for all examples.
+    """``bias + W1.T @ x1 + W2.T @ x2 + ...`` in one kernel call for all examples.
 
-    As `affine`, for weights stored transposed.
+    As `affine`, for weights stored transposed; of rows, each is taken by itself.
 
     Args:
         bias: (m,); None for none.
         pairs: W1, x1, W2, x2, ...: matrices (k_i, m), and vectors (k_i,) or rows
-            (..., k_i). Where the W are not weights, the products are recorded one by one.
+            (..., k_i), for which the term is ``x @ W``. Where the W are not weights, the
+            products are recorded one by one.
 
     Returns:
         (m,) or (..., m).
@@ -634,7 +635,7 @@ def linear(x: Like, weight: Like, bias: Like | None = None) -> Expression:
         array([[11.,  4.],
                [ 1.,  0.]], dtype=float32)
     """
-    if len(_shape(x)) == 1:
+    if len(_shape("linear", x)) == 1:
         return affine(bias, weight, x)
     try:
         return _linear(weight, x) if bias is None else _linear(bias, weight, x)
@@ -660,11 +661,12 @@ def transpose(x: Like, axes: Sequence[int] | None = None) -> Expression:
         >>> ab.transpose(ab.zeros((2, 3, 4)), (0, 2, 1)).shape
         (2, 4, 3)
     """
-    shape = _shape(x)
+    shape = _shape("transpose", x)
     if axes is None:
         order = tuple(range(len(shape) - 1, -1, -1))
     else:
-        order = tuple(_axis("transpose", axis, len(shape), shape) for axis in axes)
+        given = plain.wholes("transpose", "axes", axes)
+        order = tuple(_axis("transpose", axis, len(shape), shape) for axis in given)
     return _transpose.record((x,), order, ())
 
 
@@ -673,15 +675,16 @@ def transpose(x: Like, axes: Sequence[int] | None = None) -> Expression:
 
 def _over_axes(name: str, x: Any, axis: Any, keepdims: bool) -> Expression:
     """Records a reduction; axes that are not neighbours are reduced one run after another."""
-    op, shape = _reduce[name], _shape(x)
-    ndim, keep = len(shape), int(bool(keepdims))
+    op, shape = _reduce[name], _shape(name, x)
+    ndim, keep = len(shape), int(plain.flag(name, "keepdims", keepdims))
     if axis is None:
         return op.record((x,), (0, ndim, keep), ())
-    if not isinstance(axis, (tuple, list)):
+    if type(axis) is int or plain.is_single(axis):
         return op.record((x,), (_axis(name, axis, ndim, shape), 1, keep), ())
-    axes = sorted(_axis(name, a, ndim, shape) for a in axis)
+    given = plain.wholes(name, "axis", axis)
+    axes = sorted(_axis(name, a, ndim, shape) for a in given)
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: expected different axes, got {tuple(axis)}")
+        raise ShapeError(f"{name}: expected different axes, got {given}")
     runs: list[list[int]] = []
     for a in axes:
         if runs and a == builtins.sum(runs[-1]):
@@ -698,7 +701,7 @@ def _over_list(name: str, x: Any, axis: Any, keepdims: bool) -> Sequence[Any] | 
     if _is_operand(x):
         return None
     xs = _operands(name, x)
-    if axis is not None or keepdims:
+    if axis is not None or plain.flag(name, "keepdims", keepdims):
         raise OperandError(
             f"{name}: a list of expressions is reduced elementwise and takes no axis; to reduce "
             f"along axes too, use ab.stack(list) first"
@@ -865,8 +868,8 @@ def argmax(x: Like | Iterable[Like], axis: int | None = None, keepdims: bool = F
     xs = _over_list("argmax", x, axis, keepdims)
     if xs is not None:
         return _over_axes("argmax", _stack.record(tuple(xs), (0,), ()), 0, False)
-    if isinstance(axis, (tuple, list)):
-        raise OperandError(f"argmax: expected one axis or None, got {axis!r}")
+    if axis is not None:
+        axis = plain.whole("argmax", "axis", axis)
     return _over_axes("argmax", x, axis, keepdims)
 
 
@@ -885,7 +888,7 @@ def softmax(x: Like, axis: int = -1) -> Expression:
         >>> ab.softmax(ab.input([1.0, 1.0])).value()
         array([0.5, 0.5], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("softmax", x)
     return _softmax.record((x,), (_axis("softmax", axis, len(shape), shape),), ())
 
 
@@ -909,7 +912,7 @@ def log_softmax(x: Like, axis: int = -1, restrict: Sequence[int] | None = None) 
         >>> ab.log_softmax(ab.input([1.0, 5.0, 1.0]), restrict=[0, 2]).value().round(4)
         array([-0.6931,    -inf, -0.6931], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("log_softmax", x)
     axis = _axis("log_softmax", axis, len(shape), shape)
     if restrict is None:
         return _log_softmax.record((x,), (axis,), ())
@@ -921,11 +924,19 @@ def log_softmax(x: Like, axis: int = -1, restrict: Sequence[int] | None = None) 
 # ----------------------------------------------------------------------------- losses
 
 
-def _per_row(
-    op: Any, x: Any, labels: Sequence[int], name: str, attrs: tuple[float, ...]
-) -> Expression:
-    """A loss with labels: of a vector by minibatch element, of a matrix by row."""
-    shape, batch = _shape(x), _batch(x)
+def _labelled(name: str, op: Any, x: Any, label: Any, attrs: tuple[float, ...]) -> Expression:
+    """A loss with a label, or several: of a vector by minibatch element, of a matrix by row."""
+    shape, batch = _shape(name, x), _batch(x)
+    if plain.is_single(label):
+        return op.record((x,), (0, *attrs), (plain.whole(name, "label", label),) * batch)
+    labels = plain.wholes(name, "label", label)
+    if not labels:
+        raise OperandError(f"{name}: expected at least one label, got an empty sequence")
+    if batch == 1 and shape == (len(labels),) and len(labels) > 1 and _is_one_hot(labels):
+        raise OperandError(
+            f"{name}: expected the number of a class, got {list(labels)}, which can only be a "
+            f"one-hot vector; its class is {labels.index(1)}"
+        )
     if len(shape) == 2 and batch == 1:
         if len(labels) != shape[0]:
             raise ShapeError(
@@ -966,17 +977,13 @@ def cross_entropy(logits: Like, label: int | Sequence[int] | Like) -> Expression
         >>> ab.cross_entropy(logits, [2, 0]).value().round(4)
         array([0.4076, 2.4076], dtype=float32)
     """
-    if type(label) is int:
-        batch = _batch(logits)
-        return _cross_entropy.record((logits,), (0,), (label,) if batch == 1 else (label,) * batch)
     if isinstance(label, (Expression, Param)):
         return _cross_entropy_soft(logits, label)
-    array = np.asarray(label)
-    if array.dtype.kind == "f" and array.size and array.ndim:
-        return _cross_entropy_soft(logits, array)
-    if array.ndim == 0 and array.dtype.kind in "iu":
-        return cross_entropy(logits, int(array))
-    return _per_row(_cross_entropy, logits, _labels("cross_entropy", label), "cross_entropy", ())
+    if not plain.is_single(label):
+        array = plain.array("cross_entropy", label)
+        if array.dtype.kind == "f" and array.size and array.ndim:
+            return _cross_entropy_soft(logits, array)
+    return _labelled("cross_entropy", _cross_entropy, logits, label, ())
 
 
 def hinge(scores: Like, label: int | Sequence[int], margin: float = 1.0) -> Expression:
@@ -1003,10 +1010,7 @@ def hinge(scores: Like, label: int | Sequence[int], margin: float = 1.0) -> Expr
         >>> ab.hinge(ab.input([0.0, 1.0, 1.5]), 2).item()
         0.5
     """
-    if hasattr(label, "__index__") and np.ndim(label) == 0:
-        index = operator.index(label)
-        return _hinge.record((scores,), (0, float(margin)), (index,) * _batch(scores))
-    return _per_row(_hinge, scores, _labels("hinge", label), "hinge", (float(margin),))
+    return _labelled("hinge", _hinge, scores, label, (plain.number("hinge", "margin", margin),))
 
 
 def binary_cross_entropy(x: Like, target: Like, from_logits: bool = False) -> Expression:
@@ -1014,14 +1018,14 @@ def binary_cross_entropy(x: Like, target: Like, from_logits: bool = False) -> Ex
 
     Args:
         x: probabilities; with `from_logits`, any numbers, whose sigmoid is taken.
-        target: probabilities (most often 0 or 1), a shape that broadcasts with that of x.
+        target: probabilities (most often 0 or 1), of the shape of x.
         from_logits: more exact than a `sigmoid` before. Default: False.
 
     Returns:
         A scalar: the sum over all elements.
 
     Raises:
-        ShapeError: the shapes do not broadcast.
+        ShapeError: the shapes differ.
 
     Example:
         >>> import autobatch as ab
@@ -1030,6 +1034,7 @@ def binary_cross_entropy(x: Like, target: Like, from_logits: bool = False) -> Ex
         >>> round(ab.binary_cross_entropy(2.0, 1.0, from_logits=True).item(), 4)
         0.1269
     """
+    from_logits = plain.flag("binary_cross_entropy", "from_logits", from_logits)
     form = _binary_cross_entropy_logits if from_logits else _binary_cross_entropy
     loss = form(x, target)
     return sum(loss) if loss.shape else loss
@@ -1055,8 +1060,8 @@ def concat(xs: Iterable[Like], axis: int = 0) -> Expression:
         array([0., 0., 1.], dtype=float32)
     """
     xs = _operands("concat", xs)
-    if axis:
-        shape = _shape(xs[0])
+    if type(axis) is not int or axis:
+        shape = _shape("concat", xs[0])
         axis = _axis("concat", axis, len(shape), shape)
     return _concat.record(tuple(xs), (axis,), ())
 
@@ -1080,8 +1085,8 @@ def stack(xs: Iterable[Like], axis: int = 0) -> Expression:
                [0., 1.]], dtype=float32)
     """
     xs = _operands("stack", xs)
-    if axis:
-        shape = _shape(xs[0])
+    if type(axis) is not int or axis:
+        shape = _shape("stack", xs[0])
         axis = _axis("stack", axis, len(shape) + 1, shape)
     return _stack.record(tuple(xs), (axis,), ())
 
@@ -1127,18 +1132,19 @@ def split(x: Like, parts: int | Sequence[int], axis: int = 0) -> list[Expression
         >>> [part.shape for part in ab.split(ab.input([1, 2, 3, 4]), [1])]
         [(1,), (3,)]
     """
-    if axis == 0 and (made := _equal_parts(x, parts)) is not None:
+    if type(axis) is int and axis == 0 and (made := _equal_parts(x, parts)) is not None:
         return made
-    shape = _shape(x)
+    axis = plain.whole("split", "axis", axis)
+    shape = _shape("split", x)
     if axis == 0 and type(parts) is int and shape:
         attrs, starts = _parts(shape, parts, _batch(x))
         return [_slice.record((x,), attrs, start) for start in starts]
     axis = _axis("split", axis, len(shape), shape)
     length = shape[axis]
-    if isinstance(parts, (list, tuple, np.ndarray)):
-        cuts = [0, *_dims("split", list(parts)), length]
+    if not plain.is_single(parts):
+        cuts = [0, *plain.wholes("split", "parts", parts), length]
     else:
-        (count,) = _dims("split", parts)
+        count = plain.whole("split", "parts", parts)
         step = _step(shape, axis, count)
         cuts = list(range(0, length + 1, step)) if step else [0] * (count + 1)
     return [_part(x, start, stop, axis) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
@@ -1162,7 +1168,7 @@ def reshape(x: Like, shape: int | Sequence[int]) -> Expression:
     dims = _dims("reshape", shape)
     if -1 in dims:
         known = -math.prod(dims)
-        size = math.prod(_shape(x))
+        size = math.prod(_shape("reshape", x))
         if known > 0 and size % known == 0:
             at = dims.index(-1)
             dims = (*dims[:at], size // known, *dims[at + 1 :])
@@ -1180,14 +1186,16 @@ def _getitem(x: Any, key: Any) -> Expression:
 
     The usual keys do not come here: kernels/core/index.c records the same nodes.
     """
+    if isinstance(x, Lookup):
+        return _row(x, key)
     batch = _batch(x)
-    if type(key) is int or isinstance(key, np.integer):
+    if plain.is_single(key):
         shape = x.shape
         if not shape:
             raise IndexRangeError("indexing: a scalar has no axes to index")
         index = _index("indexing", key, shape[0])
         return _pick.record((x,), (), (index,) * batch)
-    shape = _shape(x)
+    shape = _shape("indexing", x)
     if type(key) is slice and key.step is None and shape:
         start, stop = key.start, key.stop
         if type(start) in _BOUNDS and type(stop) in _BOUNDS:
@@ -1250,29 +1258,25 @@ def _walk(shape: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
                 strides.append(own[axis])
                 axis += 1
         elif isinstance(item, slice):
-            try:
-                start, stop, step = item.indices(shape[axis])
-            except TypeError:
-                raise OperandError(f"indexing: expected ints in a slice, got {item}") from None
-            except ValueError:
-                raise OperandError("indexing: the step of a slice cannot be 0") from None
+            ends = [
+                None if end is None else plain.whole("indexing", "the end or step of a slice", end)
+                for end in (item.start, item.stop, item.step)
+            ]
+            if ends[2] == 0:
+                raise OperandError("indexing: the step of a slice cannot be 0")
+            start, stop, step = slice(*ends).indices(shape[axis])
             dims.append(len(range(start, stop, step)))
             strides.append(step * own[axis])
             offset += start * own[axis]
             axis += 1
-        elif isinstance(item, (bool, np.bool_)) or not hasattr(item, "__index__"):
+        elif plain.is_single(item) or hasattr(item, "__index__"):
+            offset += _index("indexing", item, shape[axis]) * own[axis]
+            axis += 1
+        else:
             raise OperandError(
                 f"indexing: expected ints, slices, None or ..., got {type(item).__name__}; rows "
                 f"in any order are taken by ab.select_rows(x, ids)"
             )
-        elif np.ndim(item):
-            raise OperandError(
-                "indexing: expected ints, slices, None or ..., got an array; rows in any order "
-                "are taken by ab.select_rows(x, ids)"
-            )
-        else:
-            offset += _index("indexing", item, shape[axis]) * own[axis]
-            axis += 1
     if 0 in dims:
         offset = 0
     return tuple(dims), tuple(strides), offset
@@ -1308,9 +1312,9 @@ def pick(x: Like, index: int | Sequence[int], axis: int = 0) -> Expression:
     made = _entry(x, index, axis)
     if made is not None:
         return made
-    shape = _shape(x)
+    shape = _shape("pick", x)
     axis = _axis("pick", axis, len(shape), shape)
-    if hasattr(index, "__index__") and np.ndim(index) == 0:
+    if plain.is_single(index):
         place = _index("pick", index, shape[axis])
         if axis == 0:
             return _pick.record((x,), (), (place,) * _batch(x))
@@ -1344,7 +1348,7 @@ def select_rows(x: Like, ids: Sequence[int]) -> Expression:
         array([[5., 6.],
                [1., 2.]], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("select_rows", x)
     if not shape:
         raise ShapeError("select_rows: expected an operand with at least one axis, got a scalar")
     rows = tuple(_index("select_rows", i, shape[0]) for i in _labels("select_rows", ids))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import plain
 from ._core import Expression
 from .recording import recorder
 
@@ -30,7 +31,7 @@ def scale_gradient(x: Like, factor: float) -> Expression:
         >>> x.gradient()
         array([0.5, 0.5], dtype=float32)
     """
-    return _scale_gradient.record((x,), (float(factor),), ())
+    return _scale_gradient.record((x,), (plain.number("scale_gradient", "factor", factor),), ())
 
 
 def reverse_gradient(x: Like) -> Expression:

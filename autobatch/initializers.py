@@ -13,11 +13,11 @@ is taken as a map of its elements to one number.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from . import config
+from . import config, plain
 from .errors import ConfigurationError, ShapeError
 
 Shape = tuple[int, ...]
@@ -86,7 +86,7 @@ class Initializer:
 
 
 def _finite(owner: str, name: str, value: float) -> float:
-    number = float(value)
+    number = plain.number(owner, name, value, ConfigurationError)
     if not math.isfinite(number):
         raise ConfigurationError(f"{owner}: {name} must be a finite number, got {value!r}")
     return number
@@ -107,7 +107,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float) -> None:
-        self.value = float(value)
+        self.value = plain.number("Constant", "value", value, ConfigurationError)
 
     def values(self, shape: Shape) -> np.ndarray:
         return np.full(shape, self.value)
@@ -156,7 +156,8 @@ class Normal(Initializer):
     (3, 4)
     """
 
-    def __init__(self, deviation: float = 1.0, mean: float = 0.0) -> None:
+    def __init__(self, deviation: float = 1.0, *more: NoReturn, mean: float = 0.0) -> None:
+        plain.only_by_name("Normal", more, "Normal(0.1, mean=0.5): the deviation, then the mean")
         self.deviation = _finite("Normal", "deviation", deviation)
         self.mean = _finite("Normal", "mean", mean)
         if self.deviation < 0:
@@ -288,7 +289,7 @@ class FromArray(Initializer):
     """
 
     def __init__(self, array: Any) -> None:
-        self._array = np.array(array)
+        self._array = plain.array("FromArray", array).copy()
 
     def values(self, shape: Shape) -> np.ndarray:
         return self._array

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import plain
 from ._core import Expression
 from .errors import OperandError
 from .functions import _axis, _shape
@@ -49,18 +50,18 @@ def huber(x: Like, target: Like, delta: float = 1.0) -> Expression:
         >>> ab.huber(np.array([1.0, 2.0]), np.array([0.0, 4.0])).item()
         2.0
     """
-    return _huber.record((x, target), (float(delta),), ())
+    return _huber.record((x, target), (plain.number("huber", "delta", delta),), ())
 
 
 def margin_ranking(x: Like, y: Like, margin: float = 1.0) -> Expression:
     """``max(0, margin - x + y)``, elementwise: x should exceed y by the margin.
 
     Args:
-        x, y: shapes that broadcast as in NumPy.
+        x, y: any shape, the same.
         margin: at least 0. Default: 1.
 
     Raises:
-        ShapeError: the shapes do not broadcast.
+        ShapeError: the shapes differ.
         OperandError: a negative margin.
 
     Example:
@@ -68,9 +69,10 @@ def margin_ranking(x: Like, y: Like, margin: float = 1.0) -> Expression:
         >>> ab.margin_ranking(ab.input([2.0, 1.0]), ab.input([0.5, 0.5])).value()
         array([0. , 0.5], dtype=float32)
     """
+    margin = plain.number("margin_ranking", "margin", margin)
     if not margin >= 0:
         raise OperandError(f"margin_ranking: expected a margin of at least 0, got {margin}")
-    return _margin_ranking.record((x, y), (float(margin),), ())
+    return _margin_ranking.record((x, y), (margin,), ())
 
 
 def sparsemax(x: Like, axis: int = -1) -> Expression:
@@ -90,7 +92,7 @@ def sparsemax(x: Like, axis: int = -1) -> Expression:
         >>> ab.sparsemax(ab.input([1.0, 0.5, -1.0])).value()
         array([0.75, 0.25, 0.  ], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("sparsemax", x)
     return _sparsemax.record((x,), (_axis("sparsemax", axis, len(shape), shape),), ())
 
 
@@ -114,6 +116,6 @@ def constrained_softmax(x: Like, bound: Like, axis: int = -1) -> Expression:
         >>> ab.constrained_softmax(ab.input([5.0, 0.0, 0.0]), ab.full(3, 0.5)).value()
         array([0.5 , 0.25, 0.25], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("constrained_softmax", x)
     attrs = (_axis("constrained_softmax", axis, len(shape), shape),)
     return _constrained_softmax.record((x, bound), attrs, ())

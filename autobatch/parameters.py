@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from . import config
+from . import config, plain
 from ._core import Param
 from .backends.memory import address_of, aligned_zeros
 from .errors import OperandError, ShapeError
@@ -31,34 +30,15 @@ Shape = tuple[int, ...]
 def _checked_shape(owner: str, shape: Any) -> Shape:
     """A shape as a tuple of positive Python integers."""
     try:
-        dims: Shape = (operator.index(shape),)
-    except TypeError:
-        if isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
-            raise OperandError(
-                f"{owner}: expected a shape (an int or a tuple of ints), got "
-                f"{type(shape).__name__}; values are given as {owner}(init=array)"
-            ) from None
-        try:
-            dims = tuple(operator.index(dim) for dim in shape)
-        except TypeError:
-            raise OperandError(
-                f"{owner}: expected a shape of ints, got {shape!r}; "
-                f"values are given as {owner}(init=array)"
-            ) from None
+        if plain.is_single(shape):
+            dims: Shape = (plain.whole(owner, "shape", shape),)
+        else:
+            dims = plain.wholes(owner, "shape", shape)
+    except OperandError as error:
+        raise OperandError(f"{error}; values are given as {owner}(init=array)") from None
     if any(dim < 1 for dim in dims):
         raise ShapeError(f"{owner}: every dimension must be at least 1, got shape {dims}")
     return dims
-
-
-def _numbers(owner: str, values: Any) -> np.ndarray:
-    """An array of real numbers, or an error that says what was given instead."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # nested lists of uneven lengths
-        raise ShapeError(f"{owner}: the values do not form an array: {error}") from None
-    if array.dtype.kind not in "biuf":
-        raise OperandError(f"{owner}: expected real numbers, got an array of {array.dtype}")
-    return array
 
 
 def _initializer(owner: str, init: Any) -> Initializer:
@@ -66,7 +46,7 @@ def _initializer(owner: str, init: Any) -> Initializer:
         return init
     if isinstance(init, (int, float)):
         return Constant(init)
-    return FromArray(_numbers(owner, init))
+    return FromArray(plain.array(owner, init))
 
 
 class SparseGradient:
@@ -178,12 +158,6 @@ class _Stored(Param):
         """
         return self._data.copy()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        # Always a copy: memory shared with the outside could change without _touch().
-        if copy is False:
-            raise ValueError("a parameter's numbers are only given out as a copy")
-        return self._data.astype(self._data.dtype if dtype is None else dtype)
-
     def set_value(self, values: Any) -> None:
         """Replaces the numbers; graphs recorded before keep no claim on the old ones.
 
@@ -196,7 +170,7 @@ class _Stored(Param):
         >>> p.value()
         array([3., 4.], dtype=float32)
         """
-        array = _numbers(f"set_value of {self._label()}", values)
+        array = plain.array(f"set_value of {self._label()}", values)
         if array.shape != self._data.shape:
             raise ShapeError(
                 f"set_value of {self._label()}: expected shape {self._data.shape}, "
@@ -242,8 +216,8 @@ class Parameter(_Stored):
 
     Args:
         shape: an int or a tuple of ints; may be left out where `init` is an array.
-        init: an :class:`~autobatch.initializers.Initializer`, an array (copied), or a number
-            for every element. Default: ``Glorot()``.
+        init: by name only: an :class:`~autobatch.initializers.Initializer`, an array (copied),
+            or a number for every element. Default: ``Glorot()``.
 
     Attributes:
         name: its name in messages; a module gives it that of the attribute.
@@ -262,7 +236,10 @@ class Parameter(_Stored):
     array([0., 0., 0.], dtype=float32)
     """
 
-    def __init__(self, shape: int | Sequence[int] | None = None, init: Any = None) -> None:
+    def __init__(
+        self, shape: int | Sequence[int] | None = None, *more: NoReturn, init: Any = None
+    ) -> None:
+        plain.only_by_name("Parameter", more, "Parameter((4, 4)) has two axes, init=... its values")
         source = Glorot() if init is None else _initializer("Parameter", init)
         if shape is None:
             if not isinstance(source, FromArray):
@@ -280,7 +257,7 @@ class Lookup(_Stored):
     Args:
         rows: the number of rows.
         dim: shape of a row, an int or a tuple of ints.
-        init: as for :class:`Parameter`, for the whole table of shape ``(rows, *dim)``. With an
+        init: by name, as for :class:`Parameter`: the whole table, ``(rows, *dim)``. With an
             array, `rows` and `dim` may be left out. Default: uniform with variance
             ``1 / size of a row``, so that a row's expected squared length is 1 however many
             rows there are.
@@ -299,8 +276,12 @@ class Lookup(_Stored):
         self,
         rows: int | None = None,
         dim: int | Sequence[int] | None = None,
+        *more: NoReturn,
         init: Any = None,
     ) -> None:
+        plain.only_by_name(
+            "Lookup", more, "Lookup(9, (4, 4)) has two axes a row, init=... its values"
+        )
         source = None if init is None else _initializer("Lookup", init)
         if rows is None or dim is None:
             if not isinstance(source, FromArray) or rows is not None or dim is not None:

@@ -6,9 +6,9 @@ Every call draws anew, from the seed of the configuration; a random node is neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import functions, recording
+from . import functions, plain, recording
 from ._core import Expression
 from .errors import OperandError
 from .functions import _batch, _dims, _shape
@@ -29,29 +29,32 @@ __all__ = [
     "random_uniform",
 ]
 
-_uniform = recorder("random_uniform")
-_normal = recorder("random_normal")
-_gumbel = recorder("random_gumbel")
-_bernoulli = recorder("random_bernoulli")
 
-
-def _draw(op: Any, name: str, shape: Any, batch_size: int, a: float, b: float) -> Expression:
-    (batch,) = _dims(name, batch_size)
+def _draw(name: str, shape: Any, more: Any, batch_size: int, **settings: float) -> Expression:
+    first = next(iter(settings))
+    plain.only_by_name(name, more, f"{name}((4, 4)) has two axes; settings have names: {first}=...")
+    batch = plain.whole(name, "batch_size", batch_size)
+    numbers = [plain.number(name, setting, value) for setting, value in settings.items()]
     if batch < 1:
         raise OperandError(f"{name}: expected a batch size of at least 1, got {batch}")
     words: list[int] = []
     for _ in range(batch):
         words += recording.next_serial()
-    return op.record((), (batch, float(a), float(b), *_dims(name, shape)), tuple(words))
+    return recorder(name).record((), (batch, *numbers, *_dims(name, shape)), tuple(words))
 
 
 def random_uniform(
-    shape: int | Sequence[int], low: float = 0.0, high: float = 1.0, batch_size: int = 1
+    shape: int | Sequence[int],
+    *more: NoReturn,
+    low: float = 0.0,
+    high: float = 1.0,
+    batch_size: int = 1,
 ) -> Expression:
     """Numbers drawn uniformly from [low, high).
 
     Args:
         shape: an int or a sequence of ints; ``()`` for a scalar.
+        more: nothing; the others are given by name.
         low, high: the interval. Default: 0 and 1.
         batch_size: of the manual minibatch, every element of which is drawn. Default: 1.
 
@@ -61,15 +64,19 @@ def random_uniform(
 
     Example:
         >>> import autobatch as ab
-        >>> x = ab.random_uniform(1000, -1.0, 1.0).value()
+        >>> x = ab.random_uniform(1000, low=-1.0, high=1.0).value()
         >>> bool(-1 <= x.min() < -0.9), bool(0.9 < x.max() < 1)
         (True, True)
     """
-    return _draw(_uniform, "random_uniform", shape, batch_size, low, high)
+    return _draw("random_uniform", shape, more, batch_size, low=low, high=high)
 
 
 def random_normal(
-    shape: int | Sequence[int], mean: float = 0.0, deviation: float = 1.0, batch_size: int = 1
+    shape: int | Sequence[int],
+    *more: NoReturn,
+    mean: float = 0.0,
+    deviation: float = 1.0,
+    batch_size: int = 1,
 ) -> Expression:
     """Numbers drawn from a normal distribution.
 
@@ -87,11 +94,15 @@ def random_normal(
         >>> bool(abs(x.mean()) < 0.2), bool(0.8 < x.std() < 1.2)
         (True, True)
     """
-    return _draw(_normal, "random_normal", shape, batch_size, mean, deviation)
+    return _draw("random_normal", shape, more, batch_size, mean=mean, deviation=deviation)
 
 
 def random_gumbel(
-    shape: int | Sequence[int], location: float = 0.0, scale: float = 1.0, batch_size: int = 1
+    shape: int | Sequence[int],
+    *more: NoReturn,
+    location: float = 0.0,
+    scale: float = 1.0,
+    batch_size: int = 1,
 ) -> Expression:
     """Numbers drawn from a Gumbel distribution: ``location - scale * log(-log(u))``.
 
@@ -110,11 +121,15 @@ def random_gumbel(
         >>> bool(0.3 < ab.random_gumbel(1000).value().mean() < 0.8)
         True
     """
-    return _draw(_gumbel, "random_gumbel", shape, batch_size, location, scale)
+    return _draw("random_gumbel", shape, more, batch_size, location=location, scale=scale)
 
 
 def random_bernoulli(
-    shape: int | Sequence[int], probability: float = 0.5, value: float = 1.0, batch_size: int = 1
+    shape: int | Sequence[int],
+    *more: NoReturn,
+    probability: float = 0.5,
+    value: float = 1.0,
+    batch_size: int = 1,
 ) -> Expression:
     """`value` with a probability, else 0.
 
@@ -129,11 +144,11 @@ def random_bernoulli(
 
     Example:
         >>> import autobatch as ab
-        >>> x = ab.random_bernoulli(1000, 0.5, 2.0).value()
+        >>> x = ab.random_bernoulli(1000, value=2.0).value()
         >>> sorted(set(x.tolist()))
         [0.0, 2.0]
     """
-    return _draw(_bernoulli, "random_bernoulli", shape, batch_size, probability, value)
+    return _draw("random_bernoulli", shape, more, batch_size, probability=probability, value=value)
 
 
 def noise(x: Like, deviation: float) -> Expression:
@@ -152,15 +167,21 @@ def noise(x: Like, deviation: float) -> Expression:
         >>> bool(0.9 < y.mean() < 1.1), bool(0.05 < y.std() < 0.15)
         (True, True)
     """
-    return functions.add(x, random_normal(_shape(x), 0.0, deviation, _batch(x)))
+    deviation = plain.number("noise", "deviation", deviation)
+    return functions.add(
+        x, random_normal(_shape("noise", x), deviation=deviation, batch_size=_batch(x))
+    )
 
 
 def _masked(name: str, x: Any, rate: float, shape: Any, batch: int) -> Expression:
+    rate = plain.number(name, "rate", rate)
     if not 0 <= rate < 1:
         raise OperandError(f"{name}: expected a rate of at least 0 and below 1, got {rate}")
     if rate == 0 and isinstance(x, Expression):
         return x
-    return functions.multiply(x, random_bernoulli(shape, 1 - rate, 1 / (1 - rate), batch))
+    return functions.multiply(
+        x, random_bernoulli(shape, probability=1 - rate, value=1 / (1 - rate), batch_size=batch)
+    )
 
 
 def dropout_axes(x: Like, rate: float, axes: int | Sequence[int]) -> Expression:
@@ -182,8 +203,8 @@ def dropout_axes(x: Like, rate: float, axes: int | Sequence[int]) -> Expression:
         >>> sorted(set(y.sum(axis=1).tolist()))
         [0.0, 6.0]
     """
-    shape = _shape(x)
-    given = axes if isinstance(axes, (tuple, list)) else (axes,)
+    shape = _shape("dropout_axes", x)
+    given = functions._several("dropout_axes", "axes", axes)
     shared = {functions._axis("dropout_axes", a, len(shape), shape) for a in given}
     mask = tuple(1 if a in shared else dim for a, dim in enumerate(shape))
     return _masked("dropout_axes", x, rate, mask, _batch(x))
@@ -248,5 +269,7 @@ def categorical(logits: Like, axis: int = -1) -> Expression:
         >>> int(ab.categorical(ab.input([0.0, 100.0, 0.0])).value())
         1
     """
-    gumbel = random_gumbel(_shape(logits), batch_size=_batch(logits))
+    shape = _shape("categorical", logits)
+    axis = functions._axis("categorical", axis, len(shape), shape)
+    gumbel = random_gumbel(shape, batch_size=_batch(logits))
     return functions.argmax(functions.add(logits, gumbel), axis)

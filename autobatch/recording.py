@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
-from . import _core, config
+from . import _core, config, plain
 from ._core import Expression, Graph, Op, current_graph, new_graph, set_hooks, set_ops
 from .errors import (
     AutobatchError,
@@ -112,7 +112,11 @@ _KINDS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "unfold2d": ("unfolded", ("unfold2d",), 0),
     "max_pool2d": ("pooled", ("max_pool2d",), 0),
     **{name: ("reduction", (f"reduce_{name}",), 0) for name in _REDUCTIONS},
-    **{op.name: ("elementwise", (op.name,), op.cost) for op in _DECLARATIONS if op.elementwise},
+    **{
+        op.name: ("elementwise", (op.name,), op.cost)
+        for op in _DECLARATIONS
+        if op.elementwise and not op.alike
+    },
 }
 
 
@@ -325,19 +329,20 @@ class _Forms(Sequence[BoundForm]):
 forms: Sequence[BoundForm] = _Forms()
 
 
-def _operand(op: Op, value: Any) -> Expression:
+def operand_array(op: str, value: Any) -> np.ndarray:
+    """The numbers of an operand that is neither an expression nor a parameter."""
     if isinstance(value, (bool, int, float, np.generic, np.ndarray)) or hasattr(value, "__array__"):
-        array = np.asarray(value)
-        if array.dtype.kind in "biuf":
-            return input_array(array)
-        raise OperandError(
-            f"{op.__name__}: expected an array of real numbers, got one of {array.dtype}"
-        )
+        return plain.array(op, value)
+    plain.refuse_operands(op, value, "expected an operand")
     hint = "; ab.input(...) records a list of numbers" if isinstance(value, (list, tuple)) else ""
     raise OperandError(
-        f"{op.__name__}: expected an expression, a parameter, a number or an array as operand, "
-        f"got {type(value).__name__}{hint}"
+        f"{op}: expected an expression, a parameter, a number or an array as operand, got "
+        f"{type(value).__name__}{hint}"
     )
+
+
+def _operand(op: Op, value: Any) -> Expression:
+    return input_array(operand_array(op.__name__, value))
 
 
 def _settings() -> tuple[int, bool, int, int, int, int, str | None, bool]:
@@ -388,11 +393,6 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         raise IndexRangeError(f"{name}index {index} is out of range; valid are {valid}")
     if kind == "too large":
         raise IndexRangeError(f"{name}{detail} is too large for an index or a size")
-    if kind == "lookup":
-        raise OperandError(
-            f"{name}expected the number of a row, got {type(detail).__name__}; several rows as "
-            f"a manual minibatch: lookup.batch(ids)"
-        )
     if kind == "dtype":
         parameter, own, other = detail
         raise OperandError(
@@ -414,6 +414,8 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         raise OperandError(f"{name}takes its operands by position only")
     if kind == "not plain":
         raise OperandError(f"{name}this op has attributes or data: use its public function")
+    if kind == "length":
+        raise OperandError("a scalar has no axes and so no len()")
     if kind == "truth":
         raise OperandError(
             "an expression has no truth value before it runs; use expression.item() or "

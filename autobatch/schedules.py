@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from . import plain
 from .errors import ConfigurationError
 
 Schedule = Callable[[int], float]
@@ -26,13 +27,14 @@ __all__ = [
 
 
 def _count(owner: str, name: str, value: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    number = plain.number(owner, name, value, ConfigurationError)
+    if not number.is_integer() or number < 1:
         raise ConfigurationError(f"{owner}: {name} must be a whole number above 0, got {value!r}")
-    return int(value)
+    return int(number)
 
 
 def _factor(owner: str, name: str, value: float) -> float:
-    number = float(value)
+    number = plain.number(owner, name, value, ConfigurationError)
     if not (math.isfinite(number) and number >= 0):
         raise ConfigurationError(f"{owner}: {name} must be a finite number >= 0, got {value!r}")
     return number

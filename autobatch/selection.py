@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import functions
+from . import functions, plain
 from ._core import Expression
-from .errors import IndexRangeError, OperandError, ShapeError
+from .errors import OperandError, ShapeError
 from .functions import _axis, _batch, _dims, _index, _labels, _operands, _shape
 from .recording import recorder
 
@@ -54,11 +54,11 @@ def take(x: Like, ids: Sequence[int], axis: int = 0) -> Expression:
         array([[3., 1.],
                [6., 4.]], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("take", x)
     axis = _axis("take", axis, len(shape), shape)
-    if axis == 0:
-        return functions.select_rows(x, ids)
     places = tuple(_index("take", i, shape[axis]) for i in _labels("take", ids))
+    if axis == 0:
+        return functions.select_rows(x, places)
     return _take.record((x,), (axis, len(places)), places * _batch(x))
 
 
@@ -155,18 +155,21 @@ def sparse_input(
                [7., 0., 0.]], dtype=float32)
     """
     dims = _dims("sparse_input", shape)
-    places = [np.asarray(axis) for axis in indices]
-    numbers = np.asarray(values, np.float64)
-    if len(places) != len(dims) or any(axis.shape != numbers.shape for axis in places):
+    plain.refuse_operands("sparse_input", indices, "indices must be sequences of ints")
+    if not (isinstance(indices, Sequence) or getattr(indices, "ndim", 0)):
+        raise OperandError(f"sparse_input: indices must be sequences of ints, got {indices!r}")
+    places = [plain.wholes("sparse_input", "indices", axis) for axis in indices]
+    numbers = plain.array("sparse_input", values)
+    fill = plain.number("sparse_input", "default", default)
+    batched = plain.flag("sparse_input", "batched", batched)
+    if len(places) != len(dims) or any((len(axis),) != numbers.shape for axis in places):
         raise OperandError(
             f"sparse_input: expected {len(dims)} sequences of {numbers.size} indices for shape "
-            f"{dims}, got {[axis.shape for axis in places]}"
+            f"{dims}, got {[len(axis) for axis in places]}"
         )
     if any(dim < 0 for dim in dims):
         raise ShapeError(f"sparse_input: expected sizes of at least 0, got shape {dims}")
-    array: Any = np.full(dims, float(default))
-    try:
-        array[tuple(axis.astype(np.int64) for axis in places)] = numbers
-    except IndexError as error:
-        raise IndexRangeError(f"sparse_input: {error}") from None
+    array: Any = np.full(dims, fill)
+    inside = [[_index("sparse_input", i, dim) for i in axis] for axis, dim in zip(places, dims)]
+    array[tuple(inside)] = numbers
     return functions.input(array, batched)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import functions
+from . import functions, plain
 from ._core import Expression
-from .errors import OperandError, ShapeError
-from .functions import _axis, _dims, _shape
+from .errors import ShapeError
+from .functions import _axis, _several, _shape
 from .recording import recorder
 from .selection import batch_to_axis
 
@@ -51,16 +50,16 @@ def cumsum(x: Like, axis: int = 0) -> Expression:
         >>> ab.cumsum(ab.input([1, 2, 3])).value()
         array([1., 3., 6.], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("cumsum", x)
     return _cumsum.record((x,), (_axis("cumsum", axis, len(shape), shape),), ())
 
 
 def _together(name: str, x: Any, axis: Any) -> tuple[Any, int, int, list[int]]:
     """`x` with the axes to reduce side by side: x, the first, their number, and the axes."""
-    shape = _shape(x)
+    shape = _shape(name, x)
     if axis is None:
         return x, 0, len(shape), list(range(len(shape)))
-    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    given = _several(name, "axis", axis)
     axes = sorted(_axis(name, a, len(shape), shape) for a in given)
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{name}: expected different axes, got {tuple(given)}")
@@ -71,7 +70,8 @@ def _together(name: str, x: Any, axis: Any) -> tuple[Any, int, int, list[int]]:
 
 
 def _reduced(op: Any, name: str, x: Any, axis: Any, keepdims: bool, more: tuple[int, ...]) -> Any:
-    shape = _shape(x)
+    shape = _shape(name, x)
+    keepdims = plain.flag(name, "keepdims", keepdims)
     x, first, count, axes = _together(name, x, axis)
     y = op.record((x,), (first, count, 0, *more), ())
     if keepdims:
@@ -120,10 +120,7 @@ def moment(
         >>> ab.moment(ab.input([1, 2, 3]), 2).value().round(4)
         np.float32(4.6667)
     """
-    try:
-        power = operator.index(order)
-    except TypeError:
-        raise OperandError(f"moment: expected an int as order, got {order!r}") from None
+    power = plain.whole("moment", "order", order)
     return _reduced(_moment, "moment", x, axis, keepdims, (power,))
 
 
@@ -156,7 +153,8 @@ def moment_batch(x: Like, order: int) -> Expression:
         >>> ab.moment_batch(ab.input([[1, 2], [3, 6]], batched=True), 2).value()
         array([ 5., 20.], dtype=float32)
     """
-    return moment(batch_to_axis(x), order, axis=0)
+    power = plain.whole("moment_batch", "order", order)
+    return moment(batch_to_axis(x), power, axis=0)
 
 
 def hardmax(x: Like, axis: int = -1) -> Expression:
@@ -176,7 +174,7 @@ def hardmax(x: Like, axis: int = -1) -> Expression:
         >>> ab.hardmax(ab.input([1.0, 5.0, 2.0])).value()
         array([0., 1., 0.], dtype=float32)
     """
-    shape = _shape(x)
+    shape = _shape("hardmax", x)
     return _hardmax.record((x,), (_axis("hardmax", axis, len(shape), shape),), ())
 
 
@@ -203,8 +201,8 @@ def kmax(x: Like, count: int, axis: int = 0) -> Expression:
         >>> ab.kmax(ab.input([3.0, 1.0, 4.0, 1.5]), 2).value()
         array([3., 4.], dtype=float32)
     """
-    shape = _shape(x)
-    (number,) = _dims("kmax", count)
+    shape = _shape("kmax", x)
+    number = plain.whole("kmax", "count", count)
     return _kmax.record((x,), (_axis("kmax", axis, len(shape), shape), number), ())
 
 
@@ -233,12 +231,12 @@ def layer_norm(
         >>> ab.layer_norm(ab.input([1.0, 2.0, 3.0]), epsilon=0).value().round(4)
         array([-1.2247,  0.    ,  1.2247], dtype=float32)
     """
-    shape = _shape(x)
+    shape, attrs = _shape("layer_norm", x), (plain.number("layer_norm", "epsilon", epsilon),)
     given = gain if gain is not None else bias
-    last = shape[-1:] if given is None else _shape(given)
+    last = shape[-1:] if given is None else _shape("layer_norm", given)
     gain = functions.ones(last) if gain is None else gain
     bias = functions.zeros(last) if bias is None else bias
-    return _layer_norm.record((x, gain, bias), (float(epsilon),), ())
+    return _layer_norm.record((x, gain, bias), attrs, ())
 
 
 def weight_norm(weight: Like, gain: Like) -> Expression:

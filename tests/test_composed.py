@@ -186,18 +186,18 @@ def test_surrogate_gradients(backend) -> None:
 
 def test_distributions_have_their_moments(backend) -> None:
     n = 40000
-    uniform = ab.random_uniform(n, -1, 3).value()
+    uniform = ab.random_uniform(n, low=-1, high=3).value()
     assert abs(uniform.mean() - 1) < 0.03
     assert uniform.min() >= -1
     assert uniform.max() < 3
-    normal = ab.random_normal(n, 1, 2).value()
+    normal = ab.random_normal(n, mean=1, deviation=2).value()
     assert abs(normal.mean() - 1) < 0.05
     assert abs(normal.std() - 2) < 0.05
     assert abs(((normal - 1) ** 4).mean() / 16 - 3) < 0.2
     gumbel = ab.random_gumbel(n).value()
     assert abs(gumbel.mean() - np.euler_gamma) < 0.03
     assert abs(gumbel.var() - np.pi**2 / 6) < 0.1
-    coins = ab.random_bernoulli(n, 0.3, 2.0).value()
+    coins = ab.random_bernoulli(n, probability=0.3, value=2.0).value()
     assert abs(coins.mean() - 0.6) < 0.03
     x = ab.random_normal((2, 3), batch_size=4)
     assert (x.shape, x.batch_size) == ((2, 3), 4)

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["errors", "config"],
     ["ops"],
-    ["_core", "recording", "backends"],
+    ["_core", "plain", "recording", "backends"],
     ["engine"],
     [
         *("functions", "elementary", "statistics", "losses", "randomness", "gradients"),
-        *("selection", "convolution", "algebra", "initializers", "parameters"),
+        *("selection", "convolution", "algebra", "initializers", "parameters", "protocol"),
     ],
     ["module", "updates", "schedules", "trainers", "nn", "io"],
     ["explain", "testing", "twin", "dynet"],

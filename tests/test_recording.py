@@ -22,6 +22,7 @@ from autobatch.recording import recorder
 from autobatch.testing import count_batches
 
 PLAIN_ELEMENTWISE = [op for op in REGISTRY.values() if op.elementwise and not op.attrs]
+BROADCASTING = [op for op in PLAIN_ELEMENTWISE if not op.alike]
 
 # ---------------------------------------------------------------------------- operands
 
@@ -129,8 +130,8 @@ def test_an_error_changes_nothing_and_recording_goes_on() -> None:
         (lambda x: ab.tanh(None), ab.OperandError, "got NoneType"),
         (lambda x: ab.tanh([1.0]), ab.OperandError, r"ab.input\(...\) records a list"),
         (lambda x: ab.tanh(x=x), ab.OperandError, "by position"),
-        (lambda x: x + np.array(["a", "b"]), ab.OperandError, "array of real numbers"),
-        (lambda x: x + np.array([1j, 2j]), ab.OperandError, "array of real numbers"),
+        (lambda x: x + np.array(["a", "b"]), ab.OperandError, "expected real numbers"),
+        (lambda x: x + np.array([1j, 2j]), ab.OperandError, "expected real numbers"),
         (lambda x: ab.input("word"), ab.OperandError, "input: expected real numbers"),
         (lambda x: ab.input([[1.0], [1.0, 2.0]]), ab.ShapeError, "do not form an array"),
         (lambda x: ab.input(1.0, batched=True), ab.ShapeError, "first axis"),
@@ -400,7 +401,7 @@ SHAPES = hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, max_side=4)
 
 @given(SHAPES, st.tuples(st.sampled_from([1, 5]), st.sampled_from([1, 5])), st.data())
 def test_forms_that_the_core_makes_are_those_of_the_rule(shapes, batches, data) -> None:
-    op = data.draw(st.sampled_from(PLAIN_ELEMENTWISE))
+    op = data.draw(st.sampled_from(BROADCASTING))
     operands = [
         ab.input(np.ones((batch, *shape) if batch > 1 else shape), batched=batch > 1)
         for shape, batch in zip(shapes.input_shapes, batches, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import functions as F
+from .. import plain
 from ..initializers import Glorot, Initializer, Zeros
 from ..module import Module
 from ..parameters import Parameter
@@ -43,7 +44,9 @@ class Linear(Module):
         self.output_dim = whole("Linear", "output_dim", output_dim)
         shape = (self.output_dim, self.input_dim)
         self.weight = Parameter(shape, init=Glorot() if init is None else init)
-        self.bias = Parameter(self.output_dim, init=Zeros()) if bias else None
+        self.bias = (
+            Parameter(self.output_dim, init=Zeros()) if plain.flag("Linear", "bias", bias) else None
+        )
 
     def __call__(self, x: Any) -> Expression:
         """Of a vector (input_dim,) a vector (output_dim,), or row by row of (..., input_dim).

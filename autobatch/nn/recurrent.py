@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import functions as F
+from .. import plain
 from ..errors import OperandError
 from ..initializers import Zeros
 from ..module import Module
@@ -67,7 +68,8 @@ class Recurrent(Module):
         self.dropout = dropout_rate(owner, dropout)
         dims = [self.input_dim] + [self.hidden_dim] * (whole(owner, "layers", layers) - 1)
         self.layers = [self._layer(dim) for dim in dims]
-        self.first = [self._first() for _ in dims] if learned_start else None
+        learned = plain.flag(owner, "learned_start", learned_start)
+        self.first = [self._first() for _ in dims] if learned else None
 
     def _layer(self, input_dim: int) -> Any:
         """The weights of one layer."""

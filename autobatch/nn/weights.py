@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
+from .. import plain
 from ..errors import ConfigurationError
 from ..initializers import Glorot, Initializer
 from ..parameters import Parameter
@@ -28,18 +27,15 @@ def bias(*blocks: tuple[int, float]) -> Parameter:
 
 def whole(owner: str, name: str, value: int) -> int:
     """A size: a whole number above 0."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        size = 0
-    if size < 1 or isinstance(value, bool):
+    size = plain.whole(owner, name, value, ConfigurationError)
+    if size < 1:
         raise ConfigurationError(f"{owner}: {name} must be a whole number above 0, got {value!r}")
     return size
 
 
 def dropout_rate(owner: str, value: float) -> float:
     """A rate of dropout: at least 0 and below 1."""
-    rate = float(value)
+    rate = plain.number(owner, "dropout", value, ConfigurationError)
     if not 0.0 <= rate < 1.0:
         raise ConfigurationError(f"{owner}: dropout must be at least 0 and below 1, got {value!r}")
     return rate

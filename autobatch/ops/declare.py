@@ -176,6 +176,7 @@ class Op:
         table: operand 0 is a table of rows; each data word picks one, and gradients stay
             with the rows.
         surrogate: the gradient is on purpose not the value's derivative.
+        alike: an elementwise op whose operands do not broadcast.
         reads_weights: the rule asks which operands are weights; forms differ by it.
         cost: elementwise ops: floating-point operations per element.
         doc: the public docstring: shapes, defaults, errors, source, executed example.
@@ -198,6 +199,7 @@ class Op:
     integer: bool = False
     table: bool = False
     surrogate: bool = False
+    alike: bool = False
     reads_weights: bool = False
     cost: int = 1
     doc: str = ""

@@ -287,6 +287,7 @@ elementwise(
     example=("ab.margin_ranking(1.0, 0.5)", "0.5"),
     attrs=("margin",),
     settings=({"margin": 1.0},),
+    alike=True,
     cost=3,
 )
 
@@ -306,5 +307,6 @@ elementwise(
     ),
     example=("ab.poisson_nll(0.5, 3.0)", "1.9405"),
     ranges=((0.1, 3.0),),
+    alike=True,
     cost=60,
 )

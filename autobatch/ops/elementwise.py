@@ -163,6 +163,7 @@ def elementwise(
     cost: int = 1,
     errors: tuple[tuple[Any, ...], ...] = (),
     surrogate: bool = False,
+    alike: bool = False,
     public: bool = True,
 ) -> Op:
     """Declares an elementwise op.
@@ -181,11 +182,18 @@ def elementwise(
         cost: floating-point operations per element.
         errors: further cases that must raise.
         surrogate: `derivatives` are on purpose not those of the value.
+        alike: a loss, whose operands have one shape: more often than not it is a mistake where
+            a target would broadcast.
     """
 
     def rule(values: dict[str, Any], operands: Sequence[Operand]) -> Form:
         shapes = [x.shape for x in operands]
         shape = broadcast_shape(name, shapes)
+        if alike and any(other != shape for other in shapes):
+            raise ShapeError(
+                f"{name}: expected operands of one shape, got {' and '.join(map(str, shapes))}; "
+                f"reshape one of them"
+            )
         numbers = [values[attr] for attr in attrs]
         if check is not None:
             check(*numbers)
@@ -211,12 +219,17 @@ def elementwise(
         errors_doc = ""
     else:
         samples = binary_samples(ranges, settings)
-        shapes_doc = f"{', '.join(inputs)}: shapes that broadcast as in NumPy."
-        own_errors = (
-            (((3,), (4,)), dict(settings[0]), None, f"{name}: expected shapes that broadcast"),
-            (((2, 3), (2,)), dict(settings[0]), None, f"{name}: expected shapes that broadcast"),
+        how, problem = "that broadcast as in NumPy", "broadcast"
+        if alike:
+            samples = tuple(one for one in samples if one.shapes[0] == one.shapes[1])
+            how, problem = "which are one and the same", "agree"
+        shapes_doc = f"{', '.join(inputs)}: shapes {how}."
+        mismatches: tuple[tuple[Shape, ...], ...] = (((3,), (4,)), ((2, 3), (2,)))
+        mismatches += (((3,), (3, 1)), ((3,), ())) if alike else ()
+        own_errors = tuple(
+            (shapes, dict(settings[0]), None, f"{name}: expected") for shapes in mismatches
         )
-        errors_doc = "\nRaises:\n    ShapeError: the shapes do not broadcast.\n"
+        errors_doc = f"\nRaises:\n    ShapeError: the shapes do not {problem}.\n"
     doc = (
         f"{summary}\n\nArgs:\n    {shapes_doc}\n{errors_doc}\nExample:\n"
         f"    >>> import autobatch as ab\n"
@@ -237,6 +250,7 @@ def elementwise(
             samples=samples,
             errors=own_errors + errors,
             surrogate=surrogate,
+            alike=alike,
             public=public,
         )
     )
@@ -799,6 +813,7 @@ elementwise(
     ),
     example=("ab.binary_cross_entropy(0.8, 1.0)", "0.2231"),
     ranges=((0.1, 0.9),),
+    alike=True,
     cost=25,
 )
 
@@ -818,6 +833,7 @@ elementwise(
     ),
     example=("ab.binary_cross_entropy(2.0, 1.0, from_logits=True)", "0.1269"),
     ranges=((0.1, 0.9), (-3.0, 3.0)),
+    alike=True,
     cost=25,
     public=False,
 )

@@ -476,7 +476,7 @@ declare(
         forward=_affine_transposed_forward,
         gradient=_affine_transposed_gradient,
         reads_weights=True,
-        doc="bias + x1 @ W1 + x2 @ W2 + ... in one kernel; see ``autobatch.affine_transposed``.",
+        doc="bias + W1.T @ x1 + W2.T @ x2 + ... in one kernel; ``autobatch.affine_transposed``.",
         samples=(
             Sample(((4,), (3, 4), (3,)), weights=(True, True, False)),
             Sample(((4,), (3, 4), (3,)), weights=_AFFINE),

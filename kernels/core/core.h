@@ -171,9 +171,9 @@ typedef struct {
     const ab_engine_functions *engine;
     PyObject *running; /* the tuple of what follows, for the collector */
     PyObject *on_value, *on_item, *on_backward;
-    PyObject *on_resume;                    /* (graph, code): finishes a backward pass */
-    PyObject *on_zeros;                     /* bytes -> (memory that is zero, its address) */
-    PyObject *ndarray, *integer, *dtype[2]; /* numpy's */
+    PyObject *on_resume;                           /* (graph, code): finishes a backward pass */
+    PyObject *on_zeros;                            /* bytes -> (memory that is zero, its address) */
+    PyObject *ndarray, *integer, *span, *dtype[2]; /* numpy's; spans of time are integers there */
     ab_twister *stream; /* that graphs' random numbers are drawn from; NULL: none are */
     uint64_t serial;
     ExpressionObject *free; /* dead expressions, linked through `graph` */
@@ -391,6 +391,9 @@ void ab_array_copy(const Py_buffer *view, int64_t count, void *to, int wide);
 PyObject *ab_error(const char *kind, PyObject *op, PyObject *detail); /* steals detail */
 
 /* index.c */
+/* Truth values and arrays are none, and a class of Python's may do anything in its __index__: such
+ * objects are for the long way. */
+int ab_is_plain_number(PyObject *object);
 /* NULL without an exception: the function of Python has to. */
 PyObject *ab_record_indexed(OpObject *op, PyObject *x, PyObject *index);
 /* Of columns: the entry at an index from 0 on, rows of a table. NULL without an exception: as

@@ -144,7 +144,7 @@ expression_length(PyObject *self)
         return -1;
     const ab_type *t = ab_type_get(&core.registry, f->type);
     if (!t->ndim) {
-        PyErr_SetString(PyExc_TypeError, "len() of a scalar expression");
+        ab_error("length", NULL, NULL);
         return -1;
     }
     return (Py_ssize_t)t->dims[0];
@@ -249,6 +249,7 @@ ab_expression_variant(PyObject *module, PyObject *none)
         {Py_nb_matrix_multiply, ab_slot_product},
         {Py_mp_subscript, ab_column_item},
         {Py_sq_item, ab_column_entry},
+        {Py_tp_iter, PySeqIter_New},
         {0, NULL},
     };
     static PyType_Spec spec = {

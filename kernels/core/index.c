@@ -48,13 +48,12 @@ has_axes(const source *s)
     return s->type->ndim >= 1 && s->type->ndim <= AXES;
 }
 
-/* Truth values and arrays are none, and a class of Python's may do anything in its __index__: such
- * objects are for the long way. */
-static int
-is_plain_number(PyObject *object)
+int
+ab_is_plain_number(PyObject *object)
 {
     return PyLong_CheckExact(object)
            || (core.integer && PyObject_TypeCheck(object, (PyTypeObject *)core.integer)
+               && (PyObject *)Py_TYPE(object) != core.span
                && !(PyType_GetFlags(Py_TYPE(object)) & Py_TPFLAGS_HEAPTYPE));
 }
 
@@ -67,7 +66,7 @@ whole_number(PyObject *object, int64_t *number)
         *number = PyLong_AsLongLongAndOverflow(object, &overflow);
         return !overflow;
     }
-    if (!is_plain_number(object))
+    if (!ab_is_plain_number(object))
         return 0;
     PyObject *made = PyNumber_Index(object);
     int found = made && PyLong_CheckExact(made) && whole_number(made, number);
@@ -83,7 +82,7 @@ plain_slice(PyObject *slice, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *st
     static const char *const parts[] = {"start", "stop", "step"};
     for (int i = 0; i < 3; i++) {
         PyObject *part = PyObject_GetAttrString(slice, parts[i]);
-        const int plain = part && (part == Py_None || is_plain_number(part));
+        const int plain = part && (part == Py_None || ab_is_plain_number(part));
         Py_XDECREF(part);
         if (!plain)
             return 0;

@@ -200,10 +200,6 @@ module_exec(PyObject *module)
 #endif
         || PyModule_AddObject(module, "forms", core.forms) < 0)
         return -1;
-    /* NumPy arrays leave operators with expressions to us. */
-    if (PyObject_SetAttrString((PyObject *)core.expression_type, "__array_ufunc__", Py_None) < 0
-        || PyObject_SetAttrString((PyObject *)core.param_type, "__array_ufunc__", Py_None) < 0)
-        return -1;
     PyObject *address = PyLong_FromVoidPtr(&core.registry);
     if (!address)
         return -1;

@@ -328,7 +328,7 @@ param_length(PyObject *self)
     if (!initialised(p))
         return -1;
     if (PyTuple_Size(p->shape) == 0) {
-        PyErr_SetString(PyExc_TypeError, "len() of a scalar parameter");
+        ab_error("length", NULL, NULL);
         return -1;
     }
     return PyLong_AsSsize_t(PyTuple_GetItem(p->shape, 0));

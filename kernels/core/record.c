@@ -283,12 +283,11 @@ ab_record_parameter(GraphObject *g, ParamObject *p)
 PyObject *
 ab_record_lookup(ParamObject *table, PyObject *index)
 {
-    PyObject *number = PyNumber_Index(index); /* first: it may begin another graph */
-    if (!number) {
-        PyErr_Clear();
-        Py_INCREF(index);
-        return ab_error("lookup", (PyObject *)core.lookup, index);
-    }
+    if (!ab_is_plain_number(index))
+        return PyObject_CallFunctionObjArgs(core.on_getitem, table, index, NULL);
+    PyObject *number = PyNumber_Index(index);
+    if (!number)
+        return NULL;
     int overflow;
     int64_t row = PyLong_AsLongLongAndOverflow(number, &overflow);
     Py_DECREF(number);

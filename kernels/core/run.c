@@ -97,12 +97,12 @@ ab_set_engine(PyObject *module, PyObject *args)
 {
     (void)module;
     unsigned long long address;
-    PyObject *value, *item, *backward, *resume, *zeros, *ndarray, *integer, *f4, *f8;
-    if (!PyArg_ParseTuple(args, "KOOOOOOOOO", &address, &value, &item, &backward, &resume, &zeros,
-                          &ndarray, &integer, &f4, &f8))
+    PyObject *value, *item, *backward, *resume, *zeros, *ndarray, *integer, *span, *f4, *f8;
+    if (!PyArg_ParseTuple(args, "KOOOOOOOOOO", &address, &value, &item, &backward, &resume, &zeros,
+                          &ndarray, &integer, &span, &f4, &f8))
         return NULL;
     PyObject *kept =
-        PyTuple_Pack(9, value, item, backward, resume, zeros, ndarray, integer, f4, f8);
+        PyTuple_Pack(10, value, item, backward, resume, zeros, ndarray, integer, span, f4, f8);
     if (!kept)
         return NULL;
     Py_XDECREF(core.running);
@@ -114,6 +114,7 @@ ab_set_engine(PyObject *module, PyObject *args)
     core.on_zeros = zeros;
     core.ndarray = ndarray;
     core.integer = integer;
+    core.span = span;
     core.dtype[0] = f4;
     core.dtype[1] = f8;
     core.engine = (const ab_engine_functions *)(uintptr_t)address;

@@ -185,7 +185,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     >>> f"{dy.elu(dy.scalarInput(-1)).value():.4f}"
     '-0.6321'
     """
-    return F.elu(_operand(x), alpha)
+    return F.elu(_operand(x), float(alpha))
 
 
 @traced

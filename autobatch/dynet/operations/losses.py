@@ -223,4 +223,4 @@ def poisson_loss(log_lambda: Any, x: int) -> Any:
     """
     if math.prod(_shape(log_lambda)) != 1:
         raise ShapeError(f"poisson_loss: expected a scalar, got dimensions {_dims(log_lambda)}")
-    return losses.poisson_nll(_operand(log_lambda), float(x))
+    return losses.poisson_nll(_operand(log_lambda), F.full(_shape(log_lambda), float(x)))
