@@ -92,13 +92,39 @@ class Settings:
 
 
 _base = Settings()
-_local = threading.local()
 _rng = np.random.default_rng(_base.seed)
+
+
+class _Blocks:
+    """The blocks of a thread that are open, and the settings that follow from them.
+
+    Blocks may end in any order and by any thread: generators are closed by whoever holds them.
+    """
+
+    def __init__(self) -> None:
+        self.open: list[Configuration] = []
+        self.settings: Settings | None = None
+
+    def settle(self) -> None:
+        """Works the settings out anew: those of the process, changed block by block."""
+        made = None
+        for block in self.open:
+            made = dataclasses.replace(made or _base, **block.changes)
+        self.settings = made
+        _tell()
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.blocks = _Blocks()
+
+
+_local = _Local()
 
 
 def current() -> Settings:
     """The settings in force for this thread."""
-    return getattr(_local, "settings", None) or _base
+    return _local.blocks.settings or _base
 
 
 # Called whenever the settings of a thread may have changed.
@@ -125,26 +151,40 @@ class Configuration:
 
     def __init__(self, changes: dict[str, Any]) -> None:
         global _base
-        self._changes = changes
-        self._before_base = _base
-        self._before_local = getattr(_local, "settings", None)
-        if self._before_local is None:
+        self.changes = changes
+        self._blocks: _Blocks | None = None
+        # Within a block they are the block's.
+        around = _local.blocks.open[-1] if _local.blocks.open else None
+        self._around = around
+        self._before = {name: getattr(_base, name) for name in changes}
+        if around is None:
             _base = dataclasses.replace(_base, **changes)
+            _local.blocks.settle()
         else:
-            _local.settings = dataclasses.replace(self._before_local, **changes)
-        _tell()
+            self._before = dict(around.changes)
+            dataclasses.replace(current(), **changes)  # raises before anything is changed
+            around.changes = {**around.changes, **changes}
+            _local.blocks.settle()
 
     def __enter__(self) -> Settings:
         # It was a block's after all: this thread's, not the process's.
         global _base
-        _base = self._before_base
-        _local.settings = dataclasses.replace(self._before_local or _base, **self._changes)
-        _tell()
+        if self._blocks is not None:
+            raise ConfigurationError("configure: these settings are those of a block already")
+        if self._around is None:
+            _base = dataclasses.replace(_base, **self._before)
+        else:
+            self._around.changes = self._before
+        self._blocks = _local.blocks
+        self._blocks.open.append(self)
+        self._blocks.settle()
         return current()
 
     def __exit__(self, *exception: object) -> None:
-        _local.settings = self._before_local
-        _tell()
+        blocks, self._blocks = self._blocks, None
+        if blocks is not None:
+            blocks.open.remove(self)
+            blocks.settle()
 
 
 def configure(**changes: Any) -> Configuration:

@@ -183,6 +183,16 @@ def _graph_of(expressions: Sequence[Expression]) -> Graph:
     return graph
 
 
+@contextmanager
+def running(graph: Graph) -> Iterator[None]:
+    """A job of a graph: whatever ends the graph meanwhile, its memory stays."""
+    graph._run_begins()
+    try:
+        yield
+    finally:
+        graph._run_ends()
+
+
 def _run(graph: Graph, nodes: Sequence[int]) -> None:
     """Makes the values of nodes."""
     backend = config.current().backend
@@ -195,19 +205,26 @@ def _run(graph: Graph, nodes: Sequence[int]) -> None:
             f"this graph has begun to run on the backend {begun!r}; call ab.new_graph() "
             f"after changing to {backend!r}"
         )
-    graph._draw(max(nodes))
-    with timed("schedule"):
-        cpu.plan(graph, nodes)
-    with timed("forward"):
-        if backend == "cpu":
-            cpu.forward(graph)
-            return
-        done = cpu.done(graph)
-        batches = _batches(graph, done)
-        view = _view(graph)
-        if batches:
-            _formulas(backend).forward(view, batches)
-            cpu.set_done(graph, done + len(batches))
+    with running(graph):
+        graph._draw(max(nodes))
+        with timed("schedule"):
+            planned = cpu.planned(graph)
+            cpu.plan(graph, nodes)
+            try:
+                graph._check_run(cpu.done(graph), list(nodes))
+            except StaleExpressionError:
+                cpu.unplan(graph, planned)
+                raise
+        with timed("forward"):
+            if backend == "cpu":
+                cpu.forward(graph)
+                return
+            done = cpu.done(graph)
+            batches = _batches(graph, done)
+            view = _view(graph)
+            if batches:
+                _formulas(backend).forward(view, batches)
+                cpu.set_done(graph, done + len(batches))
 
 
 def _read(graph: Graph, node: int) -> np.ndarray:
@@ -290,7 +307,9 @@ def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
             f"(ab.sum, ab.mean; over a minibatch ab.sum_batch, ab.mean_batch)"
         )
     _run(graph, [loss.node])
-    with gradients_turn, timed("backward"):
+    with running(graph), gradients_turn, timed("backward"):
+        gradients_turn.differentiates()
+        graph._check_pass(loss.node)
         nodes = [expression.node for expression in wrt]
         backend = config.current().backend
         if backend == "cpu":
@@ -409,12 +428,10 @@ def inference() -> Iterator[Graph]:
     ...     ab.sum(w * 2).item()
     6.0
     """
-    with new_graph() as graph:
-        outer = _core.set_inference(True)
-        try:
-            yield graph
-        finally:
-            _core.set_inference(outer)
+    graph = new_graph()
+    graph._inference = True
+    with graph:
+        yield graph
 
 
 def schedule_of(expressions: Sequence[Expression]) -> list[list[int]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from . import config, plain
-from ._core import Param
+from ._core import Param, Turn
 from .backends.memory import address_of, aligned_zeros
 from .errors import OperandError, ShapeError
 from .initializers import Constant, FromArray, Glorot, Initializer, Uniform
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ._core import Expression
 
 Shape = tuple[int, ...]
+
+_turn = Turn()  # to change numbers: no backward pass goes on meanwhile
 
 
 def _checked_shape(owner: str, shape: Any) -> Shape:
@@ -176,8 +178,9 @@ class _Stored(Param):
                 f"set_value of {self._label()}: expected shape {self._data.shape}, "
                 f"got {array.shape}"
             )
-        self._data[...] = array
-        self._touch()
+        with _turn:
+            self._data[...] = array
+            self._touch()
 
     @property
     def _grad(self) -> np.ndarray | None:

@@ -438,6 +438,22 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         )
     if kind == "cell graph":
         raise GraphError(f"{name}the function of a cell may not begin a graph")
+    if kind == "changed":
+        raise StaleExpressionError(
+            f"the numbers of {detail._label()} have changed (by an update, set_value or load) "
+            f"since this expression was recorded, and what is asked for needs the old ones; call "
+            f"ab.new_graph() and record it again, or ask for it before they change"
+        )
+    if kind == "moved":
+        raise GraphError(
+            f"{name}another graph was begun, or this one ended, while the op was being recorded "
+            f"(by a method of an operand, a finalizer or a handler of signals); record it again"
+        )
+    if kind == "in a pass":
+        raise GraphError(
+            "a backward pass is under way in this thread: until it ends, no other may begin, and "
+            "gradients and parameters may not be changed (by a handler of signals, say)"
+        )
     if kind == "enter":
         raise GraphError(
             "a graph is entered once, right where it is made: with ab.new_graph(): ..."

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import config
 from .._core import Graph
-from ..errors import ConfigurationError, MemoryLimitError, ShapeError
+from ..errors import ConfigurationError, MemoryLimitError, ShapeError, StaleExpressionError
 from ..ops.declare import Call
 from ..recording import forms, set_kernels
 from ._cpu import ffi, lib
@@ -54,8 +54,15 @@ def engine_functions() -> int:
 
 
 def pointer(graph: Graph) -> Any:
-    """The C graph of a graph object."""
-    return ffi.cast("ab_graph *", graph._address)
+    """The C graph of a graph object.
+
+    Raises:
+        StaleExpressionError: the graph is gone.
+    """
+    address = graph._address
+    if not address:
+        raise StaleExpressionError("this graph is gone: ab.new_graph() was called since")
+    return ffi.cast("ab_graph *", address)
 
 
 def itemsize(graph: Graph) -> int:
@@ -261,7 +268,7 @@ def redirect(graph: Graph, node: int, places: Sequence[int]) -> None:
 
 def forget(graph: Graph) -> None:
     """Nothing counts as computed any more; what was planned stays planned."""
-    lib.ab_tape_set_done(pointer(graph), 0)
+    lib.ab_graph_forget(pointer(graph))
 
 
 def operands_of(graph: Graph, node: int) -> list[int]:
@@ -363,6 +370,11 @@ def _backward_formula(graph: Graph) -> None:
 
 # What `Updates.run` answers if it changed nothing.
 NOTHING, NOT_FINITE = -1.0, -2.0
+
+
+def planned(graph: Graph) -> int:
+    """How many batches the tape has."""
+    return int(lib.ab_tape_length(pointer(graph)))
 
 
 def done(graph: Graph) -> int:

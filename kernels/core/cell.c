@@ -330,16 +330,13 @@ trace_new(CellObject *cell, const GraphObject *like, const arguments *a, PyObjec
     }
     if (!(again = rebuilt(args, n + (names ? PyTuple_GET_SIZE(names) : 0), standins, &next)))
         goto done;
-    GraphObject *before = ab_graph_swap(g);
+    ab_level *level = ab_level_begin(g);
+    if (!level)
+        goto done;
     result =
         PyObject_Vectorcall(cell->function, ((PyTupleObject *)again)->ob_item, (size_t)n, names);
-    GraphObject *after = ab_graph_swap(before);
-    int swapped = after != g;
-    Py_XDECREF(before);
-    Py_XDECREF(after);
-    if (result && swapped)
-        ab_error("cell graph", (PyObject *)cell, NULL);
-    else if (result)
+    ab_level_end(level);
+    if (result)
         ok = read_steps(t, g->graph, (PyObject *)cell) == 0
              && read_result(t, g, result, (PyObject *)cell) == 0;
 done:
@@ -450,7 +447,13 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
     trace *t = trace_find(cell, g->graph, &a);
     if (!t && cell->count >= (cell->lenient ? FEW : MANY))
         return PyObject_Vectorcall(cell->function, args, nargsf, names);
-    if (!t && !(t = trace_new(cell, g, &a, args, n, names))) {
+    if (!t) {
+        ab_pin pin = ab_pin_graph();
+        t = trace_new(cell, g, &a, args, n, names);
+        if (ab_unpin_graph(&pin, self) < 0)
+            return NULL;
+    }
+    if (!t) {
         if (!cell->lenient || !PyErr_ExceptionMatches(PyExc_Exception))
             return NULL;
         PyErr_Clear(); /* it may have asked for a value; else the function says the same again */

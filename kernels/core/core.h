@@ -34,16 +34,21 @@ enum slot {
     SLOTS,
 };
 
+typedef struct ab_level ab_level; /* see graph.c */
+
 typedef struct GraphObject {
     PyObject_HEAD
     ab_graph *graph;              /* NULL once the graph is finished */
     uint64_t serial;              /* differs for every graph of the process */
-    struct GraphObject *outer;    /* the graph that goes on when this one, as a context, ends */
+    ab_level *level;              /* of the block that entered it; NULL: none is open */
     struct GraphObject *replaced; /* finished when this one records its first node */
     PyObject *parameters;         /* list: keeps alive what nodes point to */
     PyTypeObject *type;           /* of its expressions, a subtype; NULL: the plain one */
     PyObject *state;              /* what the engine keeps for this graph */
-    int entered;                  /* it is the graph of a with-block */
+    int ended;                    /* finished, though its memory waits for the last of its users */
+    int running;                  /* jobs that run it: its memory stays */
+    int inference;                /* nothing is differentiated in it */
+    int versioned;                /* see ab_graph.versioned */
     int apart;                    /* a cell's trace: nothing is run in it */
     int direct;                   /* what C may answer by itself, see direct.c */
     int updated;                  /* parameters were changed since it began */
@@ -76,8 +81,8 @@ typedef struct ParamObject {
     PyObject *arrays[2]; /* of NumPy that show them; NULL: nobody has looked */
     PyObject *shape, *name;
     int32_t form; /* of its node, -1 until first recorded */
-    int32_t node; /* in the graph of this serial */
-    uint64_t serial;
+    int32_t node; /* in the graph of this serial, at this version */
+    uint64_t serial, version;
 } ParamObject;
 
 typedef struct ComputationObject { /* see computation.c */
@@ -204,7 +209,6 @@ PyObject *ab_timings(PyObject *module, PyObject *anew);
 enum { AB_SCHEDULE, AB_FORWARD, AB_BACKWARD, AB_UPDATE, AB_PHASES };
 extern double ab_spent[AB_PHASES];
 double ab_clock(const ab_settings *s); /* seconds; 0 unless they are counted */
-PyObject *ab_set_inference(PyObject *module, PyObject *flag);
 PyObject *ab_in_inference(PyObject *module, PyObject *none);
 PyObject *ab_set_engine(PyObject *module, PyObject *args);
 int ab_is_computed(const ExpressionObject *e);
@@ -219,6 +223,8 @@ PyObject *ab_expression_differentiate(PyObject *self, PyObject *none);
 PyObject *ab_expression_differentiate_full(PyObject *self, PyObject *none);
 PyObject *ab_expression_gradient_columns(PyObject *self, PyObject *none);
 PyObject *ab_graph_ends(PyObject *graph, PyObject *node);
+PyObject *ab_graph_check_run(PyObject *graph, PyObject *args);
+PyObject *ab_graph_check_pass(PyObject *graph, PyObject *node);
 PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs);
 
 /* computation.c */
@@ -276,29 +282,54 @@ PyObject *ab_trainer_update(PyObject *trainer, PyObject *none);
 /* turn.c */
 int ab_turn_begin(void); /* once, before the others; not 0: no memory */
 int ab_turn_take(void);  /* negative: an exception */
+void
+ab_turn_pass(void); /* what has the turn is a backward pass: the thread may not take it again */
 void ab_turn_give(void);
 
 /* graph.c */
-extern _Thread_local GraphObject *ab_current_graph;
+typedef struct ab_levels { /* of a thread */
+    GraphObject *current;  /* NULL: none was begun */
+    ab_level *innermost;
+    unsigned long thread;
+} ab_levels;
+extern _Thread_local ab_levels *ab_own_levels; /* NULL: it has not begun */
 GraphObject *ab_graph_current_slow(void);
-int ab_graph_first_node(GraphObject *g); /* called before the first node is recorded */
+GraphObject *ab_recording_slow(void);
 PyObject *ab_new_graph(PyObject *module, PyObject *none);
 GraphObject *ab_graph_apart(const GraphObject *like); /* without sharing, not the current one */
-GraphObject *ab_graph_swap(GraphObject *g);           /* makes it current; answers what was */
+ab_level *ab_level_begin(GraphObject *g);             /* makes it current until the level ends */
+void ab_level_end(ab_level *level);
 void ab_graph_discard(GraphObject *g);
 PyObject *ab_get_graph(PyObject *module, PyObject *none);
+
+/* The current graph if there is one. Borrowed. */
+static inline GraphObject *
+ab_graph_present(void)
+{
+    return ab_own_levels ? ab_own_levels->current : NULL;
+}
 
 static inline GraphObject *
 ab_graph_current(void)
 {
-    return ab_current_graph ? ab_current_graph : ab_graph_current_slow();
+    GraphObject *g = ab_graph_present();
+    return g ? g : ab_graph_current_slow();
+}
+
+/* The current graph, ready for a node; NULL: an exception. Borrowed. */
+static inline GraphObject *
+ab_recording(void)
+{
+    GraphObject *g = ab_graph_current();
+    return g && g->graph->n ? g : ab_recording_slow();
 }
 
 /* One that new_graph() is about to replace is gone, whether or not the new one records. */
 static inline int
 ab_graph_is_alive(const GraphObject *g)
 {
-    return g->graph && !(ab_current_graph && ab_current_graph->replaced == g);
+    const GraphObject *now = ab_graph_present();
+    return g->graph && !g->ended && !(now && now->replaced == g);
 }
 
 /* expression.c */
@@ -336,6 +367,12 @@ ab_param_of(PyObject *object)
         object = ((HolderObject *)object)->stored;
     return ab_is_param(object) && ((ParamObject *)object)->param ? (ParamObject *)object : NULL;
 }
+/* Whether its node of this graph stands for the numbers that it has now. */
+static inline int
+ab_param_is_recorded(const ParamObject *p, const GraphObject *g)
+{
+    return p->serial == g->serial && p->version == p->param->version;
+}
 PyObject *ab_expression_new(GraphObject *g, int32_t node);
 PyObject *ab_expression_variant(PyObject *module, PyObject *none);
 PyObject *ab_type_shape(int32_t type); /* borrowed */
@@ -366,7 +403,15 @@ int32_t ab_usual_form(OpObject *op, ab_form *f, PyObject *attrs, PyObject *input
 PyObject *ab_op_usual(PyObject *op, PyObject *args);
 
 /* record.c */
-GraphObject *ab_recording(void); /* the current graph, ready for a node */
+/* Held while Python runs in the middle of recording: it may begin another graph, or end this one,
+ * by an operand's methods, finalizers and handlers of signals. */
+typedef struct ab_pin {
+    GraphObject *g;
+    ab_graph *memory;
+    uint64_t epoch;
+} ab_pin;
+ab_pin ab_pin_graph(void);
+int ab_unpin_graph(ab_pin *pin, PyObject *op); /* -1: not the same graph any more; an exception */
 /* The node of an expression, a parameter or a number. */
 int32_t ab_record_operand(GraphObject *g, PyObject *op, PyObject *object);
 PyObject *ab_record_failed(int error, PyObject *op);

@@ -206,8 +206,11 @@ ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, in
     form = ab_form_find(&core.registry, nkey, key, ab_hash(key, nkey, 0));
     if (form < 0) {
         PyObject *made = nattrs && !attrs ? tuple_of(nattrs, words) : NULL;
+        ab_pin pin = ab_pin_graph();
         if (!PyErr_Occurred())
             form = new_form(op, g, nin, operands, attrs ? attrs : made, nkey, key);
+        if (ab_unpin_graph(&pin, (PyObject *)op) < 0)
+            form = -1;
         Py_XDECREF(made);
     }
     if (form >= 0 && place >= 0) {

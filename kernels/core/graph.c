@@ -1,98 +1,232 @@
-/* Graphs as Python sees them: one current graph per thread, whose memory passes on to the next. */
+/* Graphs as Python sees them: one current graph per thread, whose memory passes on to the next.
+ *
+ * The graphs of a thread stand in levels: one outside all blocks, and one for each block that is
+ * open. Each level has a current graph, and that of the innermost is the thread's. A block may end
+ * before those within it, and by another thread (generators are closed by whoever holds them): its
+ * level is taken out wherever it stands. All of it is changed under the interpreter lock. */
 #include "core.h"
 
 #include "structmember.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-_Thread_local GraphObject *ab_current_graph;
+struct ab_level {
+    GraphObject *current; /* NULL: none was begun */
+    GraphObject *block;   /* that a with-statement entered; NULL: no block, or a cell's trace */
+    ab_level *outer, *inner;
+    ab_levels *levels;
+};
 
-/* The thread's own dictionary holds the reference, so that a graph ends with its thread. */
-static const char KEY[] = "autobatch.graph";
+_Thread_local ab_levels *ab_own_levels;
+
+/* The thread's own dictionary holds its levels, so that its graphs end with it. */
+static const char KEY[] = "autobatch.graphs";
 
 enum { SPARE = 1 << 20 }; /* bytes of memory that are worth keeping */
 
+/* What a graph that ends leaves to be released: doing so may run Python, which must find
+ * everything in order. */
+typedef struct leavings {
+    PyObject *objects[6];
+    int n;
+} leavings;
+
 static void
-set_current(GraphObject *g)
+leave(leavings *l, void *object)
+{
+    if (object)
+        l->objects[l->n++] = object;
+}
+
+static void
+release(leavings *l)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
-    PyObject *dict = PyThreadState_GetDict();
-    ab_current_graph = g;
-    if (dict) {
-        if (g)
-            PyDict_SetItemString(dict, KEY, (PyObject *)g);
-        else if (PyDict_GetItemString(dict, KEY))
-            PyDict_DelItemString(dict, KEY);
-    }
+    while (l->n)
+        Py_DECREF(l->objects[--l->n]);
     PyErr_Restore(type, value, trace);
+}
+
+static void
+levels_free(PyObject *capsule)
+{
+    ab_levels *levels = PyCapsule_GetPointer(capsule, KEY);
+    if (ab_own_levels == levels)
+        ab_own_levels = NULL;
+    for (ab_level *level = levels->innermost, *outer; level; level = outer) {
+        leavings l = {0};
+        outer = level->outer;
+        leave(&l, level->current);
+        leave(&l, level->block);
+        if (level->block)
+            level->block->level = NULL;
+        free(level);
+        release(&l);
+    }
+    free(levels);
+}
+
+static ab_levels *
+own_levels(void)
+{
+    if (ab_own_levels)
+        return ab_own_levels;
+    PyObject *dict = PyThreadState_GetDict();
+    ab_levels *levels = calloc(1, sizeof *levels);
+    ab_level *level = calloc(1, sizeof *level);
+    PyObject *capsule = levels && level ? PyCapsule_New(levels, KEY, NULL) : NULL;
+    if (!capsule || !dict || PyDict_SetItemString(dict, KEY, capsule) < 0
+        || PyCapsule_SetDestructor(capsule, levels_free) < 0) {
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        Py_XDECREF(capsule);
+        free(levels);
+        free(level);
+        return NULL;
+    }
+    Py_DECREF(capsule);
+    level->levels = levels;
+    levels->innermost = level;
+    levels->thread = (unsigned long)PyThread_get_thread_ident();
+    return ab_own_levels = levels;
+}
+
+/* Makes a graph the current one of a level; takes the reference, leaves the former one's. */
+static void
+set_current(ab_level *level, GraphObject *g, leavings *l)
+{
+    leave(l, level->current);
+    level->current = g;
+    if (level->levels->innermost == level)
+        level->levels->current = g;
+}
+
+static ab_level *
+push_level(ab_levels *levels, GraphObject *g, GraphObject *block)
+{
+    ab_level *level = malloc(sizeof *level);
+    if (!level) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    *level = (ab_level){.block = block, .outer = levels->innermost, .levels = levels};
+    level->outer->inner = level;
+    levels->innermost = level;
+    Py_XINCREF(block);
+    level->current = levels->current = g;
+    Py_INCREF(g);
+    return level;
+}
+
+static void
+pop_level(ab_level *level, leavings *l)
+{
+    ab_levels *levels = level->levels;
+    if (level->inner)
+        level->inner->outer = level->outer;
+    else
+        levels->innermost = level->outer;
+    level->outer->inner = level->inner;
+    levels->current = levels->innermost->current;
+    leave(l, level->current);
+    leave(l, level->block);
+    free(level);
 }
 
 static GraphObject *
 graph_new(void)
 {
-    GraphObject *g = PyObject_New(GraphObject, core.graph_type);
-    if (!g)
+    PyObject *parameters = PyList_New(0);
+    GraphObject *g = parameters ? PyObject_New(GraphObject, core.graph_type) : NULL;
+    if (!g) {
+        Py_XDECREF(parameters);
         return NULL;
+    }
     g->graph = NULL;
     g->serial = ++core.serial;
-    g->outer = g->replaced = NULL;
+    g->level = NULL;
+    g->replaced = NULL;
     g->state = NULL;
     g->type = NULL;
-    g->entered = g->apart = g->updated = g->late = 0;
+    g->ended = g->running = g->inference = 0;
+    g->apart = g->updated = g->late = 0;
+    g->versioned = 1;
     g->direct = DIRECT_ALL;
     g->backend = -1;
     g->thread = (unsigned long)PyThread_get_thread_ident();
-    g->parameters = PyList_New(0);
-    if (!g->parameters || !(g->graph = ab_graph_new(&core.registry))) {
-        if (g->parameters)
-            PyErr_NoMemory();
+    g->parameters = parameters;
+    if (!(g->graph = ab_graph_new(&core.registry))) {
+        PyErr_NoMemory();
         Py_DECREF(g);
         return NULL;
     }
     return g;
 }
 
-/* Expressions of a finished graph are stale; its memory may go to another one. */
+/* Ends a graph: its expressions are stale from now on. Its memory, which may go to another graph;
+ * NULL: it has none, or it is in use by a run or another thread and goes with the graph. */
 static ab_graph *
-finish(GraphObject *g)
+finish(GraphObject *g, leavings *l)
 {
+    if (g->running || g->thread != PyThread_get_thread_ident()) {
+        g->ended = 1;
+        return NULL;
+    }
     ab_graph *memory = g->graph;
     g->graph = NULL;
-    Py_CLEAR(g->state);
-    if (g->parameters)
-        PyList_SetSlice(g->parameters, 0, PY_SSIZE_T_MAX, NULL);
+    leave(l, g->state);
+    leave(l, g->parameters);
+    g->state = g->parameters = NULL;
     return memory;
 }
 
 GraphObject *
 ab_graph_current_slow(void)
 {
-    GraphObject *g = graph_new();
-    if (g) {
-        set_current(g);
-        Py_DECREF(g); /* the thread's dictionary holds it */
-    }
-    return g;
+    ab_levels *levels = own_levels();
+    GraphObject *g = levels ? graph_new() : NULL;
+    if (!g)
+        return NULL;
+    leavings l = {0};
+    set_current(levels->innermost, g, &l);
+    release(&l);
+    return levels->current;
 }
 
-int
-ab_graph_first_node(GraphObject *g)
+/* Ends the graph that this one replaces, and takes its memory. */
+static void
+replace(GraphObject *g, leavings *l)
 {
-    if (g->replaced) {
-        ab_graph *memory = finish(g->replaced);
-        Py_CLEAR(g->replaced);
-        if (memory) {
-            ab_graph_free(g->graph);
-            g->graph = memory;
-        }
+    GraphObject *old = g->replaced;
+    g->replaced = NULL;
+    ab_graph *memory = old ? finish(old, l) : NULL;
+    leave(l, old);
+    if (memory) {
+        ab_graph_free(g->graph);
+        g->graph = memory;
     }
-    const ab_settings *s = ab_settings_now();
-    if (!s)
-        return -1;
-    ab_graph_reset(g->graph, s->itemsize, s->sharing, s->limit);
-    g->graph->touching = g->type && g->type != core.expression_type; /* DyNet's */
-    return 0;
+}
+
+GraphObject *
+ab_recording_slow(void)
+{
+    GraphObject *g;
+    do { /* until nothing that ran meanwhile has begun another graph */
+        leavings l = {0};
+        const ab_settings *now = ab_settings_now();
+        if (!now || !(g = ab_graph_current()))
+            return NULL;
+        if (g->graph->n)
+            return g;
+        replace(g, &l);
+        ab_graph_reset(g->graph, now->itemsize, now->sharing, now->limit);
+        g->graph->touching = g->type && g->type != core.expression_type; /* DyNet's */
+        g->graph->versioned = g->versioned && !g->graph->touching;
+        release(&l);
+    } while (ab_graph_current() != g || g->replaced);
+    return g;
 }
 
 static ab_graph *spare; /* memory of a graph apart, for the next one */
@@ -111,28 +245,37 @@ ab_graph_apart(const GraphObject *like)
     g->type = like->type;
     Py_XINCREF(g->type);
     g->apart = 1;
+    g->inference = like->inference;
     ab_graph_reset(g->graph, like->graph->itemsize, 0, like->graph->limit);
     return g;
 }
 
-GraphObject *
-ab_graph_swap(GraphObject *g)
+ab_level *
+ab_level_begin(GraphObject *g)
 {
-    GraphObject *before = ab_current_graph;
-    Py_XINCREF(before);
-    set_current(g);
-    return before;
+    ab_levels *levels = own_levels();
+    return levels ? push_level(levels, g, NULL) : NULL;
+}
+
+void
+ab_level_end(ab_level *level)
+{
+    leavings l = {0};
+    pop_level(level, &l);
+    release(&l);
 }
 
 void
 ab_graph_discard(GraphObject *g)
 {
-    ab_graph *memory = finish(g);
+    leavings l = {0};
+    ab_graph *memory = finish(g, &l);
     if (spare || !memory || ab_graph_bytes(memory) > SPARE)
         ab_graph_free(memory);
     else
         spare = memory;
-    Py_DECREF(g);
+    leave(&l, g);
+    release(&l);
 }
 
 PyObject *
@@ -140,23 +283,25 @@ ab_new_graph(PyObject *module, PyObject *none)
 {
     (void)module;
     (void)none;
-    GraphObject *g = graph_new(), *old = ab_current_graph;
+    ab_levels *levels = own_levels();
+    GraphObject *g = levels ? graph_new() : NULL;
     if (!g)
         return NULL;
-    if (old) {
-        if (old->entered) {
-            g->outer = old;
-            Py_INCREF(old);
-        } else {
-            /* Whether the old one ends or waits depends on what the new one becomes: the
-             * next graph, or a context within it. */
-            g->replaced = old;
-            g->outer = old->outer;
-            Py_INCREF(old);
-            Py_XINCREF(g->outer);
-        }
+    GraphObject *old = levels->current;
+    if (old && old->apart) {
+        Py_DECREF(g);
+        return ab_error("cell graph", NULL, NULL);
     }
-    set_current(g);
+    leavings l = {0};
+    if (old) {
+        /* Whether the old one ends or waits depends on what the new one becomes: the next graph,
+         * or a block within it. The one before the old one, if any, has ended. */
+        replace(old, &l);
+        g->replaced = (GraphObject *)Py_NewRef((PyObject *)old);
+        g->inference = old->inference;
+    }
+    set_current(levels->innermost, (GraphObject *)Py_NewRef((PyObject *)g), &l);
+    release(&l);
     return (PyObject *)g;
 }
 
@@ -175,16 +320,20 @@ graph_enter(PyObject *self, PyObject *none)
 {
     (void)none;
     GraphObject *g = (GraphObject *)self;
-    if (g != ab_current_graph || g->entered || !g->graph || g->graph->n)
+    ab_levels *levels = own_levels();
+    if (!levels)
+        return NULL;
+    if (g != levels->current || g->level || g->apart || !g->graph || g->graph->n)
         return ab_error("enter", NULL, NULL);
-    g->entered = 1;
-    if (g->replaced) { /* it waits */
-        Py_XDECREF(g->outer);
-        g->outer = g->replaced;
-        g->replaced = NULL;
-    }
-    Py_INCREF(self);
-    return self;
+    ab_level *outer = levels->innermost;
+    if (!(g->level = push_level(levels, g, g)))
+        return NULL;
+    /* What it would have replaced waits. */
+    leavings l = {0};
+    set_current(outer, g->replaced, &l);
+    g->replaced = NULL;
+    release(&l);
+    return Py_NewRef(self);
 }
 
 static PyObject *
@@ -192,18 +341,25 @@ graph_exit(PyObject *self, PyObject *args)
 {
     (void)args;
     GraphObject *g = (GraphObject *)self;
-    if (g->entered) {
-        g->entered = 0;
-        GraphObject *outer = g->outer;
-        g->outer = NULL;
-        /* Graphs that took its place within the block end with it. */
-        if (ab_current_graph && ab_current_graph != g && ab_current_graph->graph)
-            ab_graph_free(finish(ab_current_graph));
-        if (g->graph)
-            ab_graph_free(finish(g));
-        set_current(outer);
-        Py_XDECREF(outer);
+    ab_level *level = g->level;
+    if (!level)
+        Py_RETURN_NONE; /* it has ended, with its thread, say */
+    leavings l = {0}, more = {0};
+    g->level = NULL;
+    /* Graphs that took its place within the block end with it. */
+    GraphObject *last = level->current;
+    if (last && last->replaced) {
+        ab_graph_free(finish(last->replaced, &more));
+        leave(&more, last->replaced);
+        last->replaced = NULL;
     }
+    if (last && last != g)
+        ab_graph_free(finish(last, &l));
+    if (g->graph)
+        ab_graph_free(finish(g, &more));
+    pop_level(level, &l);
+    release(&l);
+    release(&more);
     Py_RETURN_NONE;
 }
 
@@ -212,10 +368,7 @@ graph_dealloc(PyObject *self)
 {
     GraphObject *g = (GraphObject *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (ab_current_graph == g)
-        ab_current_graph = NULL;
     ab_graph_free(g->graph);
-    Py_XDECREF(g->outer);
     Py_XDECREF(g->replaced);
     Py_XDECREF(g->parameters);
     Py_XDECREF(g->state);
@@ -248,8 +401,7 @@ graph_parameters(PyObject *self, void *closure)
 {
     (void)closure;
     PyObject *list = ((GraphObject *)self)->parameters;
-    Py_INCREF(list);
-    return list;
+    return list ? Py_NewRef(list) : PyList_New(0);
 }
 
 static PyObject *
@@ -320,6 +472,23 @@ graph_apart(PyObject *self, void *closure)
 {
     (void)closure;
     return PyBool_FromLong(((GraphObject *)self)->apart);
+}
+
+/* A job of Python's runs this graph: its memory stays until the job has ended. */
+static PyObject *
+graph_run_begins(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ((GraphObject *)self)->running++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+graph_run_ends(PyObject *self, PyObject *none)
+{
+    (void)none;
+    ((GraphObject *)self)->running--;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -448,6 +617,15 @@ graph_drop_draws(PyObject *self, PyObject *first)
 static PyMethodDef graph_methods[] = {
     {"__enter__", graph_enter, METH_NOARGS, NULL},
     {"__exit__", graph_exit, METH_VARARGS, NULL},
+    {"_check_run", ab_graph_check_run, METH_VARARGS,
+     "_check_run(first, nodes)\n--\n\n"
+     "Raises if the batches from place `first` on, or the values of nodes, read a parameter that\n"
+     "has changed since."},
+    {"_check_pass", ab_graph_check_pass, METH_O,
+     "_check_pass(node)\n--\n\n"
+     "Raises if what a node was computed from is a parameter that has changed since."},
+    {"_run_begins", graph_run_begins, METH_NOARGS, NULL},
+    {"_run_ends", graph_run_ends, METH_NOARGS, NULL},
     {"expression", graph_expression, METH_O, "The expression of a node, by its number."},
     {"_ends", ab_graph_ends, METH_O,
      "_ends(node)\n--\n\n"
@@ -488,6 +666,15 @@ static PyGetSetDef graph_getset[] = {
     {0},
 };
 
+static PyMemberDef graph_members[] = {
+    {"_inference", T_INT, offsetof(GraphObject, inference), 0,
+     "Whether nothing is differentiated in it, nor in those that take its place."},
+    {"_versioned", T_INT, offsetof(GraphObject, versioned), 0,
+     "Whether what is recorded after a parameter has changed means the new numbers, and what was\n"
+     "recorded before is refused. If not, a parameter has the numbers with which it was read."},
+    {0},
+};
+
 static PyType_Slot graph_slots[] = {
     {Py_tp_doc, "A graph: what one thread has recorded since ``new_graph()``.\n\n"
                 ">>> import autobatch as ab\n"
@@ -501,6 +688,7 @@ static PyType_Slot graph_slots[] = {
     {Py_tp_dealloc, graph_dealloc},
     {Py_tp_methods, graph_methods},
     {Py_tp_getset, graph_getset},
+    {Py_tp_members, graph_members},
     {Py_sq_length, graph_len},
     {0, NULL},
 };

@@ -54,7 +54,7 @@ begin(ParamObject *p, PyObject *shape, int lookup, int itemsize, PyObject *name)
     p->shape = Py_NewRef(shape);
     p->name = Py_NewRef(name);
     p->form = -1;
-    p->serial = 0;
+    p->serial = p->version = 0;
     return 0;
 }
 
@@ -210,9 +210,10 @@ param_forget(PyObject *self, PyObject *none)
 {
     (void)none;
     ParamObject *p = (ParamObject *)self;
-    if (!initialised(p))
+    if (!initialised(p) || ab_turn_take() < 0)
         return NULL;
     ab_param_forget(p->param);
+    ab_turn_give();
     Py_RETURN_NONE;
 }
 
@@ -231,8 +232,8 @@ static PyObject *
 param_expression(PyObject *self, PyObject *none)
 {
     (void)none;
-    GraphObject *g = ab_graph_current();
-    if (!g || !initialised((ParamObject *)self) || (!g->graph->n && ab_graph_first_node(g) < 0))
+    GraphObject *g = initialised((ParamObject *)self) ? ab_recording() : NULL;
+    if (!g)
         return NULL;
     int32_t node = ab_record_parameter(g, (ParamObject *)self);
     return node < 0 ? NULL : ab_expression_new(g, node);

@@ -31,6 +31,26 @@ failed(int error, OpObject *op)
     return ab_record_failed(error, (PyObject *)op);
 }
 
+ab_pin
+ab_pin_graph(void)
+{
+    GraphObject *g = ab_graph_present();
+    Py_XINCREF(g);
+    return (ab_pin){.g = g, .memory = g ? g->graph : NULL, .epoch = g ? g->graph->epoch : 0};
+}
+
+int
+ab_unpin_graph(ab_pin *pin, PyObject *op)
+{
+    GraphObject *g = pin->g;
+    const int same = g == ab_graph_present()
+                     && (!g || (g->graph == pin->memory && g->graph->epoch == pin->epoch));
+    Py_XDECREF(g);
+    if (!same && !PyErr_Occurred())
+        ab_error("moved", op, NULL);
+    return same ? 0 : -1;
+}
+
 /* The node of an operand in the current graph, or -1 with an exception set. */
 static int32_t
 operand_slow(PyObject *op, GraphObject *g, PyObject *object)
@@ -43,7 +63,7 @@ operand_slow(PyObject *op, GraphObject *g, PyObject *object)
         GraphObject *other = ((ExpressionObject *)object)->graph;
         if (other == g)
             return ((ExpressionObject *)object)->node;
-        if (!other->graph || g->replaced == other)
+        if (!ab_graph_is_alive(other))
             ab_error("stale", op, NULL);
         else
             ab_error("foreign", op, PyBool_FromLong(other->thread == g->thread));
@@ -62,9 +82,12 @@ operand_slow(PyObject *op, GraphObject *g, PyObject *object)
         }
         static int32_t form = -1; /* a scalar input */
         if (form < 0) {
+            ab_pin pin = ab_pin_graph();
             PyObject *scalar = PyObject_CallFunction(core.on_operand, "OO", op, object);
-            if (!scalar)
+            if (ab_unpin_graph(&pin, op) < 0 || !scalar) {
+                Py_XDECREF(scalar);
                 return -1;
+            }
             int32_t first = ((ExpressionObject *)scalar)->node;
             form = g->graph->nodes[first].form;
             g->graph->nodes[first].flags |= AB_NODE_CONSTANT;
@@ -78,16 +101,13 @@ operand_slow(PyObject *op, GraphObject *g, PyObject *object)
             g->graph->nodes[id].flags |= AB_NODE_CONSTANT;
         return id;
     }
+    ab_pin pin = ab_pin_graph();
     PyObject *made = PyObject_CallFunction(core.on_operand, "OO", op, object);
-    if (!made)
-        return -1;
-    int32_t id = -1;
-    if (ab_is_expression(made) && ((ExpressionObject *)made)->graph == g)
+    int32_t id = ab_unpin_graph(&pin, op);
+    if (made && !id)
         id = ((ExpressionObject *)made)->node;
-    else
-        PyErr_SetString(PyExc_SystemError, "the operand hook made no expression of this graph");
-    Py_DECREF(made);
-    return id;
+    Py_XDECREF(made);
+    return made ? id : -1;
 }
 
 static inline int32_t
@@ -95,7 +115,7 @@ operand(PyObject *op, GraphObject *g, PyObject *object)
 {
     if (ab_is_expression(object) && ((ExpressionObject *)object)->graph == g)
         return ((ExpressionObject *)object)->node;
-    if (ab_is_param(object) && ((ParamObject *)object)->serial == g->serial)
+    if (ab_is_param(object) && ab_param_is_recorded((ParamObject *)object, g))
         return ((ParamObject *)object)->node;
     return operand_slow(op, g, object);
 }
@@ -104,21 +124,6 @@ int32_t
 ab_record_operand(GraphObject *g, PyObject *op, PyObject *object)
 {
     return operand(op, g, object);
-}
-
-static inline GraphObject *
-recording(void)
-{
-    GraphObject *g = ab_graph_current();
-    if (g && !g->graph->n && ab_graph_first_node(g) < 0)
-        return NULL;
-    return g;
-}
-
-GraphObject *
-ab_recording(void)
-{
-    return recording();
 }
 
 static inline PyObject *
@@ -146,7 +151,7 @@ wrong_count(OpObject *op, Py_ssize_t n)
 PyObject *
 ab_record_operands(OpObject *op, PyObject *const *args, Py_ssize_t n)
 {
-    GraphObject *g = recording();
+    GraphObject *g = ab_recording();
     if (!g)
         return NULL;
     if (op->variadic ? n < op->nin : n != op->nin)
@@ -174,7 +179,7 @@ PyObject *
 ab_record(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     OpObject *op = (OpObject *)self;
-    GraphObject *g = recording();
+    GraphObject *g = ab_recording();
     if (!g)
         return NULL;
     if (nargs != 3 || !PyTuple_Check(args[0]) || !PyTuple_Check(args[1])
@@ -248,7 +253,7 @@ done:
 int32_t
 ab_record_parameter(GraphObject *g, ParamObject *p)
 {
-    if (p->serial == g->serial)
+    if (ab_param_is_recorded(p, g))
         return p->node;
     if (!p->param || !p->param->data) {
         PyErr_SetString(PyExc_RuntimeError, "this parameter was never initialised");
@@ -266,8 +271,10 @@ ab_record_parameter(GraphObject *g, ParamObject *p)
         p->form = form;
     }
     int32_t before = g->graph->n;
-    int64_t word = (int64_t)(intptr_t)p->param;
-    int32_t id = ab_graph_add(g->graph, p->form, 0, NULL, 1, &word, true);
+    /* Numbers of another version are another node. */
+    const uint64_t version = g->graph->versioned ? p->param->version : 0;
+    const int64_t words[] = {(int64_t)(intptr_t)p->param, (int64_t)version};
+    int32_t id = ab_graph_add(g->graph, p->form, 0, NULL, 2, words, true);
     if (id < 0) {
         failed(id, core.parameter);
         return -1;
@@ -277,6 +284,7 @@ ab_record_parameter(GraphObject *g, ParamObject *p)
         return -1;
     p->node = id;
     p->serial = g->serial;
+    p->version = p->param->version;
     return id;
 }
 
@@ -294,7 +302,7 @@ ab_record_lookup(ParamObject *table, PyObject *index)
     if (overflow || row < 0 || row >= table->param->rows)
         return ab_error("index", (PyObject *)core.lookup,
                         Py_BuildValue("OL", index, (long long)table->param->rows));
-    GraphObject *g = recording();
+    GraphObject *g = ab_recording();
     int32_t id = g ? ab_record_parameter(g, table) : -1;
     if (id < 0)
         return NULL;
@@ -325,7 +333,7 @@ ab_numbers_input(PyObject *module, PyObject *given)
     const int list = PyList_CheckExact(given);
     const Py_ssize_t n = list ? AB_LIST_SIZE(given) : 1;
     int64_t content[SHORT], dims[] = {1, n};
-    GraphObject *g = recording();
+    GraphObject *g = ab_recording();
     if (!g)
         return NULL;
     if (n > SHORT)
@@ -391,7 +399,7 @@ ab_lists_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
     (void)module;
     const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
-    GraphObject *g = batched < 0 ? NULL : recording();
+    GraphObject *g = batched < 0 ? NULL : ab_recording();
     if (!g) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "lists_input(lists, batched)");
@@ -496,7 +504,7 @@ ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
     (void)module;
     const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
-    GraphObject *g = batched < 0 ? NULL : recording();
+    GraphObject *g = batched < 0 ? NULL : ab_recording();
     Py_buffer view;
     if (!g) {
         if (!PyErr_Occurred())
@@ -586,7 +594,7 @@ ab_slot_product(PyObject *a, PyObject *b)
 {
     if (is_number(a) || is_number(b))
         return ab_slot_binary(SLOT_MULTIPLY, a, b);
-    GraphObject *g = recording();
+    GraphObject *g = ab_recording();
     const ab_type *left = g ? type_of(g, a) : NULL;
     const ab_type *right = left && left->ndim == 2 ? type_of(g, b) : NULL;
     if (right && (right->ndim == 1 || right->ndim == 2)

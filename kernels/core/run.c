@@ -9,7 +9,6 @@
 
 static uint64_t generation = 1; /* of the settings; changed under the interpreter lock */
 static _Thread_local ab_settings settings;
-static _Thread_local int inference;
 
 const ab_settings *
 ab_settings_now(void)
@@ -71,15 +70,12 @@ ab_timings(PyObject *module, PyObject *anew)
     return result;
 }
 
-PyObject *
-ab_set_inference(PyObject *module, PyObject *flag)
+/* Whether nothing is differentiated where this thread records. */
+static int
+in_inference(void)
 {
-    (void)module;
-    int before = inference, now = PyObject_IsTrue(flag);
-    if (now < 0)
-        return NULL;
-    inference = now;
-    return PyBool_FromLong(before);
+    const GraphObject *g = ab_graph_present();
+    return g && g->inference;
 }
 
 PyObject *
@@ -87,7 +83,7 @@ ab_in_inference(PyObject *module, PyObject *none)
 {
     (void)module;
     (void)none;
-    return PyBool_FromLong(inference);
+    return PyBool_FromLong(in_inference());
 }
 
 /* set_engine(address of ab_engine_functions, value, item, backward, resume, zeros, ndarray, integer,
@@ -138,7 +134,9 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     const char *at = ab_value_address(m, e->node);
     m->asked = e->node > m->asked ? e->node : m->asked;
     if (at && m->tape_done == m->tape_n)
-        return at;
+        return ab_graph_has_changed(m) && ab_changed_in_value(m, e->node) >= 0 ? NULL : at;
+    if (ab_graph_has_changed(m))
+        return NULL; /* Python finds out whether it matters here */
     g->late |= g->updated;
     const ab_engine_functions *engine = core.engine;
     const ab_kernel_table *table = s->table[m->itemsize == 8];
@@ -146,12 +144,14 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     int code;
     double begin = ab_clock(s), planned;
     g->backend = s->backend;
+    g->running++;
     Py_BEGIN_ALLOW_THREADS code =
         engine->plan(m, 1, &node, strategy) < 0 ? AB_RUN_AGAIN : AB_RUN_DONE;
     planned = ab_clock(s);
     if (code == AB_RUN_DONE)
         code = engine->forward(m, table, threads, AB_SLICE);
     Py_END_ALLOW_THREADS ab_spent[AB_SCHEDULE] += planned - begin;
+    g->running--;
     ab_spent[AB_FORWARD] += ab_clock(s) - planned;
     return code == AB_RUN_DONE ? ab_value_address(m, node) : NULL;
 }
@@ -373,8 +373,10 @@ static int
 differentiate(ExpressionObject *e, int ones, int full)
 {
     const ab_settings *s;
-    if (inference || !evaluate(e, &s))
+    if (in_inference() || !evaluate(e, &s))
         return PyErr_Occurred() ? -1 : 0;
+    if (ab_graph_has_changed(e->graph->graph))
+        return 0; /* Python finds out whether it matters here */
     const ab_form *f = form_of(e);
     if (f->batch * f->size != 1 || (!ones && ab_type_get(&core.registry, f->type)->ndim))
         return 0;
@@ -384,15 +386,13 @@ differentiate(ExpressionObject *e, int ones, int full)
         PyErr_NoMemory();
         return -1;
     }
+    e->graph->running++;
     if (ab_turn_take() < 0) { /* gradients of parameters are summed by one pass at a time */
+        e->graph->running--;
         free(wrt);
         return -1;
     }
-    if (e->graph->graph != m) { /* it ended while this waited for its turn */
-        ab_turn_give();
-        free(wrt);
-        return 0;
-    }
+    ab_turn_pass();
     const ab_engine_functions *engine = core.engine;
     const ab_kernel_table *table = s->table[m->itemsize == 8];
     int32_t node = e->node;
@@ -410,9 +410,63 @@ differentiate(ExpressionObject *e, int ones, int full)
     else
         Py_INCREF(rest);
     ab_turn_give();
+    e->graph->running--;
     free(wrt);
     Py_XDECREF(rest);
     return rest ? 1 : -1;
+}
+
+/* Says that a parameter's numbers are no longer those of a node of it. */
+static PyObject *
+changed(GraphObject *g, int32_t node)
+{
+    const ab_param *param = (const ab_param *)(intptr_t)g->graph->nodes[node].data[0];
+    PyObject *found = Py_None;
+    for (Py_ssize_t i = 0; g->parameters && i < PyList_Size(g->parameters); i++) {
+        PyObject *one = PyList_GetItem(g->parameters, i);
+        if (((ParamObject *)one)->param == param)
+            found = one;
+    }
+    return ab_error("changed", NULL, Py_NewRef(found));
+}
+
+PyObject *
+ab_graph_check_run(PyObject *self, PyObject *args)
+{
+    GraphObject *g = (GraphObject *)self;
+    long long first;
+    PyObject *nodes;
+    if (!PyArg_ParseTuple(args, "LO!", &first, &PyList_Type, &nodes))
+        return NULL;
+    if (!g->graph || !ab_graph_has_changed(g->graph))
+        Py_RETURN_NONE;
+    int32_t found = ab_changed_in_tape(g->graph, first);
+    for (Py_ssize_t i = 0; found < 0 && i < PyList_Size(nodes); i++) {
+        const long node = PyLong_AsLong(PyList_GetItem(nodes, i));
+        if (node < 0 || node >= g->graph->n)
+            return PyErr_Format(PyExc_IndexError, "there is no node %ld", node);
+        found = ab_changed_in_value(g->graph, (int32_t)node);
+    }
+    if (found >= 0)
+        return changed(g, found);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+ab_graph_check_pass(PyObject *self, PyObject *number)
+{
+    GraphObject *g = (GraphObject *)self;
+    const long node = PyLong_AsLong(number);
+    if (!g->graph || node < 0 || node >= g->graph->n)
+        return PyErr_Format(PyExc_IndexError, "there is no node %R", number);
+    if (!ab_graph_has_changed(g->graph))
+        Py_RETURN_NONE;
+    int32_t found;
+    if (ab_changed_before(g->graph, (int32_t)node, &found) < 0)
+        return PyErr_NoMemory();
+    if (found >= 0)
+        return changed(g, found);
+    Py_RETURN_NONE;
 }
 
 PyObject *

@@ -131,7 +131,7 @@ trainer_tell(PyObject *self, PyObject *args)
 static int
 tell_graph(const TrainerObject *t)
 {
-    GraphObject *g = ab_current_graph;
+    GraphObject *g = ab_graph_present();
     if (!t->graphs)
         return 1;
     if (!g || (PyObject *)g->type != t->graphs)

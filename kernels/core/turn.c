@@ -9,13 +9,14 @@ static unsigned long owner;
 static long depth, waiting;
 static PyThread_type_lock bell; /* released for one of those who wait, once it may be their turn */
 static int rung;
+static int passing; /* the owner runs a backward pass: gradients are half summed */
 
 /* A forked child has none of the threads that may have had the turn or waited for it. */
 static void
 in_child(void)
 {
     if (owner != PyThread_get_thread_ident())
-        depth = 0;
+        depth = passing = 0;
     waiting = 0;
     bell = NULL;
     rung = 0;
@@ -54,6 +55,10 @@ int
 ab_turn_take(void)
 {
     const unsigned long me = PyThread_get_thread_ident();
+    if (depth && owner == me && passing) {
+        ab_error("in a pass", NULL, NULL);
+        return -1;
+    }
     if (depth && owner != me && wait_for_turn() < 0)
         return -1;
     owner = me;
@@ -62,9 +67,18 @@ ab_turn_take(void)
 }
 
 void
+ab_turn_pass(void)
+{
+    passing = 1;
+}
+
+void
 ab_turn_give(void)
 {
-    if (--depth || !waiting || rung || !bell)
+    if (--depth)
+        return;
+    passing = 0;
+    if (!waiting || rung || !bell)
         return;
     rung = 1;
     PyThread_release_lock(bell);
@@ -75,6 +89,15 @@ turn_enter(PyObject *self, PyObject *none)
 {
     (void)none;
     return ab_turn_take() < 0 ? NULL : Py_NewRef(self);
+}
+
+static PyObject *
+turn_pass(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    ab_turn_pass();
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -93,6 +116,8 @@ turn_exit(PyObject *self, PyObject *exception)
 static PyMethodDef turn_methods[] = {
     {"__enter__", turn_enter, METH_NOARGS, NULL},
     {"__exit__", turn_exit, METH_VARARGS, NULL},
+    {"differentiates", turn_pass, METH_NOARGS,
+     "A backward pass begins: until the turn ends nothing else changes gradients or parameters."},
     {0},
 };
 

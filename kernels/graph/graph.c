@@ -21,15 +21,10 @@ ab_graph_new(ab_registry *r)
     return g;
 }
 
-void
-ab_graph_free(ab_graph *g)
+/* Gives back what counts towards the limit. */
+static void
+free_counted(ab_graph *g)
 {
-    if (!g)
-        return;
-    if (g->scheduler)
-        g->scheduler_free(g->scheduler);
-    if (g->engine)
-        g->engine_free(g->engine);
     for (ab_block *b = g->data, *next; b; b = next) {
         next = b->next;
         free(b);
@@ -40,11 +35,36 @@ ab_graph_free(ab_graph *g)
     free(g->table);
     free(g->tape);
     free(g->tape_nodes);
-    free(g->grad);
-    free(g->kept);
     free(g->draws);
+    free(g->parameters);
     ab_arena_free(&g->values);
     ab_arena_free(&g->gradients);
+    g->data = NULL;
+    g->parameters = NULL;
+    g->parameter_capacity = 0;
+    g->nodes = NULL;
+    g->value = NULL;
+    g->operands = g->tape_nodes = NULL;
+    g->table = NULL;
+    g->tape = NULL;
+    g->draws = NULL;
+    g->capacity = g->operand_capacity = g->draws_capacity = 0;
+    g->slots = g->tape_capacity = g->tape_nodes_capacity = 0;
+    g->bookkeeping = 0;
+}
+
+void
+ab_graph_free(ab_graph *g)
+{
+    if (!g)
+        return;
+    if (g->scheduler)
+        g->scheduler_free(g->scheduler);
+    if (g->engine)
+        g->engine_free(g->engine);
+    free_counted(g);
+    free(g->grad);
+    free(g->kept);
     free(g);
 }
 
@@ -58,6 +78,7 @@ ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit)
     g->tape_n = g->tape_nodes_n = g->tape_done = 0;
     g->grad_n = 0;
     g->draws_n = g->draws_done = 0;
+    g->nparameters = 0;
     g->shared = 0;
     g->epoch++;
     g->asked = -1;
@@ -73,10 +94,8 @@ ab_graph_reset(ab_graph *g, int32_t itemsize, int32_t sharing, size_t limit)
     }
     if (g->data)
         g->data->used = 0;
-    if (limit != g->limit) { /* the reserved range follows the limit */
-        ab_arena_free(&g->values);
-        ab_arena_free(&g->gradients);
-    }
+    if (limit != g->limit) /* the reserved range follows the limit */
+        free_counted(g);
     ab_arena_clear(&g->values);
     ab_arena_clear(&g->gradients);
     g->limit = limit;
@@ -190,6 +209,18 @@ grow_operands(ab_graph *g, int32_t nin)
     return error;
 }
 
+static int
+grow_parameters(ab_graph *g)
+{
+    enum { FIRST_PARAMETERS = 32 };
+    int64_t to = g->parameter_capacity ? 2 * (int64_t)g->parameter_capacity : FIRST_PARAMETERS;
+    int error =
+        grow_array(g, (void **)&g->parameters, sizeof *g->parameters, g->parameter_capacity, to);
+    if (error == AB_OK)
+        g->parameter_capacity = (int32_t)to;
+    return error;
+}
+
 /* Of the op, not of the form: then the slot is known before the form is. */
 static inline uint32_t
 node_hash(int32_t op, int32_t nin, const int32_t *operands, int32_t ndata, const int64_t *data)
@@ -295,11 +326,15 @@ add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
                 return id;
             }
         }
-        slot = &g->table[at];
-        slot->hash = hash; /* the node is entered below, when nothing can fail any more */
+        slot = &g->table[at]; /* entered below, when nothing can fail any more */
     }
     if (g->noperands > g->operand_capacity - nin) {
         int error = grow_operands(g, nin);
+        if (error < 0)
+            return error;
+    }
+    if (f->flags & AB_FORM_PARAMETER && g->nparameters == g->parameter_capacity) {
+        int error = grow_parameters(g);
         if (error < 0)
             return error;
     }
@@ -327,9 +362,10 @@ add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
     derive(g, id, d, f, operands);
     g->value[id] = NULL;
     if (f->flags & AB_FORM_SOURCE) {
-        if (f->flags & AB_FORM_PARAMETER)
+        if (f->flags & AB_FORM_PARAMETER) {
             g->value[id] = ((const ab_param *)(intptr_t)data[0])->data;
-        else if (f->flags & AB_FORM_TABLE)
+            g->parameters[g->nparameters++] = id;
+        } else if (f->flags & AB_FORM_TABLE)
             g->value[id] = g->value[operands[0]] + data[0] * f->size * g->itemsize;
         else
             /* An array without elements has no words, but it has a value. */
@@ -338,7 +374,7 @@ add(ab_graph *g, const ab_form *f, uint32_t hash, int32_t form, int32_t nin,
     g->noperands += nin;
     g->n++;
     if (slot)
-        slot->node = id;
+        *slot = (ab_slot){.hash = hash, .node = id};
     return id;
 }
 

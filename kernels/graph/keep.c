@@ -105,6 +105,10 @@ ab_graph_forget(ab_graph *g)
 {
     g->tape_done = 0;
     g->asked = -1;
+    for (int32_t i = 0; i < g->nparameters; i++) { /* they will be read at their present version */
+        int64_t *data = (int64_t *)g->nodes[g->parameters[i]].data;
+        data[1] = g->versioned ? (int64_t)((const ab_param *)(intptr_t)data[0])->version : 0;
+    }
     if (g->nkept == g->kept_free)
         return;
     for (int32_t i = 0; i < g->nkept; i++) {

@@ -32,6 +32,7 @@ int64_t ab_tape_done(const ab_graph *g);   /* batches that have run */
 /* Whether the next run, forward or backward, will be by steps that were kept. */
 int ab_tape_is_kept(const ab_graph *g, int backward);
 void ab_tape_set_done(ab_graph *g, int64_t done);
+void ab_graph_forget(ab_graph *g);
 /* A batch of the tape: its form, and where its nodes stand. */
 int32_t ab_tape_batch(const ab_graph *g, int64_t batch, int32_t *form, const int32_t **nodes);
 /* Per node, of n nodes from `first` on: form, root, operand 0 of views or -1, offset in the root in

@@ -30,7 +30,7 @@ enum {
     AB_FORM_NO_GRADIENT = 64,   /* gradients stop here */
     AB_FORM_INTEGER = 128,      /* the result is an index */
     AB_FORM_ALWAYS_SHARE = 256, /* one node per graph, even with sharing off (parameters) */
-    AB_FORM_PARAMETER = 512,    /* data[0] is the address of an ab_param */
+    AB_FORM_PARAMETER = 512,    /* data: the address of an ab_param, the version it is read at */
 };
 
 /* A shape and the size of a manual minibatch. */
@@ -201,8 +201,11 @@ struct ab_graph {
     int32_t asked;  /* the last node whose value was asked for; what stands before it was read */
     ab_kept *kept;
     int32_t nkept, kept_capacity, kept_free;
-    uint64_t keeps;   /* counts changes of addresses by keeping */
-    int32_t touching; /* rows looked up before a loss count as used, whatever becomes of them */
+    uint64_t keeps;      /* counts changes of addresses by keeping */
+    int32_t touching;    /* rows looked up before a loss count as used, whatever becomes of them */
+    int32_t versioned;   /* a parameter's node stands for one version of its numbers */
+    int32_t *parameters; /* the parameters' nodes */
+    int32_t nparameters, parameter_capacity;
 };
 
 static inline ab_form *
@@ -244,6 +247,16 @@ void ab_graph_forget(ab_graph *g);
 /* param.c */
 void *ab_param_dense(ab_param *p); /* the gradient of the whole, to add to */
 void ab_param_forget(ab_param *p); /* it has no gradient any more */
+
+/* version.c */
+/* Whether a parameter's numbers are no longer those that a node of it was recorded for. */
+int ab_graph_has_changed(const ab_graph *g);
+/* A parameter's node of which that is true, and that a value needs: a node itself, or what batches
+ * from `first` on read. -1: there is none. */
+int32_t ab_changed_in_value(const ab_graph *g, int32_t node);
+int32_t ab_changed_in_tape(const ab_graph *g, int64_t first);
+/* As that, of all that a node was computed from, in *found. */
+int ab_changed_before(const ab_graph *g, int32_t node, int32_t *found);
 
 /* registry.c */
 int ab_registry_init(ab_registry *r);
