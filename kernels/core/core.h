@@ -409,6 +409,7 @@ typedef struct ab_pin {
     GraphObject *g;
     ab_graph *memory;
     uint64_t epoch;
+    int32_t nodes;
 } ab_pin;
 ab_pin ab_pin_graph(void);
 int ab_unpin_graph(ab_pin *pin, PyObject *op); /* -1: not the same graph any more; an exception */

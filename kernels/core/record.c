@@ -36,15 +36,18 @@ ab_pin_graph(void)
 {
     GraphObject *g = ab_graph_present();
     Py_XINCREF(g);
-    return (ab_pin){.g = g, .memory = g ? g->graph : NULL, .epoch = g ? g->graph->epoch : 0};
+    if (!g)
+        return (ab_pin){0};
+    return (ab_pin){.g = g, .memory = g->graph, .epoch = g->graph->epoch, .nodes = g->graph->n};
 }
 
 int
 ab_unpin_graph(ab_pin *pin, PyObject *op)
 {
     GraphObject *g = pin->g;
-    const int same = g == ab_graph_present()
-                     && (!g || (g->graph == pin->memory && g->graph->epoch == pin->epoch));
+    int same = g == ab_graph_present() && (!g || g->graph == pin->memory);
+    if (same && pin->nodes) /* an empty one may be begun anew */
+        same = g->graph->epoch == pin->epoch;
     Py_XDECREF(g);
     if (!same && !PyErr_Occurred())
         ab_error("moved", op, NULL);
