@@ -76,14 +76,17 @@ class Settings:
         def whole(value: Any, least: int) -> bool:
             return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
-        require(self.strategy in STRATEGIES, "strategy", f"one of {', '.join(STRATEGIES)}")
-        require(self.backend in BACKENDS, "backend", f"one of {', '.join(BACKENDS)}")
-        require(self.dtype in ("float32", "float64"), "dtype", "'float32' or 'float64'")
+        def one_of(value: Any, names: tuple[str, ...]) -> bool:
+            return isinstance(value, str) and value in names
+
+        require(one_of(self.strategy, STRATEGIES), "strategy", f"one of {', '.join(STRATEGIES)}")
+        require(one_of(self.backend, BACKENDS), "backend", f"one of {', '.join(BACKENDS)}")
+        require(one_of(self.dtype, ("float32", "float64")), "dtype", "'float32' or 'float64'")
         require(whole(self.threads, 1) and self.threads <= 1024, "threads", "from 1 to 1024")
         require(whole(self.memory_limit, 1 << 16), "memory_limit", "at least 65536 bytes")
         require(whole(self.seed, 0), "seed", "an int of at least 0")
         require(
-            self.instruction_set in (None, *INSTRUCTION_SETS),
+            self.instruction_set is None or one_of(self.instruction_set, INSTRUCTION_SETS),
             "instruction_set",
             f"None or one of {', '.join(INSTRUCTION_SETS)}",
         )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from . import _core, config
+from . import _core, config, plain
 from ._core import Param
 from .backends import cpu
 from .backends.formula import Batch
@@ -373,7 +373,7 @@ def write(expression: Expression, numbers: Any) -> None:
     graph = _graph_of([expression])
     if expression.op != "placeholder":
         raise OperandError(f"write: expected a placeholder, got the result of {expression.op}")
-    cpu.write(graph, expression.node, numbers)
+    cpu.write(graph, expression.node, plain.array("write", numbers))
 
 
 def redirect(expression: Expression, places: Sequence[int]) -> None:
@@ -399,6 +399,7 @@ def redirect(expression: Expression, places: Sequence[int]) -> None:
         raise OperandError(
             f"redirect: expected a lookup_again or a pick_again, got the result of {expression.op}"
         )
+    places = plain.wholes("redirect", "places", places)
     limit = forms[expression._form].operands[0].shape[0]
     for place in places:
         if not 0 <= place < limit:

@@ -71,11 +71,10 @@ class Initializer:
         Raises:
             ShapeError: the initializer cannot fill this shape, or answered another one.
         """
-        values = np.asarray(self.values(tuple(shape)))
-        if values.shape != tuple(shape):
-            raise ShapeError(
-                f"{self!r}: expected values of shape {tuple(shape)}, got {values.shape}"
-            )
+        shape = plain.wholes(type(self).__name__, "shape", shape)
+        values = plain.array(type(self).__name__, self.values(shape))
+        if values.shape != shape:
+            raise ShapeError(f"{self!r}: expected values of shape {shape}, got {values.shape}")
         return values.astype(config.current().dtype if dtype is None else dtype)
 
     def __repr__(self) -> str:

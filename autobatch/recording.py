@@ -391,6 +391,8 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         index, limit = detail
         valid = f"0 to {limit - 1}" if limit else "none: there are no elements"
         raise IndexRangeError(f"{name}index {index} is out of range; valid are {valid}")
+    if kind == "whole":
+        raise OperandError(f"{name}expected an int, got {type(detail).__name__}")
     if kind == "too large":
         raise IndexRangeError(f"{name}{detail} is too large for an index or a size")
     if kind == "dtype":

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from . import _core, updates
+from . import _core, plain, updates
 from ._core import Updates
 from .backends import cpu
 from .backends.memory import address_of, aligned_zeros
@@ -134,7 +134,7 @@ class Trainer(_core.Trainer):
                 f"got {schedule!r}"
             )
         self.schedule = schedule
-        self.sparse = bool(sparse)
+        self.sparse = plain.flag(type(self).__name__, "sparse", sparse)
         self._set_state({name: {} for name in self.state_names})
 
     def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
@@ -160,7 +160,8 @@ class Trainer(_core.Trainer):
         """
         rate = float(self.learning_rate)
         if self.schedule is not None:
-            rate *= float(self.schedule(self.step))
+            factor = self.schedule(self.step)
+            rate *= plain.number(type(self).__name__, "the schedule's factor", factor)
         if not 0.0 <= rate < math.inf:
             raise ConfigurationError(
                 f"{type(self).__name__}: the learning rate of update {self.step} is {rate}; "
@@ -447,7 +448,7 @@ class Trainer(_core.Trainer):
                 raise ConfigurationError(f"{kind}: setting {name} must be a number, got {value!r}")
 
     def _ranged(self, name: str, value: float, low: float, below: float = math.inf) -> float:
-        number = float(value)
+        number = plain.number(type(self).__name__, name, value, ConfigurationError)
         if not low <= number < below:
             upper = "" if below == math.inf else f" and below {below:g}"
             raise ConfigurationError(
@@ -456,7 +457,7 @@ class Trainer(_core.Trainer):
         return number
 
     def _positive(self, name: str, value: float) -> float:
-        number = float(value)
+        number = plain.number(type(self).__name__, name, value, ConfigurationError)
         if not 0.0 < number < math.inf:
             raise ConfigurationError(
                 f"{type(self).__name__}: {name} must be a finite number above 0, got {value!r}"
@@ -574,7 +575,7 @@ class Momentum(Trainer):
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.momentum = self._ranged("momentum", momentum, 0.0, 1.0)
-        self.nesterov = bool(nesterov)
+        self.nesterov = plain.flag("Momentum", "nesterov", nesterov)
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "momentum", (self.momentum, self.nesterov)

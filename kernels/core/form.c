@@ -226,6 +226,11 @@ ab_find_form(OpObject *op, ab_graph *g, int32_t nin, const int32_t *operands, in
 int64_t
 ab_whole_number(OpObject *op, PyObject *number)
 {
+    if (!PyLong_Check(number) && !ab_is_plain_number(number)) { /* an expression would run */
+        Py_INCREF(number);
+        ab_error("whole", (PyObject *)op, number);
+        return -1;
+    }
     int64_t word = PyLong_AsLongLong(number);
     if (word == -1 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError)) {
         PyErr_Clear();
