@@ -208,12 +208,12 @@ _SHAPES: dict[Any, Callable[[tuple[int, ...]], Any]] = {
 }
 # What arrays on the left of an operator ask.
 _RECORDED = {
-    np.add: "add",
-    np.subtract: "subtract",
-    np.multiply: "multiply",
-    np.true_divide: "divide",
-    np.power: "power",
-    np.matmul: "matmul",
+    np.add: recorder("add"),
+    np.subtract: recorder("subtract"),
+    np.multiply: recorder("multiply"),
+    np.true_divide: recorder("divide"),
+    np.power: recorder("power"),
+    np.matmul: recorder("matmul"),
 }
 
 
@@ -258,16 +258,17 @@ def _array_function(x: Any, function: Any, types: Any, args: Any, kwargs: Any) -
 
 
 def _array_ufunc(x: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    name = _RECORDED.get(ufunc) if method == "__call__" else None
-    out = kwargs.pop("out", None)
-    if name is None or kwargs or (out is not None and out[0] is not inputs[0]):
+    record = _RECORDED.get(ufunc) if method == "__call__" else None
+    # `array += x` comes with the array as `out`, and makes an expression of its name.
+    onto = kwargs and (set(kwargs) != {"out"} or kwargs["out"][0] is not inputs[0])
+    if record is None or onto:
         _refuse(ufunc.__name__)
-    return recorder(name)(*inputs)  # `array += x` makes an expression
+    return record(*inputs)
 
 
 class _ArrayUfunc:
-    """``__array_ufunc__``: NumPy's C code finds it on the type and asks it. Array classes in
-    Python ask the object, and None says that operators are its own."""
+    """The same of parameters: NumPy's C code finds it on the type. Masked arrays, which would
+    take a parameter's `_data`, ask the object: None says that operators are its own."""
 
     def __get__(self, x: Any, kind: type) -> Any:
         return _array_ufunc if x is None else None
@@ -278,7 +279,7 @@ def _attach() -> None:
         "__abs__": _abs,
         "__array__": _array,
         "__array_function__": _array_function,
-        "__array_ufunc__": _ArrayUfunc(),
+        "__array_ufunc__": _array_ufunc,
         "__contains__": _contains,
         "__float__": _float,
         "__format__": _format,
@@ -295,7 +296,8 @@ def _attach() -> None:
         methods[f"__{name}__"] = _comparison(name, sign, _ORDER)
     for name, (sign, hint) in _OPERATORS.items():
         methods[f"__{name}__"] = methods[f"__r{name}__"] = _no_operator(sign, hint)
-    for kind, own in ((Expression, {"__index__": _index}), (Param, {"__bool__": _truth})):
+    ufunc = {"__array_ufunc__": _ArrayUfunc()}
+    for kind, own in ((Expression, {"__index__": _index}), (Param, {"__bool__": _truth} | ufunc)):
         for name, method in (methods | own).items():
             setattr(kind, name, method)
 

@@ -328,6 +328,7 @@ def _give() -> None:
     # What expressions of ours refuse: DyNet's are objects like any other to Python and NumPy.
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "format"):
         setattr(Node, f"__{name}__", getattr(object, f"__{name}__"))
+    Node.__array_ufunc__ = None
     Node.__contains__ = lambda x, other: any(entry == other for entry in x)
     Node.__name__ = Node.__qualname__ = "Expression"
     Node.__module__ = "autobatch.dynet"

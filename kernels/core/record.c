@@ -294,14 +294,16 @@ ab_record_parameter(GraphObject *g, ParamObject *p)
 PyObject *
 ab_record_lookup(ParamObject *table, PyObject *index)
 {
-    if (!ab_is_plain_number(index))
-        return PyObject_CallFunctionObjArgs(core.on_getitem, table, index, NULL);
-    PyObject *number = PyNumber_Index(index);
-    if (!number)
-        return NULL;
+    PyObject *number = NULL;
+    if (!PyLong_CheckExact(index)) {
+        if (!ab_is_plain_number(index))
+            return PyObject_CallFunctionObjArgs(core.on_getitem, table, index, NULL);
+        if (!(number = PyNumber_Index(index)))
+            return NULL;
+    }
     int overflow;
-    int64_t row = PyLong_AsLongLongAndOverflow(number, &overflow);
-    Py_DECREF(number);
+    int64_t row = PyLong_AsLongLongAndOverflow(number ? number : index, &overflow);
+    Py_XDECREF(number);
     if (overflow || row < 0 || row >= table->param->rows)
         return ab_error("index", (PyObject *)core.lookup,
                         Py_BuildValue("OL", index, (long long)table->param->rows));
