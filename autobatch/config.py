@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from reprlib import repr as show
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Settings:
         def require(good: bool, name: str, expected: str) -> None:
             if not good:
                 raise ConfigurationError(
-                    f"configure: {name} must be {expected}, got {getattr(self, name)!r}"
+                    f"configure: {name} must be {expected}, got {show(getattr(self, name))}"
                 )
 
         def whole(value: Any, least: int) -> bool:

@@ -676,7 +676,8 @@ def transpose(x: Like, axes: Sequence[int] | None = None) -> Expression:
 def _over_axes(name: str, x: Any, axis: Any, keepdims: bool) -> Expression:
     """Records a reduction; axes that are not neighbours are reduced one run after another."""
     op, shape = _reduce[name], _shape(name, x)
-    ndim, keep = len(shape), int(plain.flag(name, "keepdims", keepdims))
+    ndim = len(shape)
+    keep = 0 if keepdims is False else int(plain.flag(name, "keepdims", keepdims))
     if axis is None:
         return op.record((x,), (0, ndim, keep), ())
     if type(axis) is int or plain.is_single(axis):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Set
+from reprlib import repr as show
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,13 @@ def _strange(values: Any) -> Any:
         return None
     else:  # NumPy takes it for a sequence
         parts = () if isinstance(values, (Mapping, range)) else values
-    todo = [iter(parts)]  # lists may be nested deeper than calls
+    # Lists may be nested deeper than calls, and hold themselves.
+    todo, seen = [iter(parts)], {id(values)}
     while todo:
         for part in todo[-1]:
             if isinstance(part, (list, tuple)):
-                if not set(map(type, part)) <= _NUMBERS:
+                if id(part) not in seen and not set(map(type, part)) <= _NUMBERS:
+                    seen.add(id(part))
                     todo.append(iter(part))
                     break
             elif part is not values and (found := _strange(part)) is not None:
@@ -159,7 +162,7 @@ def number(owner: str, name: str, value: Any, error: type[Exception] = OperandEr
     try:
         return float(_scalar(value, "iuf"))
     except (TypeError, ValueError, OverflowError):
-        raise error(f"{owner}: {name} must be a number, got {value!r}") from None
+        raise error(f"{owner}: {name} must be a number, got {show(value)}") from None
 
 
 def whole(owner: str, name: str, value: Any, error: type[Exception] = OperandError) -> int:
@@ -174,7 +177,7 @@ def whole(owner: str, name: str, value: Any, error: type[Exception] = OperandErr
     try:
         return operator.index(_scalar(value, "iu"))
     except TypeError:
-        raise error(f"{owner}: {name} must be an int, got {value!r}") from None
+        raise error(f"{owner}: {name} must be an int, got {show(value)}") from None
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
@@ -186,7 +189,7 @@ def flag(owner: str, name: str, value: Any) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     refuse_operands(owner, value, f"{name} must be True or False")
-    raise OperandError(f"{owner}: {name} must be True or False, got {value!r}")
+    raise OperandError(f"{owner}: {name} must be True or False, got {show(value)}")
 
 
 def only_by_name(owner: str, more: tuple[Any, ...], how: str) -> None:
@@ -225,5 +228,5 @@ def wholes(
             raise error(f"{owner}: {name} must be an int or a sequence of ints, got {got}")
         return tuple(given.tolist())
     if isinstance(values, (str, bytes, Mapping, Set, Iterator)) or not hasattr(values, "__iter__"):
-        raise error(f"{owner}: {name} must be an int or a sequence of ints, got {values!r}")
+        raise error(f"{owner}: {name} must be an int or a sequence of ints, got {show(values)}")
     return tuple([whole(owner, name, value, error) for value in values])

@@ -157,7 +157,9 @@ def sparse_input(
     dims = _dims("sparse_input", shape)
     plain.refuse_operands("sparse_input", indices, "indices must be sequences of ints")
     if not (isinstance(indices, Sequence) or getattr(indices, "ndim", 0)):
-        raise OperandError(f"sparse_input: indices must be sequences of ints, got {indices!r}")
+        raise OperandError(
+            f"sparse_input: indices must be sequences of ints, got {type(indices).__name__}"
+        )
     places = [plain.wholes("sparse_input", "indices", axis) for axis in indices]
     numbers = plain.array("sparse_input", values)
     fill = plain.number("sparse_input", "default", default)

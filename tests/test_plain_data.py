@@ -159,6 +159,24 @@ class Unregistered:
         return self.items[i]
 
 
+class Wordless:
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+
+def _in_itself() -> list[Any]:
+    made: list[Any] = [1]
+    made += [made, made]
+    return made
+
+
+def _deep(levels: int) -> list[Any]:
+    made: list[Any] = [1]
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
 class Subclass(np.ndarray):
     """An array with units, say."""
 
@@ -198,6 +216,9 @@ NEVER: dict[str, Callable[[], Any]] = {
     "dict": lambda: {0: 1.0},
     "generator": lambda: (expression() for _ in range(1)),
     "set": lambda: {1},
+    "list in itself": lambda: _in_itself(),
+    "deep list": lambda: _deep(3000),
+    "object without a text": Wordless,
 }
 NO_INTEGER: dict[str, Callable[[], Any]] = {
     "bool": lambda: True,
