@@ -240,7 +240,7 @@ def _axis(op: str, axis: Any, ndim: int, got: Any) -> int:
 
 def _index(op: str, index: Any, length: int) -> int:
     """An index in [0, length), from one that may be negative."""
-    value = plain.whole(op, "index", index)
+    value = index if type(index) is int else plain.whole(op, "index", index)
     if not -length <= value < length:
         raise IndexRangeError(
             f"{op}: expected an index from {-length} to {length - 1}, got {value}"
@@ -258,9 +258,17 @@ def _labels(op: str, labels: Any) -> tuple[int, ...]:
     return found
 
 
+def _indices(op: str, ids: Any, length: int) -> tuple[int, ...]:
+    """A sequence of indices in [0, length)."""
+    found = _labels(op, ids)
+    if builtins.min(found) >= 0 and builtins.max(found) < length:
+        return found
+    return tuple([_index(op, i, length) for i in found])
+
+
 def _several(op: str, name: str, given: Any) -> tuple[int, ...]:
     """An int or a sequence of ints as a tuple."""
-    if plain.is_single(given):
+    if type(given) is int or plain.is_single(given):
         return (plain.whole(op, name, given),)
     return plain.wholes(op, name, given)
 
@@ -917,8 +925,7 @@ def log_softmax(x: Like, axis: int = -1, restrict: Sequence[int] | None = None) 
     axis = _axis("log_softmax", axis, len(shape), shape)
     if restrict is None:
         return _log_softmax.record((x,), (axis,), ())
-    chosen = {_index("log_softmax", i, shape[axis]) for i in _labels("log_softmax", restrict)}
-    classes = tuple(sorted(chosen))
+    classes = tuple(sorted(set(_indices("log_softmax", restrict, shape[axis]))))
     return _log_softmax_restricted.record((x,), (len(classes),), classes * _batch(x))
 
 
@@ -928,7 +935,7 @@ def log_softmax(x: Like, axis: int = -1, restrict: Sequence[int] | None = None) 
 def _labelled(name: str, op: Any, x: Any, label: Any, attrs: tuple[float, ...]) -> Expression:
     """A loss with a label, or several: of a vector by minibatch element, of a matrix by row."""
     shape, batch = _shape(name, x), _batch(x)
-    if plain.is_single(label):
+    if not plain.are_ints(label) and plain.is_single(label):
         return op.record((x,), (0, *attrs), (plain.whole(name, "label", label),) * batch)
     labels = plain.wholes(name, "label", label)
     if not labels:
@@ -980,7 +987,7 @@ def cross_entropy(logits: Like, label: int | Sequence[int] | Like) -> Expression
     """
     if isinstance(label, (Expression, Param)):
         return _cross_entropy_soft(logits, label)
-    if not plain.is_single(label):
+    if not plain.are_ints(label) and not plain.is_single(label):
         array = plain.array("cross_entropy", label)
         if array.dtype.kind == "f" and array.size and array.ndim:
             return _cross_entropy_soft(logits, array)
@@ -1320,7 +1327,7 @@ def pick(x: Like, index: int | Sequence[int], axis: int = 0) -> Expression:
         if axis == 0:
             return _pick.record((x,), (), (place,) * _batch(x))
         return _getitem(x, (*(slice(None),) * axis, place))
-    places = tuple(_index("pick", i, shape[axis]) for i in _labels("pick", index))
+    places = _indices("pick", index, shape[axis])
     if axis:
         x = transpose(x, (axis, *range(axis), *range(axis + 1, len(shape))))
     return _pick_each.record((x,), (0 if len(places) == _batch(x) else len(places),), places)
@@ -1352,7 +1359,7 @@ def select_rows(x: Like, ids: Sequence[int]) -> Expression:
     shape = _shape("select_rows", x)
     if not shape:
         raise ShapeError("select_rows: expected an operand with at least one axis, got a scalar")
-    rows = tuple(_index("select_rows", i, shape[0]) for i in _labels("select_rows", ids))
+    rows = _indices("select_rows", ids, shape[0])
     return _select_rows.record((x,), (len(rows),), rows * _batch(x))
 
 

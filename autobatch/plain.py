@@ -19,6 +19,7 @@ from ._core import Expression, Holder, Param
 from .errors import OperandError, ShapeError
 
 __all__ = [
+    "are_ints",
     "array",
     "flag",
     "is_single",
@@ -31,6 +32,7 @@ __all__ = [
 
 _OPERANDS = (Expression, Param, Holder)
 _NUMBERS = frozenset({bool, int, float, np.float32, np.float64, np.int32, np.int64, np.bool_})
+_SEQUENCES, _INTS = (list, tuple), {int}
 _REAL = "biuf"  # kinds of NumPy's types
 
 
@@ -41,7 +43,9 @@ def _name(operand: Any) -> str:
 def _strange(values: Any) -> Any:
     """The first thing inside data that is none: an operand, or an array of another class."""
     kind = type(values)
-    if kind in _NUMBERS or isinstance(values, (str, bytes)):
+    if kind in _NUMBERS or (kind in _SEQUENCES and set(map(type, values)) <= _NUMBERS):
+        return None
+    if isinstance(values, (str, bytes)):
         return None
     if isinstance(values, _OPERANDS):
         return values
@@ -49,9 +53,7 @@ def _strange(values: Any) -> Any:
         if kind is not np.ndarray and not isinstance(values, np.memmap):
             return values
         parts: Any = values.flat if values.dtype.kind == "O" else ()
-    elif kind in (list, tuple):
-        if set(map(type, values)) <= _NUMBERS:
-            return None
+    elif kind in _SEQUENCES:
         parts = values
     elif hasattr(values, "__array__") or not (
         hasattr(values, "__len__") and hasattr(values, "__getitem__")
@@ -210,6 +212,11 @@ def is_single(value: Any) -> bool:
     )
 
 
+def are_ints(values: Any) -> bool:
+    """Whether a value is a list or tuple of ints, as most sequences of indices are."""
+    return type(values) in _SEQUENCES and set(map(type, values)) == _INTS
+
+
 def wholes(
     owner: str, name: str, values: Any, error: type[Exception] = OperandError
 ) -> tuple[int, ...]:
@@ -218,7 +225,7 @@ def wholes(
     >>> wholes("take", "ids", np.array([2, 0], np.uint8))
     (2, 0)
     """
-    if type(values) in (list, tuple) and set(map(type, values)) == {int}:
+    if are_ints(values):
         return tuple(values)
     refuse_operands(owner, values, f"{name} must be ints")
     if hasattr(values, "__array__"):

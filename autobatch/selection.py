@@ -56,9 +56,9 @@ def take(x: Like, ids: Sequence[int], axis: int = 0) -> Expression:
     """
     shape = _shape("take", x)
     axis = _axis("take", axis, len(shape), shape)
-    places = tuple(_index("take", i, shape[axis]) for i in _labels("take", ids))
+    places = functions._indices("take", ids, shape[axis])
     if axis == 0:
-        return functions.select_rows(x, places)
+        return functions._select_rows.record((x,), (len(places),), places * _batch(x))
     return _take.record((x,), (axis, len(places)), places * _batch(x))
 
 
