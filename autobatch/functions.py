@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -219,6 +219,11 @@ def _operands(op: str, xs: Any) -> Sequence[Any]:
             raise OperandError(
                 f"{op}: expected a list of expressions, got {type(xs).__name__}; write "
                 f"ab.{op}([x, y])"
+            )
+        if isinstance(xs, (Mapping, Set)):
+            raise OperandError(
+                f"{op}: expected a list of expressions, got {type(xs).__name__}; give the values() "
+                f"of a dict, and a list, which has an order, for a set"
             )
         xs = list(xs)
     if not xs:

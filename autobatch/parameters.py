@@ -18,7 +18,7 @@ import numpy as np
 from . import config, plain
 from ._core import Param, Turn
 from .backends.memory import address_of, aligned_zeros
-from .errors import OperandError, ShapeError
+from .errors import MemoryLimitError, OperandError, ShapeError
 from .initializers import Constant, FromArray, Glorot, Initializer, Uniform
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def _checked_shape(owner: str, shape: Any) -> Shape:
         raise OperandError(f"{error}; values are given as {owner}(init=array)") from None
     if any(dim < 1 for dim in dims):
         raise ShapeError(f"{owner}: every dimension must be at least 1, got shape {dims}")
+    if math.prod(dims) > 2**58:
+        raise MemoryLimitError(f"{owner}: no memory holds the numbers of shape {dims}")
     return dims
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ._core import Expression, Holder, Param
-from .errors import OperandError, ShapeError
+from .errors import AutobatchError, OperandError, ShapeError
 
 __all__ = [
     "are_ints",
@@ -112,6 +112,17 @@ def refuse_operands(owner: str, values: Any, expected: str = "expected numbers")
     )
 
 
+def _asarray(owner: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except AutobatchError:
+        raise
+    except ValueError as error:
+        raise ShapeError(f"{owner}: the values do not form an array: {error}") from None
+    except (TypeError, OverflowError, RuntimeError) as error:
+        raise OperandError(f"{owner}: expected real numbers: {error}") from error
+
+
 def array(owner: str, values: Any) -> np.ndarray:
     """An array of real numbers from an array, a number, or nested sequences of numbers.
 
@@ -125,24 +136,19 @@ def array(owner: str, values: Any) -> np.ndarray:
     """
     if type(values) is not np.ndarray or values.dtype.kind not in _REAL:
         refuse_operands(owner, values)
-        try:
-            values = np.asarray(values)
-        except ValueError as error:
-            raise ShapeError(f"{owner}: the values do not form an array: {error}") from None
-        except (TypeError, OverflowError) as error:
-            raise OperandError(f"{owner}: expected real numbers: {error}") from error
+        values = _asarray(owner, values)
     if values.dtype.kind not in _REAL:
         raise OperandError(f"{owner}: expected real numbers, got an array of {values.dtype}")
     return values
 
 
-def _scalar(value: Any, kinds: str) -> Any:
+def _scalar(owner: str, value: Any, kinds: str) -> Any:
     """A number out of an array without axes and the like; None: it is of another kind."""
     if isinstance(value, (bool, str, bytes, bytearray)):
         return None
     if not hasattr(value, "__array__"):
         return value
-    given = np.asarray(value)
+    given = _asarray(owner, value)
     return None if given.ndim or given.dtype.kind not in kinds else given.item()
 
 
@@ -162,7 +168,7 @@ def number(owner: str, name: str, value: Any, error: type[Exception] = OperandEr
         return value
     refuse_operands(owner, value, f"{name} must be a number")
     try:
-        return float(_scalar(value, "iuf"))
+        return float(_scalar(owner, value, "iuf"))
     except (TypeError, ValueError, OverflowError):
         raise error(f"{owner}: {name} must be a number, got {show(value)}") from None
 
@@ -177,7 +183,7 @@ def whole(owner: str, name: str, value: Any, error: type[Exception] = OperandErr
         return value
     refuse_operands(owner, value, f"{name} must be an int")
     try:
-        return operator.index(_scalar(value, "iu"))
+        return operator.index(_scalar(owner, value, "iu"))
     except TypeError:
         raise error(f"{owner}: {name} must be an int, got {show(value)}") from None
 
@@ -229,7 +235,7 @@ def wholes(
         return tuple(values)
     refuse_operands(owner, values, f"{name} must be ints")
     if hasattr(values, "__array__"):
-        given = np.asarray(values)
+        given = _asarray(owner, values)
         if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
             got = f"an array of {given.dtype} of shape {given.shape}"
             raise error(f"{owner}: {name} must be an int or a sequence of ints, got {got}")

@@ -102,7 +102,7 @@ _PLAIN = (bool, int, float, complex, np.ndarray, np.generic, list, tuple)
 
 def _comparison(name: str, sign: str, hint: str) -> Callable[[Any, Any], Any]:
     def compare(x: Any, other: Any) -> Any:
-        if not isinstance(other, (*_PLAIN, Expression, Param)):
+        if not isinstance(other, _PLAIN) and not hasattr(type(other), "__array__"):
             return NotImplemented  # None, say, is another object
         raise OperandError(
             f"{_kind(x)} {sign} {type(other).__name__}: expressions and parameters have no truth "
@@ -244,6 +244,11 @@ def _array(x: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         caller = caller.f_back
     if asker:  # an array function that was given a list of expressions
         _refuse(asker)
+    if dtype is not None and np.dtype(dtype).kind == "O":
+        raise OperandError(
+            f"an array of objects would hold the numbers of {_kind(x)}, without a gradient; keep "
+            f"expressions in a list, or join them by ab.stack(list)"
+        )
     if copy is False:
         raise ValueError("the numbers of expressions and parameters are only given out as a copy")
     numbers = x.value()

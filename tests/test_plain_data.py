@@ -10,6 +10,7 @@ import fractions
 import inspect
 import math
 import operator
+import types
 from collections import UserList, deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -771,3 +772,52 @@ def test_formula_and_arguments_of_the_transposed_product_stand_in_one_order() ->
     assert "bias + W1.T @ x1" in str(ab.affine_transposed.__doc__)
     for weight in (ab.Parameter(init=w), ab.input(w) * 1):
         np.testing.assert_allclose(ab.affine_transposed(b, weight, x).value(), b + w.T @ x)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ab.ones(2) + 10**400,
+        lambda: ab.maximum(-(10**400), ab.ones(2)),
+        lambda: ab.Parameter((2**63,)),
+        lambda: ab.Parameter((2**31, 2**31)),
+        lambda: ab.Lookup(2**62, 4),
+        lambda: ab.zeros(2**70),
+        lambda: ab.sum(ab.ones(2), axis=2**70),
+        lambda: ab.take(ab.ones(2), [2**70]),
+        lambda: ab.take(ab.ones(2), np.array([2**64 - 1], np.uint64)),
+        lambda: ab.cross_entropy(ab.ones(2), 2**70),
+        lambda: ab.Lookup(2, 2).batch([2**70]),
+    ],
+)
+def test_numbers_too_large_are_refused(call: Any) -> None:
+    with pytest.raises(ab.AutobatchError):
+        call()
+
+
+def test_dicts_and_sets_are_no_lists_of_operands() -> None:
+    x = ab.ones(2)
+    for join in (ab.sum, ab.mean, ab.max, ab.concat, ab.stack, ab.logsumexp):
+        for wrong in ({1: x}, {x}, frozenset([x]), types.MappingProxyType({1: x})):
+            with pytest.raises(ab.OperandError, match="list"):
+                join(wrong)
+        assert join({1: x, 2: x}.values()).shape == join([x, x]).shape
+
+
+def test_an_object_that_fails_to_be_an_array_is_named() -> None:
+    class Failing:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            raise RuntimeError("not now")
+
+    for call in (lambda x: ab.input(x), lambda x: ab.ones(2) + x, lambda x: ab.take(vector(), x)):
+        with pytest.raises(ab.OperandError, match="not now"):
+            call(Failing())
+    with pytest.raises(ab.OperandError):
+        assert ab.ones(2) == Failing()
+
+
+def test_arrays_of_objects_hold_no_expressions() -> None:
+    for x in (vector() * 2, ab.sum(vector()), ab.Parameter(2)):
+        for make in (lambda x: np.array([x, x], object), lambda x: np.asarray(x, object)):
+            with pytest.raises(ab.OperandError, match=r"ab\.stack"):
+                make(x)

@@ -74,8 +74,11 @@ operand_slow(PyObject *op, GraphObject *g, PyObject *object)
     }
     if (PyFloat_Check(object) || PyLong_CheckExact(object)) {
         double value = PyFloat_AsDouble(object);
-        if (value == -1 && PyErr_Occurred())
+        if (value == -1 && PyErr_Occurred()) { /* a long too large, which Python refuses better */
+            PyErr_Clear();
+            Py_XDECREF(PyObject_CallFunction(core.on_operand, "OO", op, object));
             return -1;
+        }
         int64_t word = 0;
         if (g->graph->itemsize == 4) {
             float narrow = (float)value;
