@@ -238,7 +238,7 @@ def _value(expression: Expression) -> np.ndarray:
     return values([expression])[0]
 
 
-def _list_of(owner: str, expressions: Iterable[Expression]) -> list[Expression]:
+def list_of(owner: str, expressions: Iterable[Expression]) -> list[Expression]:
     """A list of expressions. One alone, whose entries would be new nodes, is none."""
     if isinstance(expressions, (Expression, Param, np.ndarray)) or not isinstance(
         expressions, Iterable
@@ -271,7 +271,7 @@ def values(expressions: Iterable[Expression]) -> list[np.ndarray]:
     >>> ab.values([x + 1, x * x])
     [array([2., 3.], dtype=float32), array([1., 4.], dtype=float32)]
     """
-    expressions = _list_of("values", expressions)
+    expressions = list_of("values", expressions)
     if not expressions:
         return []
     graph = _graph_of(expressions)
@@ -294,7 +294,7 @@ def _item(expression: Expression) -> float:
 
 def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
     """``loss.backward(...)`` where the straight way in C does not serve."""
-    wrt = _list_of("backward (wrt)", wrt)
+    wrt = list_of("backward (wrt)", wrt)
     graph = _graph_of([loss, *wrt])
     if _core.in_inference():
         raise GradientError("backward: nothing is differentiated within ab.inference()")

@@ -9,7 +9,8 @@ from typing import Any
 
 from . import config
 from .backends import cpu
-from .engine import _graph_of
+from .engine import _graph_of, list_of
+from .errors import OperandError
 from .ops.declare import BoundForm
 from .recording import Expression, Graph, forms
 
@@ -102,7 +103,11 @@ def explain(expression: Expression | Sequence[Expression]) -> Explanation:
     >>> report.batches[0].op, report.batches[0].nodes
     ('tanh', 2)
     """
-    expressions = [expression] if isinstance(expression, Expression) else list(expression)
+    expressions = (
+        [expression] if isinstance(expression, Expression) else list_of("explain", expression)
+    )
+    if not expressions:
+        raise OperandError("explain: expected at least one expression, got an empty list")
     graph = _graph_of(expressions)
     nodes = [one.node for one in expressions]
     first = len(cpu.tape(graph))

@@ -753,10 +753,14 @@ def test_a_label_that_can_only_be_a_one_hot_is_refused(loss: Any) -> None:
 
 def test_lists_of_expressions_are_lists() -> None:
     x = vector()
-    for call in (ab.values, lambda wrt: ab.sum(x).backward(wrt=wrt)):
+    for call in (ab.values, ab.explain, lambda wrt: ab.sum(x).backward(wrt=wrt)):
         for wrong in (x, ab.Parameter(2), np.ones(2), 3, [3], [ab.Parameter(2)], None):
+            if call is ab.explain and wrong is x:
+                continue
             with pytest.raises(ab.OperandError, match="expected"):
                 call(wrong)
+    with pytest.raises(ab.OperandError, match="explain"):
+        ab.explain([])
 
 
 def test_a_gradient_from_outside_has_a_way() -> None:
