@@ -4,8 +4,11 @@ Write a plain for-loop over examples; autobatch records it, finds the operations
 together, and runs them as a few large kernel calls.
 """
 
+import inspect
+
 from . import (
     algebra,
+    calls,
     config,
     convolution,
     elementary,
@@ -17,6 +20,7 @@ from . import (
     nn,
     protocol,  # noqa: F401
     randomness,
+    recording,
     schedules,
     selection,
     statistics,
@@ -101,3 +105,28 @@ __all__ += randomness.__all__
 __all__ += schedules.__all__
 __all__ += selection.__all__
 __all__ += statistics.__all__
+
+
+def _guard() -> None:
+    """Puts `calls.guarded` around all that a user calls; modules of ours go on as they did."""
+    names = globals()
+    calls.tell_ops(recording._recorders)
+    seen: set[type] = set()
+    for name in __all__:
+        public = names[name]
+        if isinstance(public, type):
+            for cls in public.__mro__:
+                if cls not in seen and cls.__module__.partition(".")[0] == __name__:
+                    seen.add(cls)
+                    calls.guard_class(cls)
+        elif isinstance(public, recording.Op):
+            public.__module__ = __name__
+        elif inspect.isroutine(public):
+            names[name] = calls.guarded(public, name, module=__name__)
+
+
+_guard()
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "engine", "errors", "testing", "__version__"])

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from reprlib import repr as show
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -84,7 +84,8 @@ class Settings:
         require(one_of(self.backend, BACKENDS), "backend", f"one of {', '.join(BACKENDS)}")
         require(one_of(self.dtype, ("float32", "float64")), "dtype", "'float32' or 'float64'")
         require(whole(self.threads, 1) and self.threads <= 1024, "threads", "from 1 to 1024")
-        require(whole(self.memory_limit, 1 << 16), "memory_limit", "at least 65536 bytes")
+        limit = whole(self.memory_limit, 1 << 16) and self.memory_limit < 1 << 63
+        require(limit, "memory_limit", "an int from 65536 bytes to less than 2**63")
         require(whole(self.seed, 0), "seed", "an int of at least 0")
         require(
             self.instruction_set is None or one_of(self.instruction_set, INSTRUCTION_SETS),
@@ -191,11 +192,28 @@ class Configuration:
             blocks.settle()
 
 
-def configure(**changes: Any) -> Configuration:
+_UNCHANGED: Any = ...
+
+
+def configure(
+    *,
+    strategy: Literal["none", "depth", "agenda", "frontier"] = _UNCHANGED,
+    sharing: bool = _UNCHANGED,
+    dtype: Literal["float32", "float64"] = _UNCHANGED,
+    backend: Literal["cpu", "numpy", "cuda"] = _UNCHANGED,
+    threads: int = _UNCHANGED,
+    memory_limit: int = _UNCHANGED,
+    seed: int = _UNCHANGED,
+    instruction_set: Literal["baseline", "avx2", "avx512"] | None = _UNCHANGED,
+    profile: bool = _UNCHANGED,
+    **unknown: NoReturn,
+) -> Configuration:
     """Changes settings: for good, or, as a context manager, for a block in this thread.
 
     Args:
-        changes: fields of :class:`Settings`.
+        strategy, sharing, dtype, backend, threads, memory_limit, seed, instruction_set, profile:
+            fields of :class:`Settings`, which says what they mean. Default: as it is.
+        unknown: refused.
 
     Raises:
         ConfigurationError: an unknown name or an unusable value; nothing is changed.
@@ -206,19 +224,20 @@ def configure(**changes: Any) -> Configuration:
     1
     """
     global _rng
-    known = {field.name for field in dataclasses.fields(Settings)}
-    for name in changes:
-        if name not in known:
-            raise ConfigurationError(
-                f"configure: no setting is called {name!r}; there are {', '.join(sorted(known))}"
-            )
+    given = locals()
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in unknown:
+        raise ConfigurationError(
+            f"configure: no setting is called {name!r}; there are {', '.join(sorted(known))}"
+        )
+    changes = {name: given[name] for name in known if given[name] is not _UNCHANGED}
     made = Configuration(changes)
     if "seed" in changes:
         _rng = np.random.default_rng(changes["seed"])
     return made
 
 
-def use(backend: str) -> Configuration:
+def use(backend: Literal["cpu", "numpy", "cuda"]) -> Configuration:
     """Chooses the backend: ``use("cuda")`` is ``configure(backend="cuda")``.
 
     Raises:

@@ -27,7 +27,7 @@ from .errors import (
     StaleExpressionError,
 )
 from .ops.declare import BoundForm
-from .recording import Expression, Graph, current_graph, forms, new_graph, state_of
+from .recording import Expression, Graph, current_graph, forms, new_graph, stale, state_of
 
 __all__ = [
     "gradient",
@@ -41,7 +41,7 @@ __all__ = [
 # Gradients of parameters are summed by passes and used by updates: one of these at a time.
 gradients_turn = _core.Turn()
 
-_PHASES = ("schedule", "forward", "backward", "update")
+_PHASES = ("record", "schedule", "forward", "backward", "update")
 _timings = dict.fromkeys(_PHASES, 0.0)
 
 
@@ -52,10 +52,13 @@ def timed(phase: str) -> Any:
         yield
         return
     start = time.perf_counter()
+    if phase == "schedule":
+        _core.phase(False)
     try:
         yield
     finally:
         _timings[phase] += time.perf_counter() - start
+        _core.phase(True)
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -69,7 +72,17 @@ def direct(method: _Method) -> _Method:
 
 
 def timings() -> dict[str, float]:
-    """Seconds spent by phase (schedule, forward, backward, update) under ``profile=True``."""
+    """Seconds spent by phase under ``profile=True``.
+
+    Returns:
+        ``record``: from a graph's first node, or the end of its last run, pass or update, to
+        its next run: recording, and whatever else the program does meanwhile. What a graph does
+        after its last run is not counted. ``schedule``, ``forward``, ``backward``, ``update``.
+
+    >>> import autobatch as ab
+    >>> list(ab.engine.timings())
+    ['record', 'schedule', 'forward', 'backward', 'update']
+    """
     in_c = _core.timings(False)
     return {name: _timings[name] + spent for name, spent in zip(_PHASES, in_c, strict=True)}
 
@@ -167,10 +180,7 @@ def _graph_of(expressions: Sequence[Expression]) -> Graph:
         if expression.graph is not graph:
             raise GraphError("these expressions belong to different graphs; run them separately")
     if not graph.alive:
-        raise StaleExpressionError(
-            "this expression belongs to a graph that is gone (ab.new_graph() was called since it "
-            "was recorded); read values before that, or record it again in the present graph"
-        )
+        raise StaleExpressionError(stale(graph))
     if graph._apart:
         raise GraphError(
             "the function of a cell may not ask for values: it is traced once, for all values"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,9 @@ class Explanation:
         nodes: nodes that run.
         shared: nodes that were asked for and existed already.
         reasons: why nodes that look alike run in different batches, a sentence each.
+        strategy: the strategy in force.
+        ran: whether everything asked for had run, so that the batches are those in which the
+            graph ran what it has run so far, and `lower_bound` is their count.
     """
 
     batches: tuple[BatchReport, ...]
@@ -59,13 +62,18 @@ class Explanation:
     shared: int
     reasons: tuple[str, ...]
     strategy: str
+    ran: bool = False
 
     def __str__(self) -> str:
         total = sum(batch.flops for batch in self.batches)
         gathered = sum(batch.gathered for batch in self.batches)
+        if self.ran:
+            what, bound = "all of it has run; the graph ran ", ""
+        else:
+            what, bound = "", f" (no schedule has fewer than {self.lower_bound})"
         lines = [
-            f"{self.nodes} nodes in {len(self.batches)} batches by strategy {self.strategy!r} "
-            f"(no schedule has fewer than {self.lower_bound}); {self.shared} more nodes were "
+            f"{what}{self.nodes} nodes in {len(self.batches)} batches by strategy "
+            f"{self.strategy!r}{bound}; {self.shared} more nodes were "
             f"shared; {total:,} FLOPs, {gathered:,} bytes gathered",
             "",
             f"{'batch':>6} {'nodes':>6} {'rows':>6} {'FLOPs':>12} {'gathered':>10}  op",
@@ -89,10 +97,13 @@ def _shape(shape: tuple[int, ...]) -> str:
 def explain(expression: Expression | Sequence[Expression]) -> Explanation:
     """The batches that would run now for the values of expressions; runs nothing.
 
+    Where all of them have run, the batches are those that their graph has run so far.
+
     Args:
         expression: one, or several of one graph.
 
     Raises:
+        OperandError: neither an expression nor a list with at least one.
         StaleExpressionError: the graph is gone.
 
     >>> import autobatch as ab
@@ -115,17 +126,21 @@ def explain(expression: Expression | Sequence[Expression]) -> Explanation:
     cpu.plan(graph, nodes)
     try:
         batches = cpu.tape(graph, first)
+        ran = first > 0 and not batches
+        if ran:
+            batches = cpu.tape(graph)
         addresses = cpu.node_table(graph)
         reports = tuple(_report(graph, addresses, form, members) for form, members in batches)
     finally:
         cpu.unplan(graph, first)
     return Explanation(
         batches=reports,
-        lower_bound=bound,
+        lower_bound=len(reports) if ran else bound,
         nodes=sum(report.nodes for report in reports),
         shared=cpu.shared(graph),
         reasons=tuple(_reasons(batches, reports)),
         strategy=config.current().strategy,
+        ran=ran,
     )
 
 
@@ -172,15 +187,7 @@ def _reasons(batches: list[tuple[int, list[int]]], reports: Sequence[BatchReport
         if len(keys) < 2:
             continue
         bounds = [forms[form] for form, _ in keys]
-        why = []
-        if _differ(bounds, lambda b: tuple(o.shape for o in b.operands)):
-            why.append("operand shapes")
-        if _differ(bounds, lambda b: tuple(o.batch for o in b.operands)):
-            why.append("sizes of the manual minibatch")
-        if _differ(bounds, lambda b: tuple(sorted(b.attrs.items()))):
-            why.append("attributes")
-        if _differ(bounds, lambda b: tuple(o.weight for o in b.operands)):
-            why.append("which operands are weights")
+        why = _differences(bounds)
         forms_of = {form for form, _ in keys}
         if len(forms_of) < len(keys):
             why.append("weights (each batch multiplies by one)")
@@ -188,5 +195,39 @@ def _reasons(batches: list[tuple[int, list[int]]], reports: Sequence[BatchReport
     return found
 
 
-def _differ(bounds: Sequence[BoundForm], of: Any) -> bool:
-    return len({of(bound) for bound in bounds}) > 1
+_SHOWN = 4  # values of what differs, in a reason
+
+
+def _differences(bounds: Sequence[BoundForm]) -> list[str]:
+    """What tells the forms of one op apart, with its values."""
+    found = []
+    if values := _values(len(bound.operands) for bound in bounds):
+        found.append(f"the number of operands ({values})")
+    else:
+        if values := _values(tuple(o.shape for o in bound.operands) for bound in bounds):
+            found.append(f"operand shapes ({values})")
+        if values := _values(tuple(o.batch for o in bound.operands) for bound in bounds):
+            found.append(f"sizes of the manual minibatch ({values})")
+        weights = (tuple(j for j, o in enumerate(b.operands) if o.weight) for b in bounds)
+        if values := _values(weights):
+            found.append(f"which operands are weights ({values})")
+    for name in bounds[0].attrs:
+        if values := _values(bound.attrs.get(name) for bound in bounds):
+            found.append(f"the attribute {name} ({values})")
+    return found
+
+
+def _values(of: Iterable[Any]) -> str:
+    """What differs, the first few; nothing if all are alike."""
+    distinct = list(dict.fromkeys(of))
+    if len(distinct) < 2:
+        return ""
+    shown = ", ".join(map(_value, distinct[:_SHOWN]))
+    return shown + f", ... {len(distinct)} in all" * (len(distinct) > _SHOWN)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    text = "none" if value == () else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -648,13 +648,27 @@ def linear(x: Like, weight: Like, bias: Like | None = None) -> Expression:
         array([[11.,  4.],
                [ 1.,  0.]], dtype=float32)
     """
-    if len(_shape("linear", x)) == 1:
-        return affine(bias, weight, x)
     try:
-        return _linear(weight, x) if bias is None else _linear(bias, weight, x)
-    except NotWeightsError:
-        product = matmul(x, transpose(weight))
-        return product if bias is None else add(product, bias)
+        if len(_shape("linear", x)) == 1:
+            return affine(bias, weight, x)
+        try:
+            return _linear(weight, x) if bias is None else _linear(bias, weight, x)
+        except NotWeightsError:
+            product = matmul(x, transpose(weight))
+            return product if bias is None else add(product, bias)
+    except ShapeError as error:
+        given = _shape("linear", x), _shape("linear", weight)
+        if len(given[1]) == 2 and given[0][-1:] == given[1][1:]:
+            wanted = (given[1][0],)
+            if bias is None or _shape("linear", bias) == wanted:
+                raise  # sizes of manual minibatches
+            raise ShapeError(
+                f"linear: expected a bias of shape {wanted}, got {_shape('linear', bias)}"
+            ) from error
+        raise ShapeError(
+            f"linear: expected x of shape (..., k) and weight (m, k), got x of shape {given[0]} "
+            f"and weight {given[1]}; the order of the operands is x, weight, bias"
+        ) from None
 
 
 def transpose(x: Like, axes: Sequence[int] | None = None) -> Expression:
@@ -965,7 +979,9 @@ def _labelled(name: str, op: Any, x: Any, label: Any, attrs: tuple[float, ...]) 
     return op.record((x,), (0 if len(labels) == batch else len(labels), *attrs), tuple(labels))
 
 
-def cross_entropy(logits: Like, label: int | Sequence[int] | Like) -> Expression:
+def cross_entropy(
+    logits: Like, label: int | Sequence[int] | Expression | Param | np.ndarray
+) -> Expression:
     """``-log(softmax(logits)[label])``, in nats.
 
     Args:

@@ -6,6 +6,7 @@ form, an operand that is an array, the words of an error.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from . import _core, config, plain
 from ._core import Expression, Graph, Op, current_graph, new_graph, set_hooks, set_ops
+from .calls import guarded
 from .errors import (
     AutobatchError,
     GraphError,
@@ -156,6 +158,7 @@ def _make(number: int, op: Declaration) -> Op:
     least = len(fixed) + op.variadic
     plain = not op.attrs and not op.data and not op.source
     made = Op(number, op.name, least, op.variadic, plain, op.reads_weights, op.doc)
+    made.__text_signature__ = f"({', '.join(op.inputs)}{', /' * (bool(fixed) and not op.variadic)})"
     _tell_kernel(made, number, op)
     return made
 
@@ -171,6 +174,13 @@ def recorder(name: str) -> Op:
     numbers in the declared order, and a tuple of numbers (or the bytes of int64 words).
     """
     return _recorders[name]
+
+
+# An op is one object: copies and pickles are itself, by its public name where it has one.
+copyreg.pickle(
+    Op,
+    lambda op: op.__name__ if op.__module__ != Op.__module__ else (recorder, (op.__name__,)),
+)
 
 
 def short_calls(
@@ -190,7 +200,8 @@ def short_calls(
     """
     attrs = index_attrs or ()
     indexed = 0 if index_attrs is None else INDEXED_BY_INTS | INDEXED_BY_LISTS
-    return cast(F, _recorders[name].short_calls(function, unless, indexed, attrs))
+    served = guarded(function, name)
+    return cast(F, _recorders[name].short_calls(served, unless, indexed, attrs))
 
 
 # Of short_calls, see core.h.
@@ -361,16 +372,23 @@ def _settings() -> tuple[int, bool, int, int, int, int, str | None, bool]:
 
 config.on_change(_core.settings_changed)
 
-_STALE = (
-    "this expression belongs to a graph that is gone (ab.new_graph() was called since it was "
-    "recorded); read values before that, or record it again in the present graph"
-)
+
+def stale(graph: Graph) -> str:
+    """Why an expression of a graph that is gone cannot be used."""
+    why = "ab.new_graph() was called since it was recorded"
+    if graph._block_ended:
+        block = "ab.inference()" if graph._inference else "with ab.new_graph()"
+        why = f"its {block} block has ended"
+    return (
+        f"this expression belongs to a graph that is gone ({why}); read values before that, or "
+        f"record it again in the present graph"
+    )
 
 
 def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
     name = f"{op.__name__}: " if op is not None else ""
     if kind == "stale":
-        raise StaleExpressionError(name + _STALE)
+        raise StaleExpressionError(name + stale(detail))
     if kind == "foreign":
         where = "an outer graph" if detail else "another thread"
         raise GraphError(
@@ -391,6 +409,11 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         index, limit = detail
         valid = f"0 to {limit - 1}" if limit else "none: there are no elements"
         raise IndexRangeError(f"{name}index {index} is out of range; valid are {valid}")
+    if kind == "instance":
+        raise OperandError(
+            f"{detail}: these are not made by calling the class, but by what records: "
+            f"ab.input(array), ab.new_graph()"
+        )
     if kind == "whole":
         raise OperandError(f"{name}expected an int, got {type(detail).__name__}")
     if kind == "too large":

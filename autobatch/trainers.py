@@ -16,9 +16,9 @@ state; of a lookup the same holds row by row, unless ``sparse=False``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from .backends import cpu
 from .backends.memory import address_of, aligned_zeros
 from .engine import direct, gradients_turn, timed
 from .errors import ConfigurationError, GradientError
-from .module import AnyParameter, named_parameters
+from .module import AnyParameter, Module, named_parameters
 from .parameters import Lookup
 from .schedules import Schedule
 from .updates import Update
@@ -45,6 +45,24 @@ __all__ = [
     "RMSProp",
     "Trainer",
 ]
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from typing_extensions import Unpack
+
+    # Collections may be nested.
+    Collection: TypeAlias = Mapping[Any, Any] | list[Any] | tuple[Any, ...]
+    Model: TypeAlias = Module | AnyParameter | Collection | Iterable[Module | AnyParameter]
+
+
+class Settings(TypedDict, total=False):
+    """What every trainer takes by name, see :class:`Trainer`."""
+
+    clip_norm: float | None
+    clip_value: float | None
+    schedule: Schedule | None
+    sparse: bool
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ class Trainer(_core.Trainer):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float,
         *,
         clip_norm: float | None = None,
@@ -137,7 +155,7 @@ class Trainer(_core.Trainer):
         self.sparse = plain.flag(type(self).__name__, "sparse", sparse)
         self._set_state({name: {} for name in self.state_names})
 
-    def _parameters_of(self, model: Any) -> dict[str, AnyParameter]:
+    def _parameters_of(self, model: Model) -> dict[str, AnyParameter]:
         found = named_parameters(model)
         if not found:
             raise ConfigurationError(
@@ -485,7 +503,9 @@ class SGD(Trainer):
     0.05
     """
 
-    def __init__(self, model: Any, learning_rate: float = 0.1, **settings: Any) -> None:
+    def __init__(
+        self, model: Model, learning_rate: float = 0.1, **settings: Unpack[Settings]
+    ) -> None:
         super().__init__(model, learning_rate, **settings)
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
@@ -525,12 +545,12 @@ class CyclicalSGD(SGD):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float = 0.01,
         max_rate: float = 0.1,
         step_size: int = 2000,
         gamma: float = 1.0,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.max_rate = self._ranged("max_rate", max_rate, 0.0)
@@ -567,11 +587,11 @@ class Momentum(Trainer):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float = 0.01,
         momentum: float = 0.9,
         nesterov: bool = False,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.momentum = self._ranged("momentum", momentum, 0.0, 1.0)
@@ -599,7 +619,11 @@ class Adagrad(Trainer):
     setting_names = (*Trainer.setting_names, "epsilon")
 
     def __init__(
-        self, model: Any, learning_rate: float = 0.1, epsilon: float = 1e-10, **settings: Any
+        self,
+        model: Model,
+        learning_rate: float = 0.1,
+        epsilon: float = 1e-10,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.epsilon = self._positive("epsilon", epsilon)
@@ -629,11 +653,11 @@ class RMSProp(Trainer):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float = 0.001,
         rho: float = 0.9,
         epsilon: float = 1e-8,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.rho = self._ranged("rho", rho, 0.0, 1.0)
@@ -670,12 +694,12 @@ class Adam(Trainer):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float = 0.001,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.beta1 = self._ranged("beta1", beta1, 0.0, 1.0)
@@ -724,11 +748,11 @@ class Adadelta(Trainer):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float = 1.0,
         rho: float = 0.95,
         epsilon: float = 1e-6,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
         self.rho = self._ranged("rho", rho, 0.0, 1.0)
@@ -759,13 +783,13 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         learning_rate: float = 0.001,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, beta1, beta2, epsilon, **settings)
         self.weight_decay = self._ranged("weight_decay", weight_decay, 0.0)

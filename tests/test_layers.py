@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["errors", "config"],
     ["ops"],
-    ["_core", "plain", "recording", "backends"],
+    ["_core", "calls", "plain", "recording", "backends"],
     ["engine"],
     [
         *("functions", "elementary", "statistics", "losses", "randomness", "gradients"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import functions as F
 from ..errors import OperandError
@@ -14,8 +13,16 @@ from ..recording import cell
 from .recurrent import Recurrent
 from .weights import bias, stacked
 
+if TYPE_CHECKING:
+    from .._core import Expression
 
-class LSTMState(namedtuple("LSTMState", ("h", "c"))):
+
+class _State(NamedTuple):
+    h: Expression
+    c: Expression
+
+
+class LSTMState(_State):
     """The state of one layer after a step.
 
     Attributes:
@@ -52,11 +59,11 @@ class LSTMStack(tuple[LSTMState, ...]):
     __slots__ = ()
 
     @property
-    def h(self) -> Any:
+    def h(self) -> Expression:
         return self[-1].h
 
     @property
-    def c(self) -> Any:
+    def c(self) -> Expression:
         return self[-1].c
 
     @property

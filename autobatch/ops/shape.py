@@ -30,9 +30,10 @@ def _concat_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     axis = attrs["axis"]
     first = _joint("concat", operands)
     if not 0 <= axis < len(first):
+        if not first:
+            raise ShapeError("concat: expected operands with axes; use ab.stack for scalars")
         raise ShapeError(
-            f"concat: expected an axis of operands with {len(first)} of them, got {axis} for "
-            f"shape {first}" + ("; use ab.stack for scalars" if not first else "")
+            f"concat: expected an axis from 0 to {len(first) - 1} for shape {first}, got {axis}"
         )
     rest = math.prod(first[axis + 1 :])
     total, inner = 0, []

@@ -47,6 +47,7 @@ typedef struct GraphObject {
     PyObject *state;              /* what the engine keeps for this graph */
     int ended;                    /* finished, though its memory waits for the last of its users */
     int running;                  /* jobs that run it: its memory stays */
+    int block_ended;              /* with the block of a with statement */
     int inference;                /* nothing is differentiated in it */
     int versioned;                /* see ab_graph.versioned */
     int apart;                    /* a cell's trace: nothing is run in it */
@@ -206,8 +207,13 @@ static const double AB_SLICE = 0.1;       /* seconds after which Python may see 
 const ab_settings *ab_settings_now(void); /* NULL: an exception */
 PyObject *ab_settings_changed(PyObject *module, PyObject *none);
 PyObject *ab_timings(PyObject *module, PyObject *anew);
-enum { AB_SCHEDULE, AB_FORWARD, AB_BACKWARD, AB_UPDATE, AB_PHASES };
+enum { AB_RECORD, AB_SCHEDULE, AB_FORWARD, AB_BACKWARD, AB_UPDATE, AB_PHASES };
 extern double ab_spent[AB_PHASES];
+/* When this thread's graph began or was last run, 0: not counted. What lies between that and the
+ * next run is recording, with all else that the program does there. */
+extern _Thread_local double ab_recording_since;
+void ab_spend(int phase, double begin, double end);
+PyObject *ab_phase(PyObject *module, PyObject *ends);
 double ab_clock(const ab_settings *s); /* seconds; 0 unless they are counted */
 PyObject *ab_in_inference(PyObject *module, PyObject *none);
 PyObject *ab_set_engine(PyObject *module, PyObject *args);

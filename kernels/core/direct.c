@@ -1,7 +1,12 @@
-/* Functions that may be answered directly: a Python function, say the method `value` of the drop-in's
+/* Functions at the door: what users call.
+ *
+ * Some are answered directly: a Python function, say the method `value` of the drop-in's
  * expressions, that C overtakes where it is called with so many arguments and no names, nothing has
  * to be done first (of expressions the graph's `direct` says so), and the answer is to be had without
- * an error. Anything else is the function's. */
+ * an error. Anything else is the function's.
+ *
+ * Others have the errors of their calls settled, see autobatch/calls.py; a call that succeeds pays
+ * for nothing. */
 #include "core.h"
 
 #ifndef Py_LIMITED_API /* without it such methods are their functions */
@@ -19,7 +24,8 @@ typedef struct DirectObject {
     PyObject *function;
     PyObject *dict; /* __name__, __doc__ ... */
     PyObject *weak;
-    const struct answers *answers;
+    const struct answers *answers; /* NULL: none */
+    PyObject *failed;              /* (function, args, kwargs, error): raises another; NULL: none */
 } DirectObject;
 
 static PyObject *
@@ -204,6 +210,35 @@ is_direct(PyObject *const *args, int of)
            || (direct == DIRECT_COMPUTED && of == VALUE && ab_is_computed(e));
 }
 
+/* Asks `failed` for a better error than the one that is set. */
+static void
+settle_error(DirectObject *d, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace)
+        PyException_SetTraceback(error, trace);
+    PyObject *given = PyTuple_New(n), *named = PyDict_New(), *answer = NULL;
+    for (Py_ssize_t i = 0; given && i < n; i++)
+        PyTuple_SET_ITEM(given, i, Py_NewRef(args[i]));
+    for (Py_ssize_t i = 0; named && names && i < PyTuple_GET_SIZE(names); i++)
+        if (PyDict_SetItem(named, PyTuple_GET_ITEM(names, i), args[n + i]) < 0)
+            Py_CLEAR(named);
+    if (given && named)
+        answer = PyObject_CallFunctionObjArgs(d->failed, d->function, given, named, error, NULL);
+    Py_XDECREF(given);
+    Py_XDECREF(named);
+    if (answer) {
+        Py_DECREF(answer);
+        PyErr_Restore(type, error, trace);
+        return;
+    }
+    Py_DECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+}
+
 static PyObject *
 direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
@@ -212,24 +247,34 @@ direct_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
         PyErr_SetString(PyExc_RuntimeError, "this function was never initialised");
         return NULL;
     }
-    if (PyVectorcall_NARGS(nargsf) == d->answers->count && !names
+    if (d->answers && PyVectorcall_NARGS(nargsf) == d->answers->count && !names
         && is_direct(args, d->answers->of)) {
         PyObject *answer = d->answers->answer(args);
         if (answer != Py_NotImplemented)
             return answer;
         Py_DECREF(answer);
     }
-    return PyObject_Vectorcall(d->function, args, nargsf, names);
+    PyObject *result = PyObject_Vectorcall(d->function, args, nargsf, names);
+    if (!result && d->failed && PyErr_ExceptionMatches(PyExc_Exception))
+        settle_error(d, args, PyVectorcall_NARGS(nargsf), names);
+    return result;
 }
 
 static int
 direct_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"function", NULL};
+    static char *names[] = {"function", "failed", NULL};
     DirectObject *d = (DirectObject *)self;
-    PyObject *function;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O", names, &function))
+    PyObject *function, *failed = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O", names, &function, &failed))
         return -1;
+    d->vectorcall = direct_vectorcall;
+    if (failed) {
+        Py_XSETREF(d->function, Py_NewRef(function));
+        Py_XSETREF(d->failed, Py_NewRef(failed));
+        d->answers = NULL;
+        return 0;
+    }
     PyObject *name = PyObject_GetAttrString(function, "__name__");
     if (!name)
         return -1;
@@ -244,7 +289,6 @@ direct_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     Py_XSETREF(d->function, Py_NewRef(function));
     d->answers = found;
-    d->vectorcall = direct_vectorcall;
     return 0;
 }
 
@@ -254,6 +298,7 @@ direct_traverse(PyObject *self, visitproc visit, void *arg)
     DirectObject *d = (DirectObject *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(d->function);
+    Py_VISIT(d->failed);
     Py_VISIT(d->dict);
     return 0;
 }
@@ -263,6 +308,7 @@ direct_clear(PyObject *self)
 {
     DirectObject *d = (DirectObject *)self;
     Py_CLEAR(d->function);
+    Py_CLEAR(d->failed);
     Py_CLEAR(d->dict);
     return 0;
 }

@@ -67,7 +67,7 @@ form_of(PyObject *self)
 {
     ExpressionObject *e = (ExpressionObject *)self;
     if (!e->graph->graph) {
-        ab_error("stale", NULL, NULL);
+        ab_error("stale", NULL, Py_NewRef((PyObject *)e->graph));
         return NULL;
     }
     return ab_form_get(&core.registry, e->graph->graph->nodes[e->node].form);
@@ -170,6 +170,7 @@ static PyGetSetDef expression_getset[] = {
 
 static PyMethodDef expression_methods[] = {
     {"value", ab_expression_value, METH_NOARGS,
+     "value($self)\n--\n\n"
      "The value as a new array; runs what it needs and has not run yet.\n\n"
      "A manual minibatch is the first axis. Indices (of `argmax`) are int64, all else has the\n"
      "graph's dtype. Also ``np.asarray(expression)``.\n\n"
@@ -178,6 +179,7 @@ static PyMethodDef expression_methods[] = {
      ">>> (x + x).value()\n"
      "array([2., 4.], dtype=float32)\n"},
     {"item", ab_expression_item, METH_NOARGS,
+     "item($self)\n--\n\n"
      "The value of a scalar (of an expression with one element) as a Python number.\n\n"
      ">>> import autobatch as ab\n"
      ">>> ab.sum(ab.input([1.0, 2.0])).item()\n"
@@ -208,8 +210,18 @@ static PyMethodDef expression_methods[] = {
     {0},
 };
 
+static PyObject *
+expression_new(PyTypeObject *type, PyObject *args, PyObject *named)
+{
+    (void)args;
+    (void)named;
+    return ab_error("instance", NULL, PyObject_GetAttrString((PyObject *)type, "__name__"));
+}
+
 static PyType_Slot expression_slots[] = {
-    {Py_tp_doc, "A value to be computed; operators on it record more.\n\n"
+    {Py_tp_new, expression_new},
+    {Py_tp_doc, "Expression()\n--\n\n"
+                "A value to be computed; operators on it record more.\n\n"
                 "Operators are NumPy's: ``+ - * / **`` broadcast, ``@`` is the matrix product,\n"
                 "``[]`` takes ints and slices. ``shape`` and ``batch_size`` are known at once;\n"
                 "``value()``, ``item()``, ``np.asarray()`` and ``backward()`` run what they need.\n"
@@ -267,6 +279,6 @@ ab_expression_variant(PyObject *module, PyObject *none)
 PyType_Spec ab_expression_spec = {
     .name = "autobatch.Expression",
     .basicsize = sizeof(ExpressionObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .slots = expression_slots,
 };

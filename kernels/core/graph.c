@@ -150,7 +150,7 @@ graph_new(void)
     g->replaced = NULL;
     g->state = NULL;
     g->type = NULL;
-    g->ended = g->running = g->inference = 0;
+    g->ended = g->running = g->inference = g->block_ended = 0;
     g->apart = g->updated = g->late = 0;
     g->versioned = 1;
     g->direct = DIRECT_ALL;
@@ -222,6 +222,7 @@ ab_recording_slow(void)
             return g;
         replace(g, &l);
         ab_graph_reset(g->graph, now->itemsize, now->sharing, now->limit);
+        ab_recording_since = ab_clock(now);
         g->graph->touching = g->type && g->type != core.expression_type; /* DyNet's */
         g->graph->versioned = g->versioned && !g->graph->touching;
         release(&l);
@@ -355,6 +356,9 @@ graph_exit(PyObject *self, PyObject *args)
     }
     if (last && last != g)
         ab_graph_free(finish(last, &l));
+    g->block_ended = 1;
+    if (last)
+        last->block_ended = 1;
     if (g->graph)
         ab_graph_free(finish(g, &more));
     pop_level(level, &l);
@@ -667,6 +671,8 @@ static PyGetSetDef graph_getset[] = {
 };
 
 static PyMemberDef graph_members[] = {
+    {"_block_ended", T_INT, offsetof(GraphObject, block_ended), READONLY,
+     "Whether it ended with the block of a with statement."},
     {"_inference", T_INT, offsetof(GraphObject, inference), 0,
      "Whether nothing is differentiated in it, nor in those that take its place."},
     {"_versioned", T_INT, offsetof(GraphObject, versioned), 0,
@@ -675,8 +681,19 @@ static PyMemberDef graph_members[] = {
     {0},
 };
 
+static PyObject *
+graph_make(PyTypeObject *type, PyObject *args, PyObject *named)
+{
+    (void)type;
+    (void)args;
+    (void)named;
+    return ab_error("instance", NULL, PyUnicode_FromString("Graph"));
+}
+
 static PyType_Slot graph_slots[] = {
-    {Py_tp_doc, "A graph: what one thread has recorded since ``new_graph()``.\n\n"
+    {Py_tp_new, graph_make},
+    {Py_tp_doc, "Graph()\n--\n\n"
+                "A graph: what one thread has recorded since ``new_graph()``.\n\n"
                 ">>> import autobatch as ab\n"
                 ">>> with ab.new_graph() as graph:\n"
                 "...     x = ab.input([1.0, 2.0])\n"
@@ -696,10 +713,6 @@ static PyType_Slot graph_slots[] = {
 PyType_Spec ab_graph_spec = {
     .name = "autobatch.Graph",
     .basicsize = sizeof(GraphObject),
-    .flags = Py_TPFLAGS_DEFAULT
-#if PY_VERSION_HEX >= 0x030A0000
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION
-#endif
-    ,
+    .flags = Py_TPFLAGS_DEFAULT,
     .slots = graph_slots,
 };

@@ -148,6 +148,8 @@ static PyMethodDef functions[] = {
      "-2; one for all, -3. None: there is no such dimension."},
     {"set_engine", ab_set_engine, METH_VARARGS, NULL},
     {"settings_changed", ab_settings_changed, METH_NOARGS, "Settings are asked for anew."},
+    {"timings", ab_timings, METH_O, NULL},
+    {"phase", ab_phase, METH_O, "phase(ends): a phase that Python counts begins or has ended."},
     {"in_inference", ab_in_inference, METH_NOARGS, NULL},
     {"new_expression_type", ab_expression_variant, METH_NOARGS,
      "A bare subtype of Expression, for Graph.expression_type."},

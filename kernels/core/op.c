@@ -247,6 +247,16 @@ op_record(PyObject *self, PyObject *args)
 }
 #endif
 
+/* Like a function an op is described by its signature; unlike one it does not become a method. */
+static PyObject *
+op_get(PyObject *self, PyObject *object, PyObject *type)
+{
+    (void)object;
+    (void)type;
+    Py_INCREF(self);
+    return self;
+}
+
 static PyMethodDef op_methods[] = {
 #ifdef Py_LIMITED_API
     {"record", op_record, METH_VARARGS,
@@ -282,6 +292,7 @@ static PyType_Slot op_slots[] = {
     {Py_tp_init, op_init},
     {Py_tp_dealloc, op_dealloc},
     {Py_tp_repr, op_repr},
+    {Py_tp_descr_get, op_get},
     {Py_tp_methods, op_methods},
     {Py_tp_getset, op_getset},
 #ifdef Py_LIMITED_API

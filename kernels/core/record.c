@@ -67,7 +67,7 @@ operand_slow(PyObject *op, GraphObject *g, PyObject *object)
         if (other == g)
             return ((ExpressionObject *)object)->node;
         if (!ab_graph_is_alive(other))
-            ab_error("stale", op, NULL);
+            ab_error("stale", op, Py_NewRef((PyObject *)other));
         else
             ab_error("foreign", op, PyBool_FromLong(other->thread == g->thread));
         return -1;

@@ -45,6 +45,7 @@ ab_settings_changed(PyObject *module, PyObject *none)
 
 /* Seconds by phase, under profile=True; changed under the interpreter lock. */
 double ab_spent[AB_PHASES];
+_Thread_local double ab_recording_since;
 
 double
 ab_clock(const ab_settings *s)
@@ -55,6 +56,39 @@ ab_clock(const ab_settings *s)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Counts a phase that has ended. What is recorded next is counted from there. */
+void
+ab_spend(int phase, double begin, double end)
+{
+    ab_spent[phase] += end - begin;
+    if (ab_recording_since)
+        ab_recording_since = end;
+}
+
+/* A run begins: recording, until the next graph or the end of the run, is over. */
+static void
+end_recording(double begin)
+{
+    if (ab_recording_since && begin)
+        ab_spent[AB_RECORD] += begin - ab_recording_since;
+}
+
+/* phase(ends): a phase that Python counts begins with a run (False) or has ended (True). */
+PyObject *
+ab_phase(PyObject *module, PyObject *ends)
+{
+    (void)module;
+    const ab_settings *s = ab_settings_now();
+    if (!s)
+        return NULL;
+    double at = ab_clock(s);
+    if (ends != Py_True)
+        end_recording(at);
+    if (ab_recording_since)
+        ab_recording_since = at;
+    Py_RETURN_NONE;
+}
+
 /* timings(begin anew): seconds by phase. */
 PyObject *
 ab_timings(PyObject *module, PyObject *anew)
@@ -63,8 +97,9 @@ ab_timings(PyObject *module, PyObject *anew)
     int clear = PyObject_IsTrue(anew);
     if (clear < 0)
         return NULL;
-    PyObject *result = Py_BuildValue("dddd", ab_spent[AB_SCHEDULE], ab_spent[AB_FORWARD],
-                                     ab_spent[AB_BACKWARD], ab_spent[AB_UPDATE]);
+    PyObject *result =
+        Py_BuildValue("ddddd", ab_spent[AB_RECORD], ab_spent[AB_SCHEDULE], ab_spent[AB_FORWARD],
+                      ab_spent[AB_BACKWARD], ab_spent[AB_UPDATE]);
     for (int i = 0; clear && i < AB_PHASES; i++)
         ab_spent[i] = 0;
     return result;
@@ -143,6 +178,7 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     int32_t node = e->node, strategy = s->strategy, threads = s->threads;
     int code;
     double begin = ab_clock(s), planned;
+    end_recording(begin);
     g->backend = s->backend;
     g->running++;
     Py_BEGIN_ALLOW_THREADS code =
@@ -150,9 +186,9 @@ evaluate(ExpressionObject *e, const ab_settings **now)
     planned = ab_clock(s);
     if (code == AB_RUN_DONE)
         code = engine->forward(m, table, threads, AB_SLICE);
-    Py_END_ALLOW_THREADS ab_spent[AB_SCHEDULE] += planned - begin;
+    Py_END_ALLOW_THREADS ab_spend(AB_SCHEDULE, begin, planned);
     g->running--;
-    ab_spent[AB_FORWARD] += ab_clock(s) - planned;
+    ab_spend(AB_FORWARD, planned, ab_clock(s));
     return code == AB_RUN_DONE ? ab_value_address(m, node) : NULL;
 }
 
@@ -403,7 +439,7 @@ differentiate(ExpressionObject *e, int ones, int full)
     Py_BEGIN_ALLOW_THREADS code = engine->backward_begin(m, 1, &node, nwrt, wrt);
     if (code == AB_OK)
         code = engine->backward_run(m, table, threads, AB_SLICE);
-    Py_END_ALLOW_THREADS ab_spent[AB_BACKWARD] += ab_clock(s) - begin;
+    Py_END_ALLOW_THREADS ab_spend(AB_BACKWARD, begin, ab_clock(s));
     PyObject *rest = Py_None;
     if (code != AB_RUN_DONE) /* Python finishes the pass, or says what is wrong */
         rest = PyObject_CallFunction(core.on_resume, "Oi", (PyObject *)e->graph, code);

@@ -312,7 +312,7 @@ ab_updates_run(PyObject *updates, const ab_steps *steps, double *norm)
         Py_BEGIN_ALLOW_THREADS found = core.engine->update_all(
             tables, u->items, count, steps->rule, steps->numbers, steps->flags, steps->clip_value,
             steps->clip_norm, steps->factor, threads);
-        Py_END_ALLOW_THREADS ab_spent[AB_UPDATE] += ab_clock(s) - began;
+        Py_END_ALLOW_THREADS ab_spend(AB_UPDATE, began, ab_clock(s));
         /* No pass begins a gradient meanwhile that has no states yet: it is this thread's turn. */
         if (found == AB_UPDATE_STATES) {
             if (begin(u, count, steps->first) < 0) {
