@@ -136,16 +136,20 @@ def backward(graph: Graph, seeds: Sequence[int], wrt: Sequence[int]) -> None:
 
 
 def resume_backward(graph: Graph, code: int) -> None:
-    """Goes on with a backward pass that stopped with a code."""
+    """Goes on with a backward pass that stopped with a code; one that fails is undone."""
     g, table, threads = pointer(graph), _table(graph), config.current().threads
-    while code != DONE:
-        check(code, graph, "backward")
-        if code == FORMULA:
-            _backward_formula(graph)
-            lib.ab_backward_skip(g)
-        elif code == ROOM:
-            _reserve_rows(graph)
-        code = lib.ab_backward_run(g, table, threads, SLICE)
+    try:
+        while code != DONE:
+            check(code, graph, "backward")
+            if code == FORMULA:
+                _backward_formula(graph)
+                lib.ab_backward_skip(g)
+            elif code == ROOM:
+                _reserve_rows(graph)
+            code = lib.ab_backward_run(g, table, threads, SLICE)
+    except BaseException:
+        lib.ab_backward_undo(g)
+        raise
 
 
 def _reserve_rows(graph: Graph) -> None:

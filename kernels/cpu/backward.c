@@ -5,6 +5,7 @@
  */
 #include "engine.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,9 @@ make_room(ab_graph *g, engine *e, int32_t nseeds, int32_t nviews)
 {
     int64_t n = (int64_t)g->capacity + 1;
     if (e->room < n) {
-        if (reserve(&e->marks, 1, n) < 0 || reserve(&e->nodes, sizeof *e->nodes, n) < 0
+        if (reserve(&e->marks, 1, n) < 0 || reserve(&e->listed, sizeof *e->listed, n) < 0
+            || reserve(&e->below, sizeof *e->below, n) < 0
+            || reserve(&e->nodes, sizeof *e->nodes, n) < 0
             || reserve(&e->batch_first, sizeof *e->batch_first, n) < 0
             || reserve(&e->flush, sizeof *e->flush, n) < 0
             || reserve(&g->grad, sizeof *g->grad, n) < 0)
@@ -65,12 +68,12 @@ add_source(const ab_graph *g, engine *e, int32_t node, const ab_form *f)
     const int dense = (f->flags & AB_FORM_PARAMETER) != 0;
     const int64_t rows = dense ? 0 : f->batch;
     node = dense ? node : g->operands[g->nodes[node].first];
-    for (int32_t i = 0; i < e->nsources; i++)
-        if (e->sources[i] == node) {
-            e->source_dense[i] |= (uint8_t)dense;
-            e->source_rows[i] += rows;
-            return AB_OK;
-        }
+    const int32_t i = e->listed[node]; /* whatever it was, if the node is not listed */
+    if (i >= 0 && i < e->nsources && e->sources[i] == node) {
+        e->source_dense[i] |= (uint8_t)dense;
+        e->source_rows[i] += rows;
+        return AB_OK;
+    }
     if (e->nsources == e->source_room) {
         int32_t n = e->source_room ? 2 * e->source_room : 16;
         if (reserve(&e->sources, sizeof *e->sources, n) < 0
@@ -79,6 +82,7 @@ add_source(const ab_graph *g, engine *e, int32_t node, const ab_form *f)
             return AB_NO_MEMORY;
         e->source_room = n;
     }
+    e->listed[node] = e->nsources;
     e->sources[e->nsources] = node;
     e->source_dense[e->nsources] = (uint8_t)dense;
     e->source_rows[e->nsources++] = rows;
@@ -138,42 +142,147 @@ touch(const ab_graph *g, const engine *e)
     }
 }
 
+/* Takes back what the last pass marked. */
+static void
+unmark(ab_graph *g, engine *e)
+{
+    if (e->graph != g->epoch + 1) {
+        e->graph = g->epoch + 1;
+        e->low = e->n = e->nbelow = e->known = 0;
+        return;
+    }
+    memset(e->marks + e->low, 0, (size_t)(e->n - e->low));
+    memset(g->grad + e->low, 0, (size_t)(e->n - e->low) * sizeof *g->grad);
+    for (int32_t i = 0; i < e->nbelow; i++) {
+        e->marks[e->below[i]] = 0;
+        g->grad[e->below[i]] = NULL;
+    }
+}
+
+static void
+list_below(engine *e, int32_t node)
+{
+    e->marks[node] = SEEN;
+    e->below[e->nbelow++] = node;
+}
+
+/* Nodes from `low` on, and sources before it, are all that a second pass over a graph has to look
+ * at: a graph of many losses costs what each depends on. */
+static void
+find_low(const ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
+         const int32_t *wrt)
+{
+    uint8_t *mark = e->marks;
+    for (int32_t i = 0; i < nseeds + nwrt; i++) {
+        const int32_t node = i < nseeds ? seeds[i] : wrt[i - nseeds];
+        mark[node] |= SEEN;
+        e->low = node < e->low ? node : e->low;
+    }
+    for (int32_t i = e->n - 1; i >= e->low; i--) {
+        const ab_node *d = &g->nodes[i];
+        for (int32_t j = 0; j < d->nin && mark[i] & SEEN; j++) {
+            const int32_t o = g->operands[d->first + j];
+            if (mark[o] & SEEN)
+                continue;
+            if (!(form_of(g, o)->flags & AB_FORM_SOURCE)) {
+                mark[o] |= SEEN;
+                e->low = o < e->low ? o : e->low;
+                continue;
+            }
+            const int32_t table = g->nodes[o].nin ? g->operands[g->nodes[o].first] : o;
+            if (!(mark[table] & SEEN))
+                list_below(e, table);
+            if (table != o)
+                list_below(e, o);
+        }
+    }
+    int32_t kept = 0; /* tables stand before their rows */
+    for (int32_t i = 0; i < e->nbelow; i++)
+        if (e->below[i] < e->low)
+            e->below[kept++] = e->below[i];
+    e->nbelow = kept;
+}
+
+/* Whether the gradient of a node is wanted, by what it is or is computed from. */
+static inline void
+mark_wanted(const ab_graph *g, uint8_t *mark, int32_t i)
+{
+    const ab_node *d = &g->nodes[i];
+    const ab_form *f = form_of(g, i);
+    if (f->flags & AB_FORM_PARAMETER) {
+        if (((const ab_param *)(intptr_t)d->data[0])->trainable)
+            mark[i] |= WANTED;
+    } else if (!(f->flags & AB_FORM_NO_GRADIENT)) {
+        for (int32_t j = 0; j < d->nin && !(mark[i] & WANTED); j++)
+            mark[i] |= mark[g->operands[d->first + j]] & WANTED;
+    }
+}
+
 /* Also lists the parameters and tables that get a gradient. */
 static int
 mark(ab_graph *g, engine *e, int32_t nseeds, const int32_t *seeds, int32_t nwrt, const int32_t *wrt)
 {
     uint8_t *mark = e->marks;
     int32_t rows = 0; /* nodes that are rows of tables, without those that take part */
-    memset(mark, 0, (size_t)e->n);
-    for (int32_t i = 0; i < nwrt; i++)
-        mark[wrt[i]] = WANTED | ASKED;
-    for (int32_t i = 0; i < e->n; i++) {
-        const ab_node *d = &g->nodes[i];
-        const ab_form *f = form_of(g, i);
-        rows += (f->flags & AB_FORM_TABLE) != 0;
-        if (f->flags & AB_FORM_PARAMETER) {
-            if (((const ab_param *)(intptr_t)d->data[0])->trainable)
-                mark[i] |= WANTED;
-        } else if (!(f->flags & AB_FORM_NO_GRADIENT)) {
-            for (int32_t j = 0; j < d->nin && !(mark[i] & WANTED); j++)
-                mark[i] |= mark[g->operands[d->first + j]] & WANTED;
+    unmark(g, e);
+    const int again = e->n > 0 && !g->touching;
+    memset(mark + e->known, 0, (size_t)(g->n - e->known));
+    memset(g->grad + e->known, 0, (size_t)(g->n - e->known) * sizeof *g->grad);
+    e->known = g->n;
+    e->nbelow = 0;
+    e->low = again ? g->n : 0;
+    e->n = g->n;
+    if (again) {
+        e->n = 0;
+        for (int32_t i = 0; i < nseeds + nwrt; i++) {
+            const int32_t node = i < nseeds ? seeds[i] : wrt[i - nseeds];
+            e->n = node >= e->n ? node + 1 : e->n;
         }
+        find_low(g, e, nseeds, seeds, nwrt, wrt);
+    }
+    for (int32_t i = 0; i < nwrt; i++)
+        mark[wrt[i]] |= WANTED | ASKED;
+    for (int32_t i = 0; i < e->nbelow; i++)
+        mark_wanted(g, mark, e->below[i]);
+    for (int32_t i = e->low; i < e->n; i++) {
+        rows += (form_of(g, i)->flags & AB_FORM_TABLE) != 0;
+        mark_wanted(g, mark, i);
     }
     for (int32_t i = 0; i < nseeds; i++)
         mark[seeds[i]] |= REACHED;
-    for (int32_t i = e->n - 1; i >= 0; i--) {
-        const ab_node *d = &g->nodes[i];
-        if (!ab_is_live(e, i))
+    for (int32_t i = e->n - 1, k = e->nbelow; i >= e->low || k > 0;) {
+        const int32_t node = i >= e->low ? i-- : e->below[--k];
+        const ab_node *d = &g->nodes[node];
+        if (!ab_is_live(e, node))
             continue;
-        const ab_form *f = form_of(g, i);
+        const ab_form *f = form_of(g, node);
         if (passes(f))
             for (int32_t j = 0; j < d->nin; j++)
                 mark[g->operands[d->first + j]] |= REACHED;
         rows -= (f->flags & AB_FORM_TABLE) != 0;
-        if (f->flags & (AB_FORM_PARAMETER | AB_FORM_TABLE) && add_source(g, e, i, f) < 0)
+        if (f->flags & (AB_FORM_PARAMETER | AB_FORM_TABLE) && add_source(g, e, node, f) < 0)
             return AB_NO_MEMORY;
     }
     return g->touching && rows && nseeds ? mark_touched(g, e, seeds[0]) : AB_OK;
+}
+
+/* The batches that may take part: [first, ntape). */
+static void
+find_batches(const ab_graph *g, engine *e)
+{
+    e->first = 0;
+    if (!e->low)
+        return;
+    int64_t first = e->ntape, last = -1;
+    for (int32_t i = e->low; i < e->n; i++) {
+        const int64_t b = g->nodes[i].batch_tape;
+        if (b < 0 || b >= e->ntape || !ab_is_live(e, i))
+            continue;
+        first = b < first ? b : first;
+        last = b > last ? b : last;
+    }
+    e->ntape = last + 1;
+    e->first = first < e->ntape ? first : e->ntape;
 }
 
 /* Lists a use of each weight of an affine batch, due before the weight's own batch runs. */
@@ -189,9 +298,10 @@ add_uses(ab_graph *g, engine *e, int64_t b, const ab_form *f, int32_t node, int6
         if (v < 0)
             return AB_NO_MEMORY;
         if (e->nuses == e->use_capacity) {
-            e->use_capacity = e->use_capacity ? 2 * e->use_capacity : 256;
-            if (reserve(&e->uses, sizeof *e->uses, e->use_capacity) < 0)
+            const int32_t n = e->use_capacity ? 2 * e->use_capacity : 256;
+            if (reserve(&e->uses, sizeof *e->uses, n) < 0)
                 return AB_NO_MEMORY;
+            e->use_capacity = n;
         }
         weight *x = &e->weights[v];
         if (x->first_use < 0) {
@@ -212,9 +322,8 @@ static uint64_t
 trained(const ab_graph *g)
 {
     uint64_t which = 0;
-    for (int32_t i = 0; i < g->n; i++)
-        if (form_of(g, i)->flags & AB_FORM_PARAMETER
-            && ((const ab_param *)(intptr_t)g->nodes[i].data[0])->trainable)
+    for (int32_t i = 0; i < g->nparameters; i++)
+        if (((const ab_param *)(intptr_t)g->nodes[g->parameters[i]].data[0])->trainable)
             which = (which + (uint64_t)i + 1) * UINT64_C(0x9E3779B97F4A7C15);
     return which;
 }
@@ -228,6 +337,22 @@ is_repeated(const ab_graph *g, const engine *e, int32_t nseeds, const int32_t *s
            && e->trained == trained(g);
 }
 
+static ab_param *
+source_at(const ab_graph *g, const engine *e, int32_t i)
+{
+    return (ab_param *)(intptr_t)g->nodes[e->sources[i]].data[0];
+}
+
+static void
+drop_copies(engine *e)
+{
+    for (int32_t i = 0; i < e->nundos; i++) {
+        free(e->undos[i].dense);
+        free(e->undos[i].sparse);
+        e->undos[i].dense = e->undos[i].sparse = NULL;
+    }
+}
+
 int
 ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwrt,
                   const int32_t *wrt)
@@ -237,25 +362,31 @@ ab_backward_begin(ab_graph *g, int32_t nseeds, const int32_t *seeds, int32_t nwr
         return AB_NO_MEMORY;
     const int repeated = is_repeated(g, e, nseeds, seeds, nwrt);
     e->started = 0;
+    drop_copies(e);
+    e->nundos = 0;
     e->ntape = g->tape_done;
     e->at = e->ntape - 1;
     if (repeated)
         return AB_OK;
     e->back.table = NULL;
-    e->n = g->n;
     e->nwrt = nwrt;
     e->nsources = e->nuses = e->nviews = e->ntouched = 0;
     if (make_room(g, e, nseeds, nwrt) < 0)
         return AB_NO_MEMORY;
     memcpy(e->seeds, seeds, (size_t)nseeds * sizeof *seeds);
     e->nseeds = nseeds;
-    memset(e->flush, 0xff, ((size_t)e->ntape + 1) * sizeof *e->flush);
     for (int32_t i = 0; i < e->nweights; i++)
         e->weights[i].first_use = -1;
-    if (mark(g, e, nseeds, seeds, nwrt, wrt) < 0)
+    if (mark(g, e, nseeds, seeds, nwrt, wrt) < 0) {
+        e->graph = 0; /* what is marked is not known */
         return AB_NO_MEMORY;
+    }
+    find_batches(g, e);
+    e->at = e->ntape - 1;
+    e->flush[0] = -1;
+    memset(e->flush + e->first, 0xff, (size_t)(e->ntape - e->first + 1) * sizeof *e->flush);
     int64_t at = 0;
-    for (int64_t b = 0; b < e->ntape; b++) {
+    for (int64_t b = e->first; b < e->ntape; b++) {
         e->batch_first[b] = at;
         const int32_t *nodes = g->tape_nodes + g->tape[b].first;
         const ab_form *f = form_at(g, b);
@@ -325,27 +456,81 @@ zeros(ab_graph *g, int64_t bytes)
     return (char *)words;
 }
 
-/* Begins the gradients of the parameters that take part. */
+/* Begins the gradients of the parameters that take part, and notes what they were. */
 static int
-begin_sources(const ab_graph *g, const engine *e)
+begin_sources(const ab_graph *g, engine *e)
 {
     for (int32_t i = 0; i < e->nsources; i++) {
-        ab_param *p = (ab_param *)(intptr_t)g->nodes[e->sources[i]].data[0];
+        const ab_param *p = source_at(g, e, i);
         int64_t rows = p->slots + e->source_rows[i];
         if ((rows < p->rows ? rows : p->rows) > p->capacity)
             return AB_RUN_ROOM;
-        if (e->source_dense[i])
+    }
+    if (e->undo_room < e->nsources) {
+        if (reserve(&e->undos, sizeof *e->undos, e->nsources) < 0)
+            return AB_NO_MEMORY;
+        e->undo_room = e->nsources;
+    }
+    for (; e->nundos < e->nsources; e->nundos++) {
+        ab_param *p = source_at(g, e, e->nundos);
+        e->undos[e->nundos] = (undo){.param = p, .graded = p->graded, .slots = p->slots};
+        if (e->source_dense[e->nundos])
             ab_param_dense(p);
     }
     touch(g, e);
     return AB_OK;
 }
 
+/* Copies what the gradients are, so that a pass that is stopped can be undone. */
+static int
+copy_sources(engine *e)
+{
+    for (int32_t i = 0; i < e->nundos; i++) {
+        undo *u = &e->undos[i];
+        const size_t dense = u->graded ? (size_t)(u->param->size * u->param->itemsize) : 0;
+        const size_t sparse = (size_t)(u->slots * u->param->dim * u->param->itemsize);
+        if ((dense && !(u->dense = malloc(dense))) || (sparse && !(u->sparse = malloc(sparse))))
+            return AB_NO_MEMORY;
+        if (dense)
+            memcpy(u->dense, u->param->grad, dense);
+        if (sparse)
+            memcpy(u->sparse, u->param->sparse, sparse);
+    }
+    return AB_OK;
+}
+
+void
+ab_backward_undo(ab_graph *g)
+{
+    engine *e = g->engine;
+    for (int32_t i = 0; e && i < e->nundos; i++) {
+        const undo *u = &e->undos[i];
+        ab_param *p = u->param;
+        const size_t row = (size_t)(p->dim * p->itemsize);
+        p->graded = u->graded;
+        if (u->dense)
+            memcpy(p->grad, u->dense, (size_t)(p->size * p->itemsize));
+        for (int64_t slot = u->slots; slot < p->slots; slot++)
+            p->slot_of_row[p->row_of_slot[slot]] = -1;
+        if (p->slots > u->slots)
+            memset((char *)p->sparse + (size_t)u->slots * row, 0,
+                   (size_t)(p->slots - u->slots) * row);
+        if (u->sparse)
+            memcpy(p->sparse, u->sparse, (size_t)u->slots * row);
+        p->slots = u->slots;
+    }
+    if (e) {
+        drop_copies(e);
+        e->nundos = 0;
+        e->back.table = NULL;
+    }
+    g->grad_n = 0;
+}
+
 /* Gives every node that takes part the address of its gradient. */
 static int
 address(ab_graph *g, engine *e)
 {
-    memset(g->grad, 0, (size_t)e->n * sizeof *g->grad);
     g->grad_n = 0;
     g->gradients.used = 0;
     size_t used = ab_graph_bytes(g);
@@ -355,7 +540,8 @@ address(ab_graph *g, engine *e)
     if (error < 0)
         return error;
     g->gradients.used = g->values.used;
-    for (int32_t i = 0; i < e->n; i++) {
+    for (int32_t k = 0, end = e->nbelow + e->n - e->low; k < end; k++) {
+        const int32_t i = k < e->nbelow ? e->below[k] : e->low + k - e->nbelow;
         if (!ab_is_live(e, i))
             continue;
         const ab_form *f = form_of(g, i);
@@ -399,10 +585,10 @@ look_at(const run *r, preparation *p)
     engine *e = r->e;
     int64_t most = 0;
     *p = (preparation){
-        .plans = g->plans, .batches = e->at + 1, .lone = 1, .steps.memory = p->steps.memory};
+        .plans = g->plans, .batches = e->ntape, .lone = 1, .steps.memory = p->steps.memory};
     for (int32_t v = 0; v < e->nweights; v++)
         e->weights[v].rows[1][0] = e->weights[v].rows[1][1] = 0;
-    for (int64_t b = 0; b <= e->at; b++) {
+    for (int64_t b = e->first; b <= e->at; b++) {
         const ab_form *f = form_at(g, b);
         int64_t n = e->batch_first[b + 1] - e->batch_first[b];
         if (!n)
@@ -410,6 +596,7 @@ look_at(const run *r, preparation *p)
         size_t bytes = ab_frame_bytes(f, g, r->table) + ab_gradient_bytes(g, f, n);
         p->scratch = bytes > p->scratch ? bytes : p->scratch;
         p->work += ab_gradient_work(f, n);
+        p->formulas |= f->kernel < 0;
         p->lone &= f->kernel >= 0 && ab_is_lone(g, f, n);
         most = n > most ? n : most;
         for (int32_t j = 0; j < f->nin && f->nin <= FEW; j++) {
@@ -512,7 +699,8 @@ clear_part(worker *w, const void *job, int part, int parts)
     (void)job;
     const ab_graph *g = w->r->g;
     const engine *e = w->r->e;
-    for (int64_t b = e->ntape * part / parts; b < e->ntape * (part + 1) / parts; b++)
+    const int64_t n = e->ntape - e->first;
+    for (int64_t b = e->first + n * part / parts; b < e->first + n * (part + 1) / parts; b++)
         if (e->batch_first[b + 1] > e->batch_first[b]) {
             const ab_form *f = form_at(g, b);
             char *at = g->value[g->tape_nodes[g->tape[b].first]];
@@ -575,7 +763,7 @@ walk_batches(worker *w, walking *how)
     engine *e = w->r->e;
     if (how->first)
         ab_step_now(w, clear, NULL, 0);
-    for (; e->at >= 0; e->at--) {
+    for (; e->at >= e->first; e->at--) {
         int64_t b = e->at;
         for (int32_t v = e->flush[b + 1]; v >= 0; v = e->weights[v].flush_next)
             ab_gradient_of_weight(w, v);
@@ -587,7 +775,7 @@ walk_batches(worker *w, walking *how)
             return;
         ab_gradient_batch(w, b);
         if (b && b % 16 == 0 && ab_late(&how->deadline, how->seconds)) {
-            if (--e->at >= 0)
+            if (--e->at >= e->first)
                 return;
             break;
         }
@@ -603,12 +791,14 @@ walk(worker *w, void *argument)
     walking *how = argument;
     engine *e = w->r->e;
     if (how->again && ab_steps_again(w, &e->back.steps)) {
-        e->at = -1;
+        e->at = e->first - 1;
         return;
     }
     walk_batches(w, how);
-    ab_steps_end(w, e->at < 0);
+    ab_steps_end(w, e->at < e->first);
 }
+
+enum { LONG = 1 << 26 }; /* operations: what takes no longer is not stopped half way */
 
 int
 ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double seconds)
@@ -616,22 +806,31 @@ ab_backward_run(ab_graph *g, const ab_kernel_table *table, int threads, double s
     engine *e = g->engine;
     walking how = {.seconds = seconds, .first = !e->started};
     run r = {.g = g, .e = e, .table = table, .threads = 1};
-    if (how.first && begin_sources(g, e) != AB_OK)
-        return AB_RUN_ROOM;
+    if (how.first) {
+        const int begun = begin_sources(g, e);
+        if (begun != AB_OK)
+            return begun;
+    }
     ab_lock();
     int error = prepare(&r, &how);
     if (e->back.work >= SHARED)
         r.threads = ab_threads(threads);
     if (error == AB_OK)
         error = ab_engine_scratch(e, r.threads, e->back.scratch, e->back.sum);
+    if (error == AB_OK && e->back.work < LONG && !e->back.formulas)
+        how.seconds = INFINITY;
+    else if (error == AB_OK && how.first)
+        error = copy_sources(e);
     if (error == AB_OK) {
         e->started = 1;
         ab_lead(&r, 1, e->back.work, walk, &how);
     }
     ab_unlock();
-    if (error < 0)
+    if (error < 0) {
+        ab_backward_undo(g);
         return error;
-    if (e->at < 0)
+    }
+    if (e->at < e->first)
         return AB_RUN_DONE;
     return form_at(g, e->at)->kernel < 0 ? AB_RUN_FORMULA : AB_RUN_AGAIN;
 }

@@ -65,6 +65,7 @@ typedef struct preparation {
     size_t scratch, sum;
     int64_t work;
     int lone; /* all batches are of one node, as far as calls of such can be kept */
+    int formulas; /* some have no kernel */
     steps steps;
 } preparation;
 
@@ -73,6 +74,14 @@ is_prepared(const preparation *p, const ab_graph *g, const ab_kernel_table *tabl
 {
     return p->table == table && p->plans == g->plans && p->batches == batches;
 }
+
+/* A parameter's gradient as it was before a pass. */
+typedef struct undo {
+    ab_param *param;
+    int32_t graded;
+    int64_t slots;
+    char *dense, *sparse; /* copies; NULL: there was none, or the pass cannot be stopped */
+} undo;
 
 typedef struct engine {
     uint64_t epoch; /* of the graph that the rest belongs to */
@@ -90,8 +99,16 @@ typedef struct engine {
     preparation ahead, back;
     /* backward */
     int64_t room;   /* nodes that there is memory for, in these four and in the graph's `grad` */
-    uint8_t *marks; /* [n], see below */
-    int32_t n;
+    uint8_t *marks;    /* [n], see below; zero outside [low, n) and the list below it */
+    int32_t *listed;   /* [n] of a parameter or a table: its place among the sources */
+    int32_t *below;    /* sources that take part and were recorded before `low` */
+    int32_t low, n;    /* nodes that may take part, but for those */
+    int32_t known;     /* nodes whose marks, and gradients' addresses, are not just any */
+    int32_t nbelow;
+    uint64_t graph;    /* the epoch of the last pass's graph, plus 1 */
+    int64_t first;     /* the first batch that may take part */
+    undo *undos;       /* of the sources */
+    int32_t nundos, undo_room;
     int32_t *nodes;       /* those of each batch that take part */
     int64_t *batch_first; /* [tape + 1] */
     int64_t ntape;
@@ -227,7 +244,8 @@ enum {
     ASKED = 4,   /* its own gradient was asked for */
     TOUCHED = 8, /* rows that count as used all the same: their gradients begin, as zeros */
     USED = 16,   /* by something that passes gradients on, and by something that stops them; of */
-    STOPPED = 32 /* rows that may be touched */
+    STOPPED = 32, /* rows that may be touched */
+    SEEN = 64 /* what the loss depends on, or what was asked for */
 };
 
 static inline int

@@ -110,6 +110,13 @@ engine_free(void *p)
     free(e->sums);
     free(e->rows);
     free(e->marks);
+    free(e->listed);
+    free(e->below);
+    for (int32_t i = 0; i < e->nundos; i++) {
+        free(e->undos[i].dense);
+        free(e->undos[i].sparse);
+    }
+    free(e->undos);
     free(e->views);
     free(e->nodes);
     free(e->batch_first);

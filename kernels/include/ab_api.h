@@ -70,6 +70,7 @@ int ab_backward_has_run(const ab_graph *g);
 int32_t ab_backward_loss(const ab_graph *g); /* the first seed of the last pass; -1: none ran */
 int ab_backward_is_live(ab_graph *g, int32_t node);
 int ab_backward_is_wanted(ab_graph *g, int32_t node);
+void ab_backward_undo(ab_graph *g); /* gradients of parameters are as before the last pass */
 void ab_backward_skip(ab_graph *g); /* that batch has been done */
 
 /* Updates; the rules and their numbers are in ab_update.h. */
