@@ -361,3 +361,59 @@ def test_gradients_of_constants(make) -> None:
     for _ in range(2):
         loss.backward(wrt=[x])
         np.testing.assert_allclose(x.gradient(), 2 * x.value() * np.array([1, 4, 9]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("when", ["first", "later", "formula"])
+@pytest.mark.parametrize("kind", ["none", "some"])
+def test_a_pass_that_stops_leaves_gradients_as_they_were(
+    backend: str, when: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a limit before it writes anything, or between two of its slices."""
+    W = ab.Parameter((64, 64), init=0.01)
+    b, table = ab.Parameter(64, init=0.5), ab.Lookup(6, 64)
+    if kind == "some":
+        ab.sum(b * 3.0 + table[4]).backward()
+    ab.new_graph()
+    before = [p.gradient() for p in (W, b, table)]
+    x = table[2] + table[4]
+    for _ in range(2000 if when == "later" else 30):
+        x = ab.tanh(W @ x + b)
+    if when == "formula":
+        x = ab.inverse(ab.reshape(ab.concat([x] * 64) * 1e-3, (64, 64)) + ab.input(np.eye(64)))[0]
+    loss = ab.sum(x)
+    loss.value()
+
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    if backend == "numpy":
+        from autobatch.backends import formula
+
+        original = formula.np.asarray
+        monkeypatch.setattr(ab.Lookup if when == "later" else ab.Parameter, "_ensure_grad", stop)
+        if when == "formula":
+            monkeypatch.setattr(ab.parameters.SparseGradient, "add", stop)
+        assert original
+    elif when == "first":
+        monkeypatch.setattr(engine.cpu, "_reserve_rows", stop)
+    elif when == "formula":
+        monkeypatch.setattr(engine.cpu, "_backward_formula", stop)
+    else:
+        monkeypatch.setattr(engine.cpu, "SLICE", 1e-4)
+        monkeypatch.setattr(engine.cpu, "check", stop)
+    try:
+        with pytest.raises(Stopped):
+            engine._backward(loss)
+    except pytest.fail.Exception:
+        pytest.skip("nothing stops this pass here")
+    monkeypatch.undo()
+    for found, was in zip([p.gradient() for p in (W, b, table)], before, strict=True):
+        assert (found is None) == (was is None)
+        if was is not None:
+            np.testing.assert_array_equal(found, was)
+    loss.backward()
+    for found, was in zip([p.gradient() for p in (W, b, table)], before, strict=True):
+        assert found is not None and (was is None or not np.array_equal(found, was))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,7 +130,7 @@ def _batch_stack_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> For
         (sum(batches), *first.shape),
         batch=1,
         kernel="batch_stack",
-        params=(first.size, *batches),
+        params=(first.size, *itertools.accumulate(batches)),
         batch_aware=True,
     )
 

@@ -7,6 +7,7 @@ shape batch together wherever they begin.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def _concat_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     return Form(
         (*first[:axis], total, *first[axis + 1 :]),
         kernel="concat",
-        params=(math.prod(first[:axis]), *inner),
+        params=(math.prod(first[:axis]), *itertools.accumulate(inner)),
     )
 
 
@@ -119,7 +120,7 @@ def _stack_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     return Form(
         (*first[:axis], len(operands), *first[axis:]),
         kernel="concat",
-        params=(math.prod(first[:axis]), *(inner,) * len(operands)),
+        params=(math.prod(first[:axis]), *(inner * (j + 1) for j in range(len(operands)))),
     )
 
 

@@ -529,7 +529,7 @@ joined_form(const asked *a)
                 || memcmp(x->dims + x->ndim - after, behind, (size_t)after * sizeof *dims)))
             goto done;
         const int64_t length = stacked ? 1 : x->dims[axis];
-        p[1 + i] = length * rest;
+        p[1 + i] = length * rest + (i ? p[i] : 0);
         if (__builtin_add_overflow(total, length, &total))
             goto done;
     }

@@ -62,19 +62,23 @@ nary_max_backward(const ab_call *call)
         real *const restrict dx = ROW(call->dx, i);
         for (int64_t first = 0; first < size; first += TILE) {
             const int64_t width = size - first < TILE ? size - first : TILE;
-            real free[TILE]; /* 1 until an earlier operand has taken the gradient */
-            for (int64_t k = 0; k < width; k++)
-                free[k] = 1;
-            for (int32_t j = 0; j <= call->wrt; j++) {
+            const real *const own = ROW(call->x[call->wrt], i) + first;
+            unsigned char takes[TILE]; /* until an earlier operand is found that holds it, too */
+            int left = 0;
+            for (int64_t k = 0; k < width; k++) {
+                takes[k] = (own[k] == y[first + k]) | (own[k] != own[k]);
+                left |= takes[k];
+            }
+            for (int32_t j = 0; j < call->wrt && left; j++) {
                 const real *const x = ROW(call->x[j], i) + first;
+                left = 0;
                 for (int64_t k = 0; k < width; k++) {
-                    const int holds = (x[k] == y[first + k]) | (x[k] != x[k]);
-                    if (j == call->wrt)
-                        dx[first + k] += holds ? free[k] * dy[first + k] : 0;
-                    else
-                        free[k] = holds ? 0 : free[k];
+                    takes[k] &= !((x[k] == y[first + k]) | (x[k] != x[k]));
+                    left |= takes[k];
                 }
             }
+            for (int64_t k = 0; k < width && left; k++)
+                dx[first + k] += takes[k] ? dy[first + k] : 0;
         }
     }
 }
@@ -118,16 +122,17 @@ batch_sum_backward(const ab_call *call)
 }
 
 /* batch_stack: y (B_1 + ... + B_nin, size) = the elements of all minibatches, one after the
- * other; x[j] has B_j rows for each row of y. p: [size, B_1, ..., B_nin]. */
+ * other; x[j] has B_j rows for each row of y. p: [size, B_1, B_1 + B_2, ...]. */
 static void
 batch_stack_forward(const ab_call *call)
 {
-    const int64_t size = call->p[0];
+    const int64_t size = call->p[0], *const end = call->p + 1;
     for (int64_t i = 0; i < call->n; i++) {
         real *y = ROW(call->y, i);
         for (int32_t j = 0; j < call->nin; j++) {
-            for (int64_t b = 0; b < call->p[1 + j]; b++, y += size)
-                row_copy(size, y, ROW(call->x[j], i * call->p[1 + j] + b));
+            const int64_t own = j ? end[j] - end[j - 1] : end[0];
+            for (int64_t b = 0; b < own; b++, y += size)
+                row_copy(size, y, ROW(call->x[j], i * own + b));
         }
     }
 }
@@ -135,12 +140,10 @@ batch_stack_forward(const ab_call *call)
 static void
 batch_stack_backward(const ab_call *call)
 {
-    const int64_t size = call->p[0], own = call->p[1 + call->wrt];
-    int64_t offset = 0;
-    for (int32_t j = 0; j < call->wrt; j++)
-        offset += call->p[1 + j] * size;
+    const int64_t size = call->p[0], *const end = call->p + 1;
+    const int64_t start = call->wrt ? end[call->wrt - 1] : 0, own = end[call->wrt] - start;
     for (int64_t i = 0; i < call->n; i++) {
         for (int64_t b = 0; b < own; b++)
-            row_add(size, ROW(call->dx, i * own + b), ROW(call->dy, i) + offset + b * size, 1);
+            row_add(size, ROW(call->dx, i * own + b), ROW(call->dy, i) + (start + b) * size, 1);
     }
 }

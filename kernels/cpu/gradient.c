@@ -396,6 +396,35 @@ all_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
     }
 }
 
+/* As that, of an op that reads whole minibatches, row by row. */
+static void
+all_aware_gradients(worker *w, const ab_form *f, const int32_t *nodes, int64_t n)
+{
+    const ab_graph *g = w->r->g;
+    const ab_kernel *k = &w->r->table->kernels[f->kernel];
+    if (!k->backward)
+        return;
+    frame fr = ab_frame(w, f);
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t reads = k->reads ? k->reads[0] : UINT32_MAX;
+        ab_call call = ab_fill_call(w, f, k, &fr, reads, nodes, i, 1);
+        call.dy.row = fr.dy;
+        call.dy.stride = ab_fill_result(g, f, g->grad, nodes, i, 1, fr.dy);
+        for (int32_t j = 0; j < f->nin; j++) {
+            const int32_t o = g->operands[g->nodes[nodes[i]].first + j];
+            if (!ab_is_live(w->r->e, o))
+                continue;
+            const int64_t own = ab_in_batch(g, f, j), step = own > 1 ? ab_batch_stride(g, o) : 0;
+            void **dx = ab_frame_x(&fr, j); /* nothing reads x */
+            for (int64_t b = 0; b < own; b++)
+                dx[b] = g->grad[o] + b * step;
+            call.wrt = j;
+            call.dx = (ab_rows){dx, ab_stride_of(dx, own, ab_in_bytes(g, f, j))};
+            k->backward(&call);
+        }
+    }
+}
+
 /* Nodes whose operands all get a gradient, for a kernel that makes them in one pass. */
 typedef struct joint_job {
     const ab_form *f;
@@ -525,6 +554,10 @@ ab_gradient_batch(worker *w, int64_t b)
             all_gradients(w, f, nodes, n);
             return;
         }
+    }
+    if (f->nin > FEW && f->flags & AB_FORM_BATCH_AWARE && f->batch == 1) {
+        all_aware_gradients(w, f, nodes, n);
+        return;
     }
     for (int32_t j = 0; j < f->nin; j++) {
         if (f->flags & AB_FORM_TABLE) { /* slots are given out in order: by the leader */

@@ -47,22 +47,20 @@ copy_backward(const ab_call *call)
 }
 
 /* concat: y (outer, sum of inner) = operands (outer, inner_j) side by side.
- * p: [outer, inner_1, ..., inner_nin]. */
+ * p: [outer, inner_1, inner_1 + inner_2, ...]: where each ends, so that none asks for the others. */
 static void
 concat_forward(const ab_call *call)
 {
     const int64_t outer = call->p[0];
-    const int64_t *const inner = call->p + 1;
-    int64_t width = 0;
-    for (int32_t j = 0; j < call->nin; j++)
-        width += inner[j];
+    const int64_t *const end = call->p + 1, width = end[call->nin - 1];
     for (int64_t i = 0; i < call->n; i++) {
         real *y = ROW(call->y, i);
         for (int32_t j = 0; j < call->nin; j++) {
             const real *const x = ROW(call->x[j], i);
+            const int64_t own = j ? end[j] - end[j - 1] : end[0];
             for (int64_t o = 0; o < outer; o++)
-                row_copy(inner[j], y + o * width, x + o * inner[j]);
-            y += inner[j];
+                row_copy(own, y + o * width, x + o * own);
+            y += own;
         }
     }
 }
@@ -70,12 +68,9 @@ concat_forward(const ab_call *call)
 static void
 concat_backward(const ab_call *call)
 {
-    const int64_t outer = call->p[0], own = call->p[1 + call->wrt];
-    int64_t width = 0, offset = 0;
-    for (int32_t j = 0; j < call->nin; j++) {
-        offset = j == call->wrt ? width : offset;
-        width += call->p[1 + j];
-    }
+    const int64_t *const end = call->p + 1, width = end[call->nin - 1];
+    const int64_t outer = call->p[0], offset = call->wrt ? end[call->wrt - 1] : 0;
+    const int64_t own = end[call->wrt] - offset;
     for (int64_t i = 0; i < call->n; i++) {
         const real *const dy = ROW(call->dy, i) + offset;
         real *const dx = ROW(call->dx, i);

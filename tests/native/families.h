@@ -486,5 +486,5 @@ test_families(void)
     for (int64_t size = 0; size <= 80; size += size < 2 ? 1 : 39)
         CASE(.kernel = "batch_stack", .reference = batch_stack_plain, .nin = 3,
              .size = {size, size, size}, .rows = {2, 1, 4}, .ysize = 7 * size,
-             .p = {size, 2, 1, 4});
+             .p = {size, 2, 3, 7});
 }

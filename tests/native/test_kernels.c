@@ -940,8 +940,9 @@ shape_plain(const test_case *c, const int64_t *data, double *const *x, double *y
     } else if (!strcmp(c->kernel, "concat")) {
         for (int64_t o = 0; o < p[0]; o++) {
             for (int j = 0; j < c->nin; j++) {
-                for (int64_t k = 0; k < p[1 + j]; k++)
-                    *y++ = x[j][o * p[1 + j] + k];
+                const int64_t own = p[1 + j] - (j ? p[j] : 0);
+                for (int64_t k = 0; k < own; k++)
+                    *y++ = x[j][o * own + k];
             }
         }
     } else if (!strcmp(c->kernel, "gather_rows")) {
@@ -1016,9 +1017,9 @@ test_shapes(void)
         CASE(.kernel = "copy", .reference = shape_plain, .nin = 1, .size = {n}, .ysize = n,
              .p = {n});
         CASE(.kernel = "concat", .reference = shape_plain, .nin = 3, .size = {3 * n, 6, 3},
-             .ysize = 3 * (n + 3), .p = {3, n, 2, 1});
+             .ysize = 3 * (n + 3), .p = {3, n, n + 2, n + 3});
         CASE(.kernel = "concat", .reference = shape_plain, .nin = 2, .size = {n, 33},
-             .ysize = n + 33, .p = {1, n, 33});
+             .ysize = n + 33, .p = {1, n, n + 33});
         CASE(.kernel = "gather_rows", .reference = shape_plain, .nin = 1, .size = {4 * n},
              .ysize = 5 * n, .p = {5, n}, .words = 5, .limit = 4);
         CASE(.kernel = "nary_sum", .reference = list_plain, .nin = 5, .size = {n, n, n, n, n},
