@@ -196,13 +196,23 @@ class _Stored(Param):
             self._graded = True
         return self._room
 
+    def _kept_gradient(self) -> Any:
+        """What `_restore_gradient` takes to make the gradient what it is now."""
+        return None if self._grad is None else self._grad.copy()
+
+    def _restore_gradient(self, kept: Any) -> None:
+        self._forget()
+        if kept is not None:
+            self._ensure_grad()[...] = kept
+
     def gradient(self) -> np.ndarray | None:
         """A copy of the gradient, in the parameter's shape; None if there is none yet."""
         return None if self._grad is None else self._grad.copy()
 
     def zero_grad(self) -> None:
         """Forgets the gradient; of a lookup it costs what was used, not the table's size."""
-        self._forget()
+        with _turn:
+            self._forget()
 
     def _label(self) -> str:
         kind = type(self).__name__
@@ -329,6 +339,17 @@ class Lookup(_Stored):
         from .functions import _rows_of
 
         return _rows_of(self, ids)
+
+    def _kept_gradient(self) -> Any:
+        count = self._sparse.count
+        rows = self._sparse.row_of_slot[:count].copy()
+        return super()._kept_gradient(), rows, self._sparse.values[:count].copy()
+
+    def _restore_gradient(self, kept: Any) -> None:
+        dense, rows, values = kept
+        super()._restore_gradient(dense)
+        if len(rows):
+            self._sparse.add(rows, values)
 
     def gradient(self) -> np.ndarray | None:
         """A dense copy of the gradient, shape ``(rows, *dim)``; None if there is none yet."""

@@ -412,19 +412,30 @@ class FormulaBackend:
                 held._sparse.add(rows, zeros)
 
     def _deliver(self, state: _State, reached: np.ndarray) -> None:
-        """Adds the gradients of this pass to the parameters on the host."""
-        for i, parameter in enumerate(state.parameters, FIRST_PARAMETER):
-            if reached[state.store == i].any() and parameter.trainable:
-                into = parameter._ensure_grad()
-                into += self.host(state.gradients[i]).reshape(into.shape)
+        """Adds the gradients of this pass to the parameters on the host: all of them or none."""
+        dense = [
+            (parameter, self.host(state.gradients[i]))
+            for i, parameter in enumerate(state.parameters, FIRST_PARAMETER)
+            if reached[state.store == i].any() and parameter.trainable
+        ]
         nodes = [v for v, (held, _) in state.tables.items() if reached[v] and held.trainable]
         gradient = self.host(state.gradients[INPUTS]) if nodes else None
-        for node in sorted(nodes):
-            held, rows = state.tables[node]
-            shape = (len(rows), *held._data.shape[1:])
-            start = state.base[node]
-            assert gradient is not None
-            held._sparse.add(rows, gradient[start : start + math.prod(shape)].reshape(shape))
+        tables = {id(held): held for held, _ in state.tables.values()}
+        kept = [(p, p._kept_gradient()) for p in (*(p for p, _ in dense), *tables.values())]
+        try:
+            for parameter, found in dense:
+                into = parameter._ensure_grad()
+                into += found.reshape(into.shape)
+            for node in sorted(nodes):
+                held, rows = state.tables[node]
+                shape = (len(rows), *held._data.shape[1:])
+                start = state.base[node]
+                assert gradient is not None
+                held._sparse.add(rows, gradient[start : start + math.prod(shape)].reshape(shape))
+        except BaseException:
+            for parameter, before in kept:
+                parameter._restore_gradient(before)
+            raise
 
 
 class _Way:

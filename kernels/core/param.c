@@ -210,10 +210,9 @@ param_forget(PyObject *self, PyObject *none)
 {
     (void)none;
     ParamObject *p = (ParamObject *)self;
-    if (!initialised(p) || ab_turn_take() < 0)
+    if (!initialised(p))
         return NULL;
     ab_param_forget(p->param);
-    ab_turn_give();
     Py_RETURN_NONE;
 }
 

@@ -64,7 +64,7 @@ typedef struct preparation {
     int64_t batches;
     size_t scratch, sum;
     int64_t work;
-    int lone; /* all batches are of one node, as far as calls of such can be kept */
+    int lone;     /* all batches are of one node, as far as calls of such can be kept */
     int formulas; /* some have no kernel */
     steps steps;
 } preparation;
@@ -98,16 +98,16 @@ typedef struct engine {
     int64_t rows_n;
     preparation ahead, back;
     /* backward */
-    int64_t room;   /* nodes that there is memory for, in these four and in the graph's `grad` */
-    uint8_t *marks;    /* [n], see below; zero outside [low, n) and the list below it */
-    int32_t *listed;   /* [n] of a parameter or a table: its place among the sources */
-    int32_t *below;    /* sources that take part and were recorded before `low` */
-    int32_t low, n;    /* nodes that may take part, but for those */
-    int32_t known;     /* nodes whose marks, and gradients' addresses, are not just any */
+    int64_t room;    /* nodes that there is memory for, in these four and in the graph's `grad` */
+    uint8_t *marks;  /* [n], see below; zero outside [low, n) and the list below it */
+    int32_t *listed; /* [n] of a parameter or a table: its place among the sources */
+    int32_t *below;  /* sources that take part and were recorded before `low` */
+    int32_t low, n;  /* nodes that may take part, but for those */
+    int32_t known;   /* nodes whose marks, and gradients' addresses, are not just any */
     int32_t nbelow;
-    uint64_t graph;    /* the epoch of the last pass's graph, plus 1 */
-    int64_t first;     /* the first batch that may take part */
-    undo *undos;       /* of the sources */
+    uint64_t graph; /* the epoch of the last pass's graph, plus 1 */
+    int64_t first;  /* the first batch that may take part */
+    undo *undos;    /* of the sources */
     int32_t nundos, undo_room;
     int32_t *nodes;       /* those of each batch that take part */
     int64_t *batch_first; /* [tape + 1] */
@@ -239,13 +239,13 @@ ab_call ab_fill_call(worker *w, const ab_form *f, const ab_kernel *k, frame *fr,
 /* backward.c */
 /* Of engine.marks. */
 enum {
-    WANTED = 1,  /* it depends on something whose gradient is wanted */
-    REACHED = 2, /* the loss depends on it */
-    ASKED = 4,   /* its own gradient was asked for */
-    TOUCHED = 8, /* rows that count as used all the same: their gradients begin, as zeros */
-    USED = 16,   /* by something that passes gradients on, and by something that stops them; of */
+    WANTED = 1,   /* it depends on something whose gradient is wanted */
+    REACHED = 2,  /* the loss depends on it */
+    ASKED = 4,    /* its own gradient was asked for */
+    TOUCHED = 8,  /* rows that count as used all the same: their gradients begin, as zeros */
+    USED = 16,    /* by something that passes gradients on, and by something that stops them; of */
     STOPPED = 32, /* rows that may be touched */
-    SEEN = 64 /* what the loss depends on, or what was asked for */
+    SEEN = 64     /* what the loss depends on, or what was asked for */
 };
 
 static inline int
