@@ -306,6 +306,20 @@ def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
     """``loss.backward(...)`` where the straight way in C does not serve."""
     wrt = list_of("backward (wrt)", wrt)
     graph = _graph_of([loss, *wrt])
+    seen: set[int] = set()
+    for expression in wrt:
+        if expression.op == "constant":
+            raise OperandError(
+                "backward (wrt): a constant has no gradient of its own, since equal ones are one "
+                "node; record the numbers by ab.input(...)"
+            )
+        if expression.node in seen:
+            raise OperandError(
+                f"backward (wrt): two of them are one node, a {expression.op} that is shared, whose "
+                f"gradient is the sum over all its uses; ask once, or begin the graph with "
+                f"sharing=False, where each use is a node of its own"
+            )
+        seen.add(expression.node)
     if _core.in_inference():
         raise GradientError("backward: nothing is differentiated within ab.inference()")
     if loss.shape != () or loss.batch_size != 1:
@@ -333,6 +347,10 @@ def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
 
 def gradient(expression: Expression) -> np.ndarray:
     """The gradient of an expression after a backward pass that it took part in.
+
+    It is the sum over all that reads the node. Equal expressions are one node: of one use alone
+    there is a gradient in a graph that was begun with ``ab.configure(sharing=False)``. An
+    ``ab.input`` is always a node of its own.
 
     Any expression between the loss and a parameter has one; others are asked for by
     ``loss.backward(wrt=[...])``. Zero where the loss does not depend on it.

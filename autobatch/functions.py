@@ -40,6 +40,7 @@ __all__ = [
     "binary_cross_entropy",
     "clip",
     "concat",
+    "constant",
     "cos",
     "cross_entropy",
     "divide",
@@ -290,8 +291,9 @@ def input(array: Any, batched: bool = False) -> Expression:
     """Records an array; its numbers are copied now.
 
     Args:
-        array: real numbers of any dtype and strides, or (nested) lists of them. Inputs of
-            equal content are one node.
+        array: real numbers of any dtype and strides, or (nested) lists of them. Each input is
+            a leaf of its own, whatever its content, and may be named in ``backward(wrt=...)``;
+            numbers that repeat and need no gradient are better recorded by `constant`.
         batched: the first axis is a manual minibatch; the expression's shape is that of the
             rest. Default: False.
 
@@ -308,17 +310,43 @@ def input(array: Any, batched: bool = False) -> Expression:
         >>> x.shape, x.batch_size
         ((3,), 2)
     """
+    return recording.input_array(*_outside("input", array, batched))
+
+
+def constant(array: Any, batched: bool = False) -> Expression:
+    """Records numbers that are no leaf: equal constants are one node, and none has a gradient.
+
+    So do numbers and arrays that are operands by themselves, as in ``x * 2`` or ``x + array``.
+
+    Args:
+        array, batched: as for `input`.
+
+    Raises:
+        OperandError, ShapeError: as `input` does.
+
+    Example:
+        >>> import autobatch as ab
+        >>> ab.constant([1, 2]).node == ab.constant([1, 2]).node
+        True
+        >>> ab.input([1, 2]).node == ab.input([1, 2]).node
+        False
+    """
+    return recording.constant_array(*_outside("constant", array, batched))
+
+
+def _outside(op: str, array: Any, batched: bool) -> tuple[np.ndarray, bool]:
+    """The numbers of an array, and whether its first axis is a minibatch."""
     if isinstance(array, (Expression, Param)):
         raise OperandError(
-            f"input: expected an array, got {type(array).__name__}, which can be used as it is"
+            f"{op}: expected an array, got {type(array).__name__}, which can be used as it is"
         )
-    numbers, batched = plain.array("input", array), plain.flag("input", "batched", batched)
+    numbers, batched = plain.array(op, array), plain.flag(op, "batched", batched)
     if batched and (numbers.ndim == 0 or numbers.shape[0] == 0):
         raise ShapeError(
-            f"input: expected a first axis with the elements of the minibatch, got shape "
+            f"{op}: expected a first axis with the elements of the minibatch, got shape "
             f"{numbers.shape}"
         )
-    return recording.input_array(numbers, batched)
+    return numbers, batched
 
 
 def full(shape: int | Sequence[int], value: float) -> Expression:
@@ -1229,14 +1257,14 @@ def _getitem(x: Any, key: Any) -> Expression:
         start, stop = key.start, key.stop
         if type(start) in _BOUNDS and type(stop) in _BOUNDS:
             dims, offset = _range(shape, start, stop)
-            if dims == shape and isinstance(x, Expression):
-                return x
+            if dims == shape:
+                return x if isinstance(x, Expression) else x._expression()
             return _slice.record((x,), dims, (offset,) * batch)
     dims, strides, offset = _walk(shape, key if isinstance(key, tuple) else (key,))
     sizes, steps = merge_axes(dims, strides)
     if len(sizes) == 1 and (steps[0] == 1 or sizes[0] <= 1):
-        if dims == shape and isinstance(x, Expression):
-            return x
+        if dims == shape:
+            return x if isinstance(x, Expression) else x._expression()
         return _slice.record((x,), dims, (offset,) * batch)
     reach = [(dim - 1) * stride for dim, stride in zip(dims, strides, strict=True)]
     back = builtins.sum(r for r in reach if r < 0)

@@ -35,6 +35,7 @@ __all__ = [
     "Graph",
     "GraphState",
     "cell",
+    "constant_array",
     "current_graph",
     "forms",
     "input_array",
@@ -77,6 +78,7 @@ _REDUCTIONS = ("sum", "mean", "max", "min", "logsumexp", "norm", "argmax")
 # Kinds of ops of which the core works out usual forms, see kernels/core/usual.c; their kernels,
 # where they have any; floating-point operations per element.
 _KINDS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "constant": ("batched source", (), 0),
     "input": ("batched source", (), 0),
     "placeholder": ("batched source", (), 0),
     "parameter": ("source", (), 0),
@@ -353,7 +355,7 @@ def operand_array(op: str, value: Any) -> np.ndarray:
 
 
 def _operand(op: Op, value: Any) -> Expression:
-    return input_array(operand_array(op.__name__, value))
+    return constant_array(operand_array(op.__name__, value))
 
 
 def _settings() -> tuple[int, bool, int, int, int, int, str | None, bool]:
@@ -516,17 +518,26 @@ _DTYPES: dict[int, np.dtype] = {4: np.dtype(np.float32), 8: np.dtype(np.float64)
 
 
 def input_array(array: Any, batched: bool = False) -> Expression:
-    """Records an array as an input of the present graph. Its numbers are copied.
+    """Records an array as an input of the present graph, a leaf of its own.
 
     Args:
-        array: numbers of any real dtype and any strides.
+        array: numbers of any real dtype and any strides; copied.
         batched: the first axis is a manual minibatch.
     """
+    return _record_array("input", array, batched)
+
+
+def constant_array(array: Any, batched: bool = False) -> Expression:
+    """As `input_array`, but equal ones are one node, and none has a gradient."""
+    return _record_array("constant", array, batched)
+
+
+def _record_array(name: str, array: Any, batched: bool) -> Expression:
     array = np.asarray(array)
     dtype = _DTYPES[current_graph()._itemsize]
     batch, shape = (array.shape[0], array.shape[1:]) if batched else (1, array.shape)
     content = np.ascontiguousarray(array, dtype).tobytes()
-    return _recorders["input"].record((), (batch, *shape), content)
+    return _recorders[name].record((), (batch, *shape), content)
 
 
 def placeholder(shape: Sequence[int], batch: int = 1) -> Expression:
@@ -542,7 +553,10 @@ def placeholder(shape: Sequence[int], batch: int = 1) -> Expression:
 
 def next_serial() -> tuple[int, int]:
     """Seed and serial number of the next random node: the same program draws the same."""
-    state = state_of(current_graph())
+    graph = current_graph()
+    if graph._apart:  # what a cell's trace draws is drawn by nobody
+        return 0, 0
+    state = state_of(graph)
     if state.seed is None:
         state.seed = int(config.rng().integers(-(2**63), 2**63 - 1))
     state.serial += 1

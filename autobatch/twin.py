@@ -32,6 +32,12 @@ class TwinParameter:
             self._grad = np.zeros_like(self._data)
         return self._grad
 
+    def _kept_gradient(self) -> np.ndarray | None:
+        return None if self._grad is None else self._grad.copy()
+
+    def _restore_gradient(self, kept: np.ndarray | None) -> None:
+        self._grad = kept
+
 
 _INPUT = Op("input", (), rule=lambda attrs, operands: Form(()), forward=None, source=True)
 _PARAMETER = Op("parameter", (), rule=lambda attrs, operands: Form(()), forward=None, source=True)
@@ -58,7 +64,7 @@ class TwinGraph:
     Example:
         >>> graph = TwinGraph()
         >>> x = graph.input(np.ones(3))
-        >>> graph.input(np.ones(3)) == x
+        >>> graph.record("tanh", [x]) == graph.record("tanh", [x])
         True
     """
 
@@ -111,7 +117,7 @@ class TwinGraph:
         batch = array.shape[0] if batched else 1
         shape = array.shape[1:] if batched else array.shape
         form = self._intern(_INPUT, {}, (), Form(shape, batch))
-        return self._append(form, (), (), ("input", form, array.tobytes()), array)
+        return self._append(form, (), (), None, array)
 
     def parameter(self, parameter: Any) -> int:
         """Records a parameter, once."""

@@ -290,3 +290,31 @@ def test_names_that_are_made_at_run_time():
     with pytest.raises(TypeError, match="unexpected keyword argument 'times'"):
         scaled(x, times=2)
     np.testing.assert_array_equal(scaled(x, by=4).value(), [4, 8])
+
+
+def test_a_cell_draws_what_its_function_draws() -> None:
+    def noisy(x):
+        return ab.dropout(x, 0.5)
+
+    drawn = []
+    for step in (noisy, ab.cell(noisy)):
+        for _ in range(2):  # the cell traces first
+            ab.configure(seed=3)
+            ab.new_graph()
+            drawn.append(step(ab.ones(64)).value())
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(other, drawn[0])
+
+
+def test_a_whole_slice_of_a_parameter_is_its_node_in_a_cell_and_outside() -> None:
+    def parts(x):
+        return x[:2], x[0] + x[-1], x[...], x[:,] if len(x.shape) > 1 else x[:]
+
+    found = []
+    for step in (parts, ab.cell(parts)):
+        ab.new_graph()
+        p = ab.Parameter(init=[1.0])
+        a, c, *_ = step(p)
+        (ab.sum(a * 2.0) + ab.sum(c * 3.0)).backward(wrt=[a])
+        found.append((a.gradient().tolist(), p.gradient().tolist()))
+    assert found[0] == found[1]

@@ -24,6 +24,7 @@ PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 # Values that depend on no operand, or on none smoothly.
 NO_GRADIENT = {
+    "constant": "a source",
     "input": "a source",
     "placeholder": "a source",
     "parameter": "a source",
@@ -38,7 +39,7 @@ NO_GRADIENT = {
     "random_bernoulli": "has no operands",
 }
 # Sources exist before anything runs; `lookup` is tested where lookups are.
-NO_SAMPLES = {"input", "placeholder", "parameter", "lookup"}
+NO_SAMPLES = {"constant", "input", "placeholder", "parameter", "lookup"}
 # Samples that run by formula: the sample's number, and why no kernel takes it.
 NO_KERNEL = {
     ("matmul", 7): "two stacks of matrices that broadcast crosswise",
@@ -47,6 +48,7 @@ NO_KERNEL = {
 }
 # Take operands of every shape: nothing can be wrong at the record.
 NO_ERRORS = {
+    "constant",
     "input",
     "placeholder",
     "parameter",

@@ -361,3 +361,39 @@ def test_gradients_of_constants(make) -> None:
     for _ in range(2):
         loss.backward(wrt=[x])
         np.testing.assert_allclose(x.gradient(), 2 * x.value() * np.array([1, 4, 9]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, 128, 129])
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_input_is_a_leaf_of_its_own(size: int, batched: bool) -> None:
+    content = np.ones((2, size)) if batched else np.ones(size)
+    x, y = (ab.input(content, batched=batched) for _ in range(2))
+    loss = ab.sum(x * 3.0 + y * 5.0)
+    (ab.sum_batch(loss) if batched else loss).backward(wrt=[x, y])
+    np.testing.assert_array_equal(x.gradient(), np.full_like(content, 3.0))
+    np.testing.assert_array_equal(y.gradient(), np.full_like(content, 5.0))
+
+
+def test_constants_are_shared_and_have_no_gradient() -> None:
+    p = ab.Parameter(init=[1.0, 2.0])
+    two = ab.constant([2.0, 3.0])
+    assert two.node == ab.constant(np.array([2.0, 3.0])).node
+    nodes = [(p * np.array([2.0, 3.0])).node, (p * two).node]
+    assert nodes[0] == nodes[1]
+    assert ab.zeros(3).node == ab.zeros(3).node
+    with pytest.raises(ab.OperandError, match=r"constant has no gradient .*ab\.input"):
+        ab.sum(p * two).backward(wrt=[two])
+
+
+def test_a_node_named_twice_is_told() -> None:
+    table = ab.Lookup(init=np.ones((3, 2)))
+    loss = ab.sum(table[1] * 3.0 + table[1] * 5.0)
+    with pytest.raises(ab.OperandError, match=r"one node, a lookup .*sharing=False"):
+        loss.backward(wrt=[table[1], table[1]])
+    assert table.gradient() is None
+    with ab.configure(sharing=False):
+        ab.new_graph()
+        first, second = table[1], table[1]
+        ab.sum(first * 3.0 + second * 5.0).backward(wrt=[first, second])
+    np.testing.assert_array_equal(first.gradient(), [3.0, 3.0])
+    np.testing.assert_array_equal(second.gradient(), [5.0, 5.0])

@@ -55,6 +55,7 @@ CALLS: dict[str, tuple[Callable[[], tuple[Any, ...]], dict[str, Any]]] = {
     "hardmax": (lambda: (vector(),), {"axis": 0}),
     "hinge": (lambda: (vector(),), {"label": 1, "margin": 1.0}),
     "huber": (lambda: (vector(), vector()), {"delta": 1.0}),
+    "constant": (lambda: (), {"array": [1.0], "batched": False}),
     "input": (lambda: (), {"array": [1.0], "batched": False}),
     "kmax": (lambda: (vector(),), {"count": 1, "axis": 0}),
     "layer_norm": (lambda: (vector(),), {"epsilon": 1e-5}),
@@ -259,9 +260,13 @@ ALLOWED = {
         "lookup",
     }
     | {"list of floats", "array of floats", "list of a parameter"},
+    ("constant", "array"): {*NO_INTEGER, *NO_NUMBER},
     ("input", "array"): {*NO_INTEGER, *NO_NUMBER},
     ("sparse_input", "values"): {*NO_INTEGER, *NO_NUMBER},
 }
+
+
+DATA_OF_ANY_TYPE = (("constant", "array"), ("input", "array"), ("sparse_input", "values"))
 
 
 def wrong_arguments() -> Iterator[Any]:
@@ -272,7 +277,7 @@ def wrong_arguments() -> Iterator[Any]:
                 kinds |= NO_FLAG
             elif isinstance(value, float):
                 kinds |= NO_NUMBER
-            elif (name, argument) not in (("input", "array"), ("sparse_input", "values")):
+            elif (name, argument) not in DATA_OF_ANY_TYPE:
                 kinds |= NO_INTEGER
             for kind, make in kinds.items():
                 if kind not in ALLOWED.get((name, argument), ()):
@@ -380,7 +385,9 @@ def test_operands_are_expressions_parameters_numbers_or_plain_arrays(name: str, 
 
 
 @pytest.mark.parametrize("kind", ["list", "deque", "masked vector", "array of objects"])
-@pytest.mark.parametrize("name", sorted(set(CALLS) - {"full", "input", "ones", "zeros", "one_hot"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(CALLS) - {"full", "constant", "input", "ones", "zeros", "one_hot"})
+)
 def test_operands_of_functions_are_operands(name: str, kind: str) -> None:
     operands, data = CALLS[name]
     for place, operand in enumerate(operands()):

@@ -11,12 +11,25 @@ from .declare import Call, Form, Op, Operand, Sample, declare
 
 declare(
     Op(
+        name="constant",
+        inputs=(),
+        rule=lambda attrs, operands: Form(attrs["shape"], batch=attrs["batch"]),
+        forward=None,
+        attrs=(("batch", "int"), ("shape", "ints")),
+        source=True,
+        doc="Numbers that are shared and have no gradient; see ``autobatch.constant``.",
+    )
+)
+
+declare(
+    Op(
         name="input",
         inputs=(),
         rule=lambda attrs, operands: Form(attrs["shape"], batch=attrs["batch"]),
         forward=None,
         attrs=(("batch", "int"), ("shape", "ints")),
         source=True,
+        random=True,  # never shared: each has a gradient of its own
         doc="An array from outside; see ``autobatch.input``.",
     )
 )

@@ -247,8 +247,10 @@ record_walk(const source *s, const walk *w)
 {
     if (!is_contiguous(w))
         return record_strided(s, w);
-    if (w->ndim == s->type->ndim && ab_is_expression(s->object)
+    if (w->ndim == s->type->ndim
         && !memcmp(w->dims, s->type->dims, (size_t)w->ndim * sizeof *w->dims)) {
+        if (!ab_is_expression(s->object))
+            return ab_expression_new(s->g, s->id);
         Py_INCREF(s->object);
         return s->object;
     }
