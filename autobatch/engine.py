@@ -315,8 +315,8 @@ def _backward(loss: Expression, wrt: Iterable[Expression] = ()) -> None:
             )
         if expression.node in seen:
             raise OperandError(
-                f"backward (wrt): two of them are one node, a {expression.op} that is shared, whose "
-                f"gradient is the sum over all its uses; ask once, or begin the graph with "
+                f"backward (wrt): two of them are one node, a {expression.op} that is shared, "
+                f"whose gradient is the sum over all its uses; ask once, or begin the graph with "
                 f"sharing=False, where each use is a node of its own"
             )
         seen.add(expression.node)

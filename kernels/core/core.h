@@ -330,12 +330,13 @@ ab_recording(void)
     return g && g->graph->n ? g : ab_recording_slow();
 }
 
-/* One that new_graph() is about to replace is gone, whether or not the new one records. */
+/* One that new_graph() is about to replace is gone, whether or not the new one records; but a job
+ * that runs it goes on. */
 static inline int
 ab_graph_is_alive(const GraphObject *g)
 {
     const GraphObject *now = ab_graph_present();
-    return g->graph && !g->ended && !(now && now->replaced == g);
+    return g->graph && !g->ended && (g->running || !(now && now->replaced == g));
 }
 
 /* expression.c */

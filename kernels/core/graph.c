@@ -166,11 +166,13 @@ graph_new(void)
 }
 
 /* Ends a graph: its expressions are stale from now on. Its memory, which may go to another graph;
- * NULL: it has none, or it is in use by a run or another thread and goes with the graph. */
+ * NULL: it has none, or a job or another thread uses it, and it goes with the graph. */
 static ab_graph *
 finish(GraphObject *g, leavings *l)
 {
-    if (g->running || g->thread != PyThread_get_thread_ident()) {
+    if (g->running)
+        return NULL;
+    if (g->thread != PyThread_get_thread_ident()) {
         g->ended = 1;
         return NULL;
     }

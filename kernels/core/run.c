@@ -216,6 +216,26 @@ ab_expression_computed(PyObject *self, PyObject *none)
     return PyBool_FromLong(ab_is_computed((ExpressionObject *)self));
 }
 
+/* Calls a function of Python that does what C does not, for an expression and more arguments. What
+ * ends the graph meanwhile (a handler of signals) does not end this job. */
+static PyObject *
+by_python(PyObject *function, ExpressionObject *e, PyObject *args, PyObject *kwargs)
+{
+    const Py_ssize_t n = args ? PyTuple_Size(args) : 0;
+    PyObject *all = PyTuple_New(n + 1);
+    if (!all)
+        return NULL;
+    PyTuple_SetItem(all, 0, Py_NewRef((PyObject *)e));
+    for (Py_ssize_t i = 0; i < n; i++)
+        PyTuple_SetItem(all, i + 1, Py_NewRef(PyTuple_GetItem(args, i)));
+    const int held = ab_graph_is_alive(e->graph);
+    e->graph->running += held;
+    PyObject *result = PyObject_Call(function, all, kwargs);
+    e->graph->running -= held;
+    Py_DECREF(all);
+    return result;
+}
+
 PyObject *
 ab_expression_item(PyObject *self, PyObject *none)
 {
@@ -228,7 +248,7 @@ ab_expression_item(PyObject *self, PyObject *none)
         return form_of(e)->flags & AB_FORM_INTEGER ? PyLong_FromDouble(number)
                                                    : PyFloat_FromDouble(number);
     }
-    return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(core.on_item, self, NULL);
+    return PyErr_Occurred() ? NULL : by_python(core.on_item, e, NULL, NULL);
 }
 
 PyObject *
@@ -252,7 +272,7 @@ ab_expression_value(PyObject *self, PyObject *none)
             return array;
         }
     }
-    return PyErr_Occurred() ? NULL : PyObject_CallFunctionObjArgs(core.on_value, self, NULL);
+    return PyErr_Occurred() ? NULL : by_python(core.on_value, e, NULL, NULL);
 }
 
 static PyObject *
@@ -515,19 +535,7 @@ ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwargs)
         if (done)
             Py_RETURN_NONE;
     }
-    PyObject *all = PyTuple_New(PyTuple_Size(args) + 1), *result = NULL;
-    if (!all)
-        return NULL;
-    Py_INCREF(self);
-    PyTuple_SetItem(all, 0, self);
-    for (Py_ssize_t i = 0; i < PyTuple_Size(args); i++) {
-        PyObject *item = PyTuple_GetItem(args, i);
-        Py_INCREF(item);
-        PyTuple_SetItem(all, i + 1, item);
-    }
-    result = PyObject_Call(core.on_backward, all, kwargs);
-    Py_DECREF(all);
-    return result;
+    return by_python(core.on_backward, (ExpressionObject *)self, args, kwargs);
 }
 
 /* Whether a pass has run from this one number, whatever its shape. */
