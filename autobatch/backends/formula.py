@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ops.declare import Call
+from ..ops.shapes import added
 from .rows import Get, Pool, Rows, RowSum, Ticket, add, gather, locate, plan_sum, put
 
 ARENA, INPUTS, FIRST_PARAMETER = 0, 1, 2
@@ -383,9 +384,9 @@ class FormulaBackend:
                 for axis, (full, own) in enumerate(zip(bound.shape, shape[1:]), start=1)
                 if own == 1 and full != 1
             )
-            dx = dx.sum(axis=axes, keepdims=True) if axes else dx
+            dx = added(self.xp, dx, axes, True) if axes else dx
         if same and dx.ndim == len(shape) and dx.shape[0] > 1:
-            dx = dx.sum(axis=0)
+            dx = added(self.xp, dx, 0)
         return dx.reshape(shape)
 
     @staticmethod

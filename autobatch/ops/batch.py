@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, declare, double_bits
+from .shapes import added
 
 _SAMPLES = (
     Sample(((5,),), batches=(3,)),
@@ -42,7 +43,7 @@ def _over_batch(name: str, mean: bool, doc: str) -> None:
             name=name,
             inputs=("x",),
             rule=rule,
-            forward=lambda call, x: x.sum(axis=1) * scale(call),
+            forward=lambda call, x: added(call.xp, x, 1) * scale(call),
             gradient=gradient,
             doc=doc,
             samples=_SAMPLES,

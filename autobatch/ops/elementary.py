@@ -43,7 +43,7 @@ def lgamma(xp: Any, x: Any) -> Any:
 def digamma(xp: Any, x: Any) -> Any:
     """The derivative of log gamma, by the same steps (Abramowitz and Stegun 1964, 6.3.18).
 
-    NaN at 0 and at the negative integers, where it has poles.
+    NaN at the negative integers, where it has poles of two sides; at 0 the zero's sign tells which.
     """
     positive = x > 0
     mirrored = xp.where(positive, x, 1 - x)
@@ -56,10 +56,12 @@ def digamma(xp: Any, x: Any) -> Any:
     for k in range(len(_STIRLING), 0, -1):
         series = series / (z * z) + (2 * k - 1) * _STIRLING[k - 1]
     value = xp.log(z) - 0.5 / z - series / (z * z) - shifted
-    part = x - xp.floor(x)
+    # From the nearest integer the distance is exact; from the one below that of a small x is not.
+    part = x - xp.rint(x)
     pole = part == 0
     reflected = value - math.pi / xp.tan(math.pi * xp.where(pole, 0.5, part))
-    return xp.where(positive, value, xp.where(pole, math.nan, reflected))
+    at_pole = xp.where(x == 0, -1 / x, math.nan)
+    return xp.where(positive, value, xp.where(pole, at_pole, reflected))
 
 
 # ------------------------------------------------------------------------- trigonometric

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, Shape, declare
 from .elementwise import align, broadcast_shape
-from .shapes import contiguous_strides, is_matrix, merge_axes
+from .shapes import added, contiguous_strides, is_matrix, merge_axes
 
 
 class NotWeightsError(OperandError):
@@ -30,7 +30,7 @@ def affine_params(
 def sum_to(xp: Any, g: Any, shape: Shape) -> Any:
     """Sums `g` over the axes where `shape` is 1 and `g` is not."""
     axes = tuple(i for i, dim in enumerate(shape) if dim == 1 and g.shape[i] != 1)
-    return g.sum(axis=axes, keepdims=True) if axes else g
+    return added(xp, g, axes, True) if axes else g
 
 
 # ------------------------------------------------------------------------------- matmul
@@ -381,7 +381,7 @@ def _linear_gradient(call: Call, j: int, dy: Any, y: Any, *xs: Any) -> Any:
     xp, odd = call.xp, len(xs) % 2
     dy = _rows(dy)
     if odd and j == 0:
-        return sum_to(xp, dy.sum(axis=1), xs[0].shape)
+        return sum_to(xp, added(xp, dy, 1), xs[0].shape)
     if (j - odd) % 2 == 0:
         return sum_to(xp, xp.matmul(xp.swapaxes(dy, 1, 2), _rows(xs[j + 1])), xs[j].shape)
     return xp.matmul(dy, xs[j - 1]).reshape(dy.shape[:1] + xs[j].shape[1:])
@@ -462,7 +462,7 @@ def _affine_transposed_gradient(call: Call, j: int, dy: Any, y: Any, *xs: Any) -
     xp, odd = call.xp, len(xs) % 2
     dy = _rows(dy)
     if odd and j == 0:
-        return sum_to(xp, dy.sum(axis=1), xs[0].shape)
+        return sum_to(xp, added(xp, dy, 1), xs[0].shape)
     if (j - odd) % 2 == 0:
         return sum_to(xp, xp.matmul(xp.swapaxes(_rows(xs[j + 1]), 1, 2), dy), xs[j].shape)
     return xp.matmul(dy, xp.swapaxes(xs[j - 1], 1, 2)).reshape(dy.shape[:1] + xs[j].shape[1:])
@@ -529,7 +529,7 @@ declare(
         inputs=("a", "b"),
         rule=_dot_rule,
         forward=lambda call, a, b: (
-            (a * b).reshape((a.shape[0], -1)).sum(axis=1)
+            added(call.xp, (a * b).reshape((a.shape[0], -1)), 1)
             if a.size
             else call.xp.zeros(a.shape[:1], a.dtype)
         ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, declare, double_bits
+from .shapes import added
 
 
 def _classes(name: str, x: Operand) -> int:
@@ -30,7 +31,7 @@ def label_batch(name: str, attrs: dict[str, Any], x: Operand) -> int | None:
 
 def _log_softmax(xp: Any, x: Any) -> Any:
     shifted = x - x.max(axis=1, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted - xp.log(added(xp, xp.exp(shifted), 1, True))
 
 
 def _is_label(call: Call, x: Any) -> Any:
@@ -105,14 +106,14 @@ def _soft_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
 def _soft_forward(call: Call, x: Any, target: Any) -> Any:
     # A class without probability costs nothing, also where its logit is -inf.
     cost = call.xp.where(target == 0, 0, target * _log_softmax(call.xp, x))
-    return -cost.sum(axis=1)
+    return -added(call.xp, cost, 1)
 
 
 def _soft_gradient(call: Call, j: int, dy: Any, y: Any, x: Any, target: Any) -> Any:
     log_p = _log_softmax(call.xp, x)
     if j == 1:
         return -dy[:, None] * log_p
-    return dy[:, None] * (call.xp.exp(log_p) * target.sum(axis=1, keepdims=True) - target)
+    return dy[:, None] * (call.xp.exp(log_p) * added(call.xp, target, 1, True) - target)
 
 
 declare(
@@ -173,7 +174,7 @@ declare(
         name="hinge",
         inputs=("scores",),
         rule=_hinge_rule,
-        forward=lambda call, x: _hinge_excess(call, x).sum(axis=1),
+        forward=lambda call, x: added(call.xp, _hinge_excess(call, x), 1),
         gradient=_hinge_gradient,
         attrs=(("batch", "int"), ("margin", "float")),
         data=("label",),
@@ -209,7 +210,7 @@ def _squared_error_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> F
 
 def _squared_error_forward(call: Call, a: Any, b: Any) -> Any:
     square = call.xp.square(a - b)
-    return square.sum(axis=tuple(range(1, square.ndim))) if square.ndim > 1 else square
+    return _total(call.xp, square)
 
 
 def _squared_error_gradient(call: Call, j: int, dy: Any, y: Any, a: Any, b: Any) -> Any:
@@ -271,9 +272,9 @@ def _absolute_error_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> 
     return Form((), kernel="absolute_error", params=(a.size,), flops=2 * a.size)
 
 
-def _total(x: Any) -> Any:
+def _total(xp: Any, x: Any) -> Any:
     """(n, ...) summed over all axes but the first."""
-    return x.sum(axis=tuple(range(1, x.ndim))) if x.ndim > 1 else x
+    return added(xp, x, tuple(range(1, x.ndim))) if x.ndim > 1 else x
 
 
 def _per_element(dy: Any, x: Any) -> Any:
@@ -302,7 +303,7 @@ declare(
         name="absolute_error",
         inputs=("x", "target"),
         rule=_absolute_error_rule,
-        forward=lambda call, a, b: _total(call.xp.abs(a - b)),
+        forward=lambda call, a, b: _total(call.xp, call.xp.abs(a - b)),
         gradient=_absolute_error_gradient,
         doc="""Sum of abs(x - target) over all elements, a scalar (the L1 distance).
 
@@ -336,7 +337,7 @@ def _huber_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
 
 def _huber_forward(call: Call, a: Any, b: Any) -> Any:
     delta, off = call.attrs["delta"], call.xp.abs(a - b)
-    return _total(call.xp.where(off > delta, delta * (off - 0.5 * delta), 0.5 * off * off))
+    return _total(call.xp, call.xp.where(off > delta, delta * (off - 0.5 * delta), 0.5 * off * off))
 
 
 def _huber_gradient(call: Call, j: int, dy: Any, y: Any, a: Any, b: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, Shape, declare, double_bits
-from .shapes import outer_inner
+from .shapes import added, averaged, outer_inner
 
 ATTRS = (("axis", "int"), ("count", "int"), ("keepdims", "int"))
 
@@ -147,7 +147,14 @@ def _logsumexp(xp: Any, x: Any) -> Any:
     top = x.max(axis=2, keepdims=True)
     # An infinite maximum would give inf - inf.
     top = xp.where(xp.isfinite(top), top, 0)
-    return (xp.log(xp.exp(x - top).sum(axis=2, keepdims=True)) + top)[:, :, 0]
+    return (xp.log(added(xp, xp.exp(x - top), 2, True)) + top)[:, :, 0]
+
+
+def _norm(xp: Any, x: Any) -> Any:
+    # In units of the largest: its square may leave the range of numbers where the norm does not.
+    unit = xp.abs(x).max(axis=2, keepdims=True, initial=0)
+    unit = xp.where((unit > 0) & xp.isfinite(unit), unit, 1)
+    return xp.sqrt(added(xp, xp.square(x / unit), 2)) * unit[:, :, 0]
 
 
 def _norm_derivative(xp: Any, y: Any, x: Any) -> Any:
@@ -156,14 +163,14 @@ def _norm_derivative(xp: Any, y: Any, x: Any) -> Any:
 
 _reduction(
     "sum",
-    formula=lambda xp, x: x.sum(axis=2),
+    formula=lambda xp, x: added(xp, x, 2),
     derivative=lambda xp, y, x: 1,
     empty=True,
     doc="Sum over axes; see ``autobatch.sum``.",
 )
 _reduction(
     "mean",
-    formula=lambda xp, x: x.mean(axis=2),
+    formula=lambda xp, x: averaged(xp, x, 2),
     derivative=lambda xp, y, x: 1 / x.shape[2],
     empty=False,
     doc="Mean over axes; see ``autobatch.mean``.",
@@ -191,7 +198,7 @@ _reduction(
 )
 _reduction(
     "norm",
-    formula=lambda xp, x: xp.sqrt((x * x).sum(axis=2)),
+    formula=_norm,
     derivative=_norm_derivative,
     empty=True,
     doc="Euclidean norm over axes, with gradient 0 at 0; see ``autobatch.norm``.",
@@ -254,10 +261,10 @@ def _scaled_sum(name: str, mean: bool, doc: str) -> None:
         )
 
     def forward(call: Call, *xs: Any) -> Any:
-        total = xs[0]
+        total = xs[0].astype(call.xp.float64)
         for x in xs[1:]:
             total = total + x
-        return total * (1 / len(xs)) if mean else total * 1
+        return (total / len(xs) if mean else total).astype(xs[0].dtype)
 
     def gradient(call: Call, j: int, dy: Any, y: Any, *xs: Any) -> Any:
         return dy * (1 / len(xs)) if mean else dy

@@ -16,7 +16,7 @@ from ..errors import IndexRangeError, OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, Shape, declare
 from .linear import strided_form
 from .loss import label_batch
-from .shapes import outer_inner
+from .shapes import added, outer_inner
 
 # ------------------------------------------------------------------------ concat, stack
 
@@ -464,7 +464,7 @@ def _strided_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
     # Summed over repeated axes, the walk meets every element at most once.
     repeated = tuple(i for i, stride in enumerate(strides, 1) if stride == 0)
     once = tuple(1 if i in repeated else dim for i, dim in enumerate(shape, 1))
-    dy = dy.sum(axis=repeated, keepdims=True) if repeated else dy
+    dy = added(xp, dy, repeated, True) if repeated else dy
     dx = xp.zeros((dy.shape[0], math.prod(x.shape[1:])), dy.dtype)
     dx[:, _strided_index(call, once, strides)] = _flat(dy)
     return dx.reshape(dy.shape[:1] + x.shape[1:])

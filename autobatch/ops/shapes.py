@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from .declare import Operand, Shape
 
@@ -59,6 +60,17 @@ def merge_axes(dims: Sequence[int], strides: Sequence[int]) -> tuple[Shape, Shap
     if not sizes:
         return (1,), (1,)
     return tuple(sizes), tuple(steps)
+
+
+def added(xp: Any, x: Any, axis: Any, keepdims: bool = False) -> Any:
+    """The sum over axes, added in double: a running sum in float errs by its length."""
+    total = x.sum(axis=axis, keepdims=keepdims, dtype=xp.float64)
+    return total if x.dtype == bool else total.astype(x.dtype)
+
+
+def averaged(xp: Any, x: Any, axis: Any, keepdims: bool = False) -> Any:
+    """The mean over axes, added in double."""
+    return x.mean(axis=axis, keepdims=keepdims, dtype=xp.float64).astype(x.dtype)
 
 
 def is_matrix(x: Operand) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from .declare import Call, Form, Op, Operand, Sample, declare
-from .shapes import outer_inner
+from .shapes import added, outer_inner
 
 
 def _along_axis(
@@ -69,23 +69,23 @@ def _along_axis(
 
 def _softmax(xp: Any, x: Any) -> Any:
     e = xp.exp(x - x.max(axis=2, keepdims=True))
-    return e / e.sum(axis=2, keepdims=True)
+    return e / added(xp, e, 2, True)
 
 
 def _log_softmax(xp: Any, x: Any) -> Any:
     shifted = x - x.max(axis=2, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=2, keepdims=True))
+    return shifted - xp.log(added(xp, xp.exp(shifted), 2, True))
 
 
 _along_axis(
     "softmax",
     _softmax,
-    lambda xp, dy, y: y * (dy - (dy * y).sum(axis=2, keepdims=True)),
+    lambda xp, dy, y: y * (dy - added(xp, dy * y, 2, True)),
     doc="exp(x) / sum(exp(x)) along an axis; see ``autobatch.softmax``.",
 )
 _along_axis(
     "log_softmax",
     _log_softmax,
-    lambda xp, dy, y: dy - xp.exp(y) * dy.sum(axis=2, keepdims=True),
+    lambda xp, dy, y: dy - xp.exp(y) * added(xp, dy, 2, True),
     doc="The logarithm of softmax along an axis; see ``autobatch.log_softmax``.",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from .declare import Call, Form, Op, Operand, Sample, declare
-from .shapes import outer_inner
+from .shapes import added, outer_inner
 
 
 def _along(name: str, x: Operand, axis: int) -> tuple[int, int, int]:
@@ -40,7 +40,7 @@ def _sparsemax_forward(call: Call, x: Any) -> Any:
     xp, z = call.xp, _lanes(call, x)
     z = z - z.max(axis=2, keepdims=True)
     falling = -xp.sort(-z, axis=2)
-    total = xp.cumsum(falling, axis=2)
+    total = xp.cumsum(falling, axis=2, dtype=xp.float64)
     place = xp.arange(1, z.shape[2] + 1).reshape(-1, 1)
     size = (1 + place * falling > total).sum(axis=2, keepdims=True)
     at = xp.maximum(size, 1) - 1
@@ -52,7 +52,7 @@ def _sparsemax_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
     xp = call.xp
     dy, support = _lanes(call, dy), _lanes(call, y) > 0
     size = xp.maximum(support.sum(axis=2, keepdims=True), 1)
-    mean = xp.where(support, dy, 0).sum(axis=2, keepdims=True) / size
+    mean = xp.where(support, dy, 0).sum(axis=2, keepdims=True, dtype=xp.float64) / size
     return xp.where(support, dy - mean, 0).reshape(x.shape)
 
 
@@ -105,8 +105,8 @@ def _constrained_forward(call: Call, x: Any, bound: Any) -> Any:
     scale: Any = 0
     # Each round sets at least one more to its bound, or is the last.
     for _ in range(e.shape[2]):
-        rest = 1 - xp.where(held, u, 0).sum(axis=2, keepdims=True)
-        free = xp.where(held, 0, e).sum(axis=2, keepdims=True)
+        rest = 1 - added(xp, xp.where(held, u, 0), 2, True)
+        free = added(xp, xp.where(held, 0, e), 2, True)
         scale = xp.where(free > 0, rest / xp.where(free > 0, free, 1), math.inf)
         held = held | (e * scale > u)
     y = xp.where(held, u, e * xp.where(xp.isinf(scale), 0, scale))
@@ -117,8 +117,8 @@ def _constrained_gradient(call: Call, j: int, dy: Any, y: Any, x: Any, bound: An
     xp = call.xp
     d, p, u = _lanes(call, dy), _lanes(call, y), _lanes(call, bound)
     free = p < u
-    mass = xp.where(free, p, 0).sum(axis=2, keepdims=True)
-    total = xp.where(free, p * d, 0).sum(axis=2, keepdims=True)
+    mass = added(xp, xp.where(free, p, 0), 2, True)
+    total = added(xp, xp.where(free, p * d, 0), 2, True)
     mean = xp.where(mass > 0, total / xp.where(mass > 0, mass, 1), 0)
     if j == 0:
         return xp.where(free, p * (d - mean), 0).reshape(x.shape)
@@ -178,13 +178,13 @@ def _restricted_forward(call: Call, x: Any) -> Any:
     xp = call.xp
     scores = xp.where(_chosen(call, x), x, -math.inf)
     scores = scores - scores.max(axis=1, keepdims=True)
-    return scores - xp.log(xp.exp(scores).sum(axis=1, keepdims=True))
+    return scores - xp.log(added(xp, xp.exp(scores), 1, True))
 
 
 def _restricted_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
     # What the other classes' -inf gets of dy goes nowhere.
     given = call.xp.where(_chosen(call, x), dy, 0)
-    return given - call.xp.exp(y) * given.sum(axis=1, keepdims=True)
+    return given - call.xp.exp(y) * added(call.xp, given, 1, True)
 
 
 declare(

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import OperandError, ShapeError
 from .declare import Call, Form, Op, Operand, Sample, declare, double_bits
 from .reduce import ATTRS, axis_rule, joined, reduction_samples, split
-from .shapes import outer_inner
+from .shapes import added, averaged, outer_inner
 
 
 def _along(name: str, x: Operand, axis: int) -> tuple[int, int, int]:
@@ -36,10 +36,14 @@ def _cumsum_rule(attrs: dict[str, Any], operands: Sequence[Operand]) -> Form:
     return Form(x.shape, kernel="cumsum", params=params, flops=x.size)
 
 
+def _running(xp: Any, x: Any, axis: int) -> Any:
+    return xp.cumsum(x, axis=axis, dtype=xp.float64).astype(x.dtype)
+
+
 def _cumsum_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
     axis = call.attrs["axis"] + 1
     xp = call.xp
-    return xp.flip(xp.cumsum(xp.flip(dy, axis), axis=axis), axis)
+    return xp.flip(_running(xp, xp.flip(dy, axis), axis), axis)
 
 
 declare(
@@ -47,7 +51,7 @@ declare(
         name="cumsum",
         inputs=("x",),
         rule=_cumsum_rule,
-        forward=lambda call, x: call.xp.cumsum(x, axis=call.attrs["axis"] + 1),
+        forward=lambda call, x: _running(call.xp, x, call.attrs["axis"] + 1),
         gradient=_cumsum_gradient,
         attrs=(("axis", "int"),),
         doc="Cumulative sum along an axis; see ``autobatch.cumsum``.",
@@ -68,12 +72,26 @@ declare(
 # --------------------------------------------------------------------------- deviations
 
 
+def _deviation(xp: Any, x: Any) -> tuple[Any, Any, Any]:
+    """The largest magnitude along axis 2, and in units of it distances from the mean and their
+    root mean square: squares of large or small numbers would leave the range.
+
+    Distances are taken from the first number first, so that equal numbers have none.
+    """
+    unit = xp.abs(x).max(axis=2, keepdims=True)
+    unit = xp.where((unit > 0) & xp.isfinite(unit), unit, 1)
+    scaled = x / unit
+    off = scaled - scaled[:, :, :1]
+    off = off - averaged(xp, off, 2, True)
+    return unit, off, xp.sqrt(averaged(xp, xp.square(off), 2, True))
+
+
 def _std_forward(call: Call, x: Any) -> Any:
     parts = split(x, call)
     if parts.shape[1] * parts.shape[3] == 0:
         return call.xp.zeros(x.shape[:1] + tuple(call.shape), x.dtype)
-    off = parts - parts.mean(axis=2, keepdims=True)
-    return call.xp.sqrt((off * off).mean(axis=2)).reshape(x.shape[:1] + tuple(call.shape))
+    unit, _, deviation = _deviation(call.xp, parts)
+    return (unit * deviation).reshape(x.shape[:1] + tuple(call.shape))
 
 
 def _std_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
@@ -81,9 +99,9 @@ def _std_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
     if parts.size == 0:
         return xp.zeros(x.shape, dy.dtype)
     shape = (x.shape[0], parts.shape[1], 1, parts.shape[3])
-    y = y.reshape(shape)
-    off = parts - parts.mean(axis=2, keepdims=True)
-    local = xp.where(y == 0, 0, off / (parts.shape[2] * xp.where(y == 0, 1, y)))
+    _, off, deviation = _deviation(xp, parts)
+    same = deviation == 0
+    local = xp.where(same, 0, off / xp.where(same, 1, deviation) / parts.shape[2])
     return (dy.reshape(shape) * local).reshape(x.shape)
 
 
@@ -119,8 +137,8 @@ def _moment_forward(call: Call, x: Any) -> Any:
     parts = split(x, call)
     if parts.shape[1] * parts.shape[3] == 0:
         return call.xp.zeros(x.shape[:1] + tuple(call.shape), x.dtype)
-    powers = (parts ** call.attrs["order"]).mean(axis=2)
-    return powers.reshape(x.shape[:1] + tuple(call.shape))
+    powers = (parts.astype(call.xp.float64) ** call.attrs["order"]).mean(axis=2)
+    return powers.astype(x.dtype).reshape(x.shape[:1] + tuple(call.shape))
 
 
 def _moment_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
@@ -128,7 +146,8 @@ def _moment_gradient(call: Call, j: int, dy: Any, y: Any, x: Any) -> Any:
     if parts.size == 0:
         return call.xp.zeros(x.shape, dy.dtype)
     dy = dy.reshape((x.shape[0], parts.shape[1], 1, parts.shape[3]))
-    return (dy * parts ** (order - 1) * (order / parts.shape[2])).reshape(x.shape)
+    slope = parts.astype(call.xp.float64) ** (order - 1) * (order / parts.shape[2])
+    return (dy * slope).astype(x.dtype).reshape(x.shape)
 
 
 def _moment_case(shape: tuple[int, ...], axis: int, count: int, order: int, batch: int = 1) -> Any:
@@ -295,11 +314,16 @@ def _normalised(call: Call, x: Any) -> tuple[Any, Any, tuple[int, ...]]:
     """(x - mean) / deviation, 1 / deviation, and the axes."""
     xp = call.xp
     axes = tuple(range(x.ndim - len(call.operands[1].shape), x.ndim))
-    off = x - x.mean(axis=axes, keepdims=True)
-    deviation = xp.sqrt((off * off).mean(axis=axes, keepdims=True) + call.attrs["epsilon"])
-    # Without epsilon, equal numbers become 0 rather than 0 / 0.
-    scale = xp.where(deviation == 0, 0, 1 / xp.where(deviation == 0, 1, deviation))
-    return off * scale, scale, axes
+    lanes = x.reshape((1, -1, math.prod(x.shape[axes[0] :]), 1))
+    unit, off, deviation = _deviation(xp, lanes)
+    epsilon = call.attrs["epsilon"]
+    if epsilon:
+        # hypot squares nothing
+        deviation = xp.hypot(deviation, math.sqrt(epsilon) / unit)
+    same = deviation == 0  # equal numbers without epsilon become 0 rather than 0 / 0
+    h = xp.where(same, 0, off / xp.where(same, 1, deviation))
+    scale = xp.where(same, 0, 1 / (unit * xp.where(same, 1, deviation)))
+    return h.reshape(x.shape), scale.reshape(x.shape[: axes[0]] + (1,) * len(axes)), axes
 
 
 def _rows_of(v: Any, x: Any) -> Any:
@@ -319,10 +343,10 @@ def _layer_norm_gradient(call: Call, j: int, dy: Any, y: Any, x: Any, gain: Any,
     h, scale, axes = _normalised(call, x)
     if j == 0:
         a = dy * _rows_of(gain, x)
-        along = (a * h).mean(axis=axes, keepdims=True)
-        return scale * (a - a.mean(axis=axes, keepdims=True) - h * along)
+        along = averaged(call.xp, a * h, axes, True)
+        return scale * (a - averaged(call.xp, a, axes, True) - h * along)
     dy = dy * h if j == 1 else dy
-    return dy.sum(axis=tuple(range(1, axes[0]))) if axes[0] > 1 else dy
+    return added(call.xp, dy, tuple(range(1, axes[0]))) if axes[0] > 1 else dy
 
 
 declare(

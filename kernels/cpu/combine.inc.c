@@ -18,11 +18,10 @@ nary_sum_forward(const ab_call *call)
         }
         for (int64_t first = 0; first < size; first += TILE) {
             const int64_t width = size - first < TILE ? size - first : TILE;
-            real sum[TILE] = {0};
-            for (int32_t j = 0; j < call->nin; j++)
-                row_add(width, sum, ROW(call->x[j], i) + first, 1);
+            double sum[TILE] = {0};
+            TILE_SUM(sum, call->nin, width, (ROW(call->x[l], i) + first)[k])
             for (int64_t k = 0; k < width; k++)
-                y[first + k] = (real)scale * sum[k];
+                y[first + k] = (real)scale * (real)sum[k];
         }
     }
 }
@@ -101,11 +100,10 @@ batch_sum_forward(const ab_call *call)
         }
         for (int64_t first = 0; first < size; first += TILE) {
             const int64_t width = size - first < TILE ? size - first : TILE;
-            real sum[TILE] = {0};
-            for (int64_t b = 0; b < batch; b++)
-                row_add(width, sum, ROW(call->x[0], i * batch + b) + first, 1);
+            double sum[TILE] = {0};
+            TILE_SUM(sum, batch, width, (ROW(call->x[0], i * batch + l) + first)[k])
             for (int64_t k = 0; k < width; k++)
-                y[first + k] = (real)scale * sum[k];
+                y[first + k] = (real)scale * (real)sum[k];
         }
     }
 }

@@ -45,13 +45,8 @@ cross_entropy_soft_forward(const ab_call *call)
         const real *const t = ROW(call->x[1], i);
         const real shift = exp_shift(row_max(classes, x));
         const real log_sum = ab_log(row_exp_sum(classes, x, shift));
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < classes; j++) {
-            const real term = t[j] * (log_sum - (x[j] - shift));
-            sum += t[j] == 0 ? 0 : term;
-        }
-        ROW(call->y, i)[0] = sum;
+        real *const y = ROW(call->y, i);
+        *y = ROW_SUM(classes, t[i] == 0 ? 0 : t[i] * (log_sum - (x[i] - shift)));
     }
 }
 
@@ -89,13 +84,8 @@ hinge_forward(const ab_call *call)
         const real *const x = ROW(call->x[0], i);
         const int64_t label = call->data[i][0];
         const real own = x[label];
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < classes; j++) {
-            const real excess = margin - own + x[j];
-            sum += (j == label) | (excess < 0) ? 0 : excess;
-        }
-        ROW(call->y, i)[0] = sum;
+        real *const y = ROW(call->y, i);
+        *y = ROW_SUM(classes, (i == label) | (margin - own + x[i] < 0) ? 0 : margin - own + x[i]);
     }
 }
 
@@ -110,14 +100,14 @@ hinge_backward(const ab_call *call)
         const int64_t label = call->data[i][0];
         const real dy = ROW(call->dy, i)[0];
         const real own = x[label];
-        real count = 0;
+        ab_signed_bits count = 0; /* a float would stop at 2^24 */
 #pragma omp simd reduction(+ : count)
         for (int64_t j = 0; j < classes; j++) {
-            const real active = (j != label) & (margin - own + x[j] > 0) ? 1 : 0;
+            const int active = (j != label) & (margin - own + x[j] > 0);
             count += active;
-            dx[j] += dy * active;
+            dx[j] += active ? dy : 0;
         }
-        dx[label] -= dy * count;
+        dx[label] -= dy * (real)count;
     }
 }
 
@@ -129,11 +119,8 @@ squared_error_forward(const ab_call *call)
     for (int64_t i = 0; i < call->n; i++) {
         const real *const a = ROW(call->x[0], i);
         const real *const b = ROW(call->x[1], i);
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t k = 0; k < size; k++)
-            sum += (a[k] - b[k]) * (a[k] - b[k]);
-        ROW(call->y, i)[0] = sum;
+        real *const y = ROW(call->y, i);
+        *y = ROW_SUM(size, (a[i] - b[i]) * (a[i] - b[i]));
     }
 }
 
@@ -158,11 +145,8 @@ absolute_error_forward(const ab_call *call)
     const int64_t size = call->p[0];
     for (int64_t i = 0; i < call->n; i++) {
         const real *const a = ROW(call->x[0], i), *const b = ROW(call->x[1], i);
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t k = 0; k < size; k++)
-            sum += ab_fabs(a[k] - b[k]);
-        ROW(call->y, i)[0] = sum;
+        real *const y = ROW(call->y, i);
+        *y = ROW_SUM(size, ab_fabs(a[i] - b[i]));
     }
 }
 
@@ -184,6 +168,13 @@ absolute_error_backward(const ab_call *call)
 
 /* huber: y = sum of (a - b)^2 / 2 where |a - b| <= delta, delta (|a - b| - delta / 2) beyond.
  * p: [size, delta (bits)]. */
+static inline real
+huber_term(real off, real delta)
+{
+    const real far = delta * (off - (real)0.5 * delta), near = (real)0.5 * off * off;
+    return off > delta ? far : near;
+}
+
 static void
 huber_forward(const ab_call *call)
 {
@@ -191,14 +182,8 @@ huber_forward(const ab_call *call)
     const real delta = (real)ab_double(call->p[1]);
     for (int64_t i = 0; i < call->n; i++) {
         const real *const a = ROW(call->x[0], i), *const b = ROW(call->x[1], i);
-        real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t k = 0; k < size; k++) {
-            const real off = ab_fabs(a[k] - b[k]);
-            const real far = delta * (off - (real)0.5 * delta), near = (real)0.5 * off * off;
-            sum += off > delta ? far : near;
-        }
-        ROW(call->y, i)[0] = sum;
+        real *const y = ROW(call->y, i);
+        *y = ROW_SUM(size, huber_term(ab_fabs(a[i] - b[i]), delta));
     }
 }
 

@@ -44,11 +44,7 @@ reduce_next(reduce_block *b)
 static real
 reduce_row_sum(int64_t n, const real *x)
 {
-    real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i];
-    return sum;
+    return ROW_SUM(n, x[i]);
 }
 
 ALWAYS_INLINE void
@@ -60,11 +56,10 @@ reduce_sum_scaled(const ab_call *call, const real scale)
         if (b.inner == 1) {
             y[0] = scale * reduce_row_sum(b.len, x);
         } else {
-            real sum[TILE] = {0};
-            for (int64_t l = 0; l < b.len; l++)
-                row_add(b.width, sum, x + l * b.inner, 1);
+            double sum[TILE] = {0};
+            TILE_SUM(sum, b.len, b.width, x[l * b.inner + k])
             for (int64_t k = 0; k < b.width; k++)
-                y[k] = scale * sum[k];
+                y[k] = scale * (real)sum[k];
         }
     }
 }
@@ -233,21 +228,18 @@ static void
 tile_exp_sum(int64_t len, int64_t inner, int64_t width, const real *x, real *restrict shift,
              real *restrict sum)
 {
-    for (int64_t k = 0; k < width; k++) {
+    double total[TILE] = {0};
+    for (int64_t k = 0; k < width; k++)
         shift[k] = -(real)INFINITY;
-        sum[k] = 0;
-    }
     for (int64_t l = 0; l < len; l++) {
         for (int64_t k = 0; k < width; k++)
             shift[k] = x[l * inner + k] > shift[k] ? x[l * inner + k] : shift[k];
     }
     for (int64_t k = 0; k < width; k++)
         shift[k] = exp_shift(shift[k]);
-    for (int64_t l = 0; l < len; l++) {
-#pragma omp simd
-        for (int64_t k = 0; k < width; k++)
-            sum[k] += ab_exp(x[l * inner + k] - shift[k]);
-    }
+    TILE_SUM(total, len, width, ab_exp(x[l * inner + k] - shift[k]))
+    for (int64_t k = 0; k < width; k++)
+        sum[k] = (real)total[k];
 }
 
 static void
@@ -296,6 +288,20 @@ reduce_logsumexp_backward(const ab_call *call)
     }
 }
 
+/* Square root of the sum of squares of n numbers `step` apart, where their sum is at hand. */
+static inline real
+norm_of(int64_t n, int64_t step, const real *x, real squares)
+{
+    if (squares_lost(squares)) {
+        const real largest = row_magnitude(n, step, x);
+        if (largest == 0 || largest > AB_LARGEST)
+            return largest;
+        const real *const at = x;
+        return largest * ab_sqrt(ROW_SUM(n, (at[i * step] / largest) * (at[i * step] / largest)));
+    }
+    return ab_sqrt(squares);
+}
+
 /* Square root of the sum of squares. */
 static void
 reduce_norm_forward(const ab_call *call)
@@ -304,15 +310,12 @@ reduce_norm_forward(const ab_call *call)
         const real *const x = ROW(call->x[0], b.row) + b.from;
         real *const y = ROW(call->y, b.row) + b.to;
         if (b.inner == 1) {
-            y[0] = ab_sqrt(row_dot(b.len, x, x));
+            y[0] = norm_of(b.len, 1, x, row_dot(b.len, x, x));
         } else {
-            real sum[TILE] = {0};
-            for (int64_t l = 0; l < b.len; l++) {
-                for (int64_t k = 0; k < b.width; k++)
-                    sum[k] += x[l * b.inner + k] * x[l * b.inner + k];
-            }
+            double sum[TILE] = {0};
+            TILE_SUM(sum, b.len, b.width, x[l * b.inner + k] * x[l * b.inner + k])
             for (int64_t k = 0; k < b.width; k++)
-                y[k] = ab_sqrt(sum[k]);
+                y[k] = norm_of(b.len, b.inner, x + k, (real)sum[k]);
         }
     }
 }
@@ -326,15 +329,15 @@ reduce_norm_backward(const ab_call *call)
         const real *const y = ROW(call->y, b.row) + b.to;
         const real *const dy = ROW(call->dy, b.row) + b.to;
         real *const dx = ROW(call->dx, b.row) + b.from;
-        real share[TILE];
-        for (int64_t k = 0; k < b.width; k++)
-            share[k] = y[k] == 0 ? 0 : dy[k] / y[k];
+        /* x / y is of ordinary size where 1 / y is not. */
         if (b.inner == 1) {
-            row_add(b.len, dx, x, share[0]);
+            const real norm = y[0], share = dy[0];
+            for (int64_t l = 0; l < b.len && norm != 0; l++)
+                dx[l] += share * (x[l] / norm);
         } else {
             for (int64_t l = 0; l < b.len; l++) {
                 for (int64_t k = 0; k < b.width; k++)
-                    dx[l * b.inner + k] += share[k] * x[l * b.inner + k];
+                    dx[l * b.inner + k] += y[k] == 0 ? 0 : dy[k] * (x[l * b.inner + k] / y[k]);
             }
         }
     }

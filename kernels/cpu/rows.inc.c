@@ -31,14 +31,61 @@ row_add(int64_t n, real *restrict y, const real *restrict x, real scale)
         y[i] += scale * x[i];
 }
 
+/* A running sum in float errs by its length and stops at 2^24 ones. So a long one is cut: numbers of
+ * a row that one plain sum adds, and rows whose columns are summed side by side. What the pieces come
+ * to is added in double. */
+#define SUM_BLOCK 256
+#define SUM_ROWS 32
+
+/* The sum of `term`, an expression of i, over 0 <= i < n. */
+#define ROW_SUM(n, term)                                                                           \
+    ({                                                                                             \
+        double row_total = 0;                                                                      \
+        for (int64_t row_block = 0; row_block < (n); row_block += SUM_BLOCK) {                     \
+            const int64_t row_end = (n) - row_block < SUM_BLOCK ? (n) : row_block + SUM_BLOCK;     \
+            real row_part = 0;                                                                     \
+            _Pragma("omp simd reduction(+ : row_part)") for (int64_t i = row_block; i < row_end;   \
+                                                             i++) row_part += (term);              \
+            row_total += (double)row_part;                                                         \
+        }                                                                                          \
+        (real) row_total;                                                                          \
+    })
+
+/* Adds to double sum[k], 0 <= k < width <= TILE, the sums of `term`, an expression of l and k, over
+ * 0 <= l < len. */
+#define TILE_SUM(sum, len, width, term)                                                            \
+    for (int64_t tile_block = 0; tile_block < (len); tile_block += SUM_ROWS) {                     \
+        const int64_t tile_end = (len) - tile_block < SUM_ROWS ? (len) : tile_block + SUM_ROWS;    \
+        real tile_part[TILE] = {0};                                                                \
+        for (int64_t l = tile_block; l < tile_end; l++) {                                          \
+            _Pragma("omp simd") for (int64_t k = 0; k < (width); k++) tile_part[k] += (term);      \
+        }                                                                                          \
+        for (int64_t k = 0; k < (width); k++)                                                      \
+            (sum)[k] += (double)tile_part[k];                                                      \
+    }
+
 static inline real
 row_dot(int64_t n, const real *restrict a, const real *restrict b)
 {
-    real sum = 0;
-#pragma omp simd reduction(+ : sum)
+    return ROW_SUM(n, a[i] * b[i]);
+}
+
+/* The largest magnitude of n numbers `step` apart; NaN does not count. */
+static inline real
+row_magnitude(int64_t n, int64_t step, const real *x)
+{
+    real largest = 0;
     for (int64_t i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
+        largest = ab_fabs(x[i * step]) > largest ? ab_fabs(x[i * step]) : largest;
+    return largest;
+}
+
+/* Whether a sum of squares left the range of numbers, above or below, so that it has to be formed
+ * again of scaled ones. */
+static inline int
+squares_lost(real sum)
+{
+    return sum > AB_LARGEST || sum < AB_SMALLEST / AB_EPSILON;
 }
 
 /* The largest that is not NaN; -inf if there is none. */
@@ -64,11 +111,7 @@ exp_shift(real largest)
 static inline real
 row_exp_sum(int64_t n, const real *x, real shift)
 {
-    real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++)
-        sum += ab_exp(x[i] - shift);
-    return sum;
+    return ROW_SUM(n, ab_exp(x[i] - shift));
 }
 
 /* log of the sum of exp(x): -inf where all are -inf, NaN where one is. */

@@ -13,10 +13,7 @@ softmax_forward(const ab_call *call)
         real *const restrict y = ROW(call->y, b.row) + b.from;
         if (b.inner == 1) {
             const real shift = exp_shift(row_max(b.len, x));
-            real sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int64_t l = 0; l < b.len; l++)
-                sum += y[l] = ab_exp(x[l] - shift);
+            const real sum = ROW_SUM(b.len, y[i] = ab_exp(x[i] - shift));
             const real scale = 1 / sum;
             for (int64_t l = 0; l < b.len; l++)
                 y[l] = sum > 0 ? y[l] * scale : (real)NAN;
@@ -46,14 +43,12 @@ softmax_backward(const ab_call *call)
             for (int64_t l = 0; l < b.len; l++)
                 dx[l] += y[l] * (dy[l] - sum);
         } else {
-            real sum[TILE] = {0};
+            double sum[TILE] = {0};
+            TILE_SUM(sum, b.len, b.width, dy[l * b.inner + k] * y[l * b.inner + k])
             for (int64_t l = 0; l < b.len; l++) {
                 for (int64_t k = 0; k < b.width; k++)
-                    sum[k] += dy[l * b.inner + k] * y[l * b.inner + k];
-            }
-            for (int64_t l = 0; l < b.len; l++) {
-                for (int64_t k = 0; k < b.width; k++)
-                    dx[l * b.inner + k] += y[l * b.inner + k] * (dy[l * b.inner + k] - sum[k]);
+                    dx[l * b.inner + k] +=
+                        y[l * b.inner + k] * (dy[l * b.inner + k] - (real)sum[k]);
             }
         }
     }
@@ -98,14 +93,13 @@ log_softmax_backward(const ab_call *call)
             for (int64_t l = 0; l < b.len; l++)
                 dx[l] += dy[l] - ab_exp(y[l]) * sum;
         } else {
-            real sum[TILE] = {0};
-            for (int64_t l = 0; l < b.len; l++)
-                row_add(b.width, sum, dy + l * b.inner, 1);
+            double sum[TILE] = {0};
+            TILE_SUM(sum, b.len, b.width, dy[l * b.inner + k])
             for (int64_t l = 0; l < b.len; l++) {
 #pragma omp simd
                 for (int64_t k = 0; k < b.width; k++)
                     dx[l * b.inner + k] +=
-                        dy[l * b.inner + k] - ab_exp(y[l * b.inner + k]) * sum[k];
+                        dy[l * b.inner + k] - ab_exp(y[l * b.inner + k]) * (real)sum[k];
             }
         }
     }

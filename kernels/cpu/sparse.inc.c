@@ -16,7 +16,7 @@ sparsemax_line(int64_t n, int64_t step, const real *x, real *y)
     }
     real t = -1;
     for (int64_t before = n + 1;;) {
-        real sum = 0;
+        double sum = 0;
         int64_t count = 0;
         for (int64_t l = 0; l < n; l++) {
             const real here = x[l * step] - top;
@@ -25,7 +25,7 @@ sparsemax_line(int64_t n, int64_t step, const real *x, real *y)
         }
         if (count == 0 || count >= before) /* none: an infinite maximum */
             break;
-        t = (sum - 1) / (real)count;
+        t = (real)((sum - 1) / (double)count);
         before = count;
     }
     for (int64_t l = 0; l < n; l++) {
@@ -53,13 +53,13 @@ sparsemax_backward(const ab_call *call)
         const real *const dy = ROW(call->dy, b.row) + b.from;
         real *const dx = ROW(call->dx, b.row) + b.from;
         for (int64_t k = 0; k < b.width; k++) {
-            real sum = 0, count = 0;
+            double sum = 0, count = 0;
             for (int64_t l = k; l < b.len * b.inner; l += b.inner) {
                 sum += y[l] > 0 ? dy[l] : 0;
                 count += y[l] > 0;
             }
             for (int64_t l = k; l < b.len * b.inner; l += b.inner)
-                dx[l] += y[l] > 0 ? dy[l] - sum / count : 0;
+                dx[l] += y[l] > 0 ? dy[l] - (real)(sum / count) : 0;
         }
     }
 }
@@ -81,7 +81,7 @@ constrained_softmax_line(int64_t n, int64_t step, const real *x, const real *u, 
     real s = 0;
     int all = 0;
     for (int64_t before = -1;;) {
-        real rest = 1, free = 0;
+        double rest = 1, free = 0;
         int64_t bound = 0;
         for (int64_t l = 0; l < n; l++) {
             const int at_bound = s * y[l * step] > u[l * step];
@@ -92,7 +92,7 @@ constrained_softmax_line(int64_t n, int64_t step, const real *x, const real *u, 
         all = bound == n;
         if (all || bound <= before)
             break;
-        s = rest / free;
+        s = (real)(rest / free);
         before = bound;
     }
     for (int64_t l = 0; l < n; l++) {
@@ -123,12 +123,12 @@ constrained_softmax_backward(const ab_call *call)
         const real *const dy = ROW(call->dy, b.row) + b.from;
         real *const dx = ROW(call->dx, b.row) + b.from;
         for (int64_t k = 0; k < b.width; k++) {
-            real sum = 0, mass = 0;
+            double sum = 0, mass = 0;
             for (int64_t l = k; l < b.len * b.inner; l += b.inner) {
                 mass += y[l] < u[l] ? y[l] : 0;
                 sum += y[l] < u[l] ? y[l] * dy[l] : 0;
             }
-            const real mean = mass > 0 ? sum / mass : 0;
+            const real mean = mass > 0 ? (real)(sum / mass) : 0;
             for (int64_t l = k; l < b.len * b.inner; l += b.inner) {
                 if (call->wrt == 0)
                     dx[l] += y[l] < u[l] ? y[l] * (dy[l] - mean) : 0;
@@ -149,13 +149,14 @@ log_softmax_restricted_forward(const ab_call *call)
         const real *const x = ROW(call->x[0], i);
         const int64_t *const chosen = call->data[i];
         real *const y = ROW(call->y, i);
-        real top = -(real)INFINITY, sum = 0;
+        real top = -(real)INFINITY;
+        double sum = 0;
         for (int64_t c = 0; c < count; c++)
             top = x[chosen[c]] > top ? x[chosen[c]] : top;
         const real shift = exp_shift(top);
         for (int64_t c = 0; c < count; c++)
             sum += ab_exp(x[chosen[c]] - shift);
-        const real log_sum = ab_log(sum);
+        const real log_sum = ab_log((real)sum);
         for (int64_t k = 0; k < classes; k++)
             y[k] = -(real)INFINITY;
         for (int64_t c = 0; c < count; c++)
@@ -172,10 +173,10 @@ log_softmax_restricted_backward(const ab_call *call)
         const real *const y = ROW(call->y, i), *const dy = ROW(call->dy, i);
         const int64_t *const chosen = call->data[i];
         real *const dx = ROW(call->dx, i);
-        real sum = 0;
+        double sum = 0;
         for (int64_t c = 0; c < count; c++)
             sum += dy[chosen[c]];
         for (int64_t c = 0; c < count; c++)
-            dx[chosen[c]] += dy[chosen[c]] - ab_exp(y[chosen[c]]) * sum;
+            dx[chosen[c]] += dy[chosen[c]] - ab_exp(y[chosen[c]]) * (real)sum;
     }
 }

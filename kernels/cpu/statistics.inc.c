@@ -7,10 +7,10 @@ cumsum_forward(const ab_call *call)
     for (reduce_block b = reduce_start(call); reduce_next(&b);) {
         const real *const x = ROW(call->x[0], b.row) + b.from;
         real *const y = ROW(call->y, b.row) + b.from;
-        real sum[TILE] = {0};
+        double sum[TILE] = {0};
         for (int64_t l = 0; l < b.len; l++) {
             for (int64_t k = 0; k < b.width; k++)
-                y[l * b.inner + k] = sum[k] += x[l * b.inner + k];
+                y[l * b.inner + k] = (real)(sum[k] += (double)x[l * b.inner + k]);
         }
     }
 }
@@ -22,28 +22,54 @@ cumsum_backward(const ab_call *call)
     for (reduce_block b = reduce_start(call); reduce_next(&b);) {
         const real *const dy = ROW(call->dy, b.row) + b.from;
         real *const dx = ROW(call->dx, b.row) + b.from;
-        real sum[TILE] = {0};
+        double sum[TILE] = {0};
         for (int64_t l = b.len - 1; l >= 0; l--) {
             for (int64_t k = 0; k < b.width; k++)
-                dx[l * b.inner + k] += sum[k] += dy[l * b.inner + k];
+                dx[l * b.inner + k] += (real)(sum[k] += (double)dy[l * b.inner + k]);
         }
     }
 }
 
-/* The mean of each of a block's lines. */
+/* The mean of each of a block's lines, as the first number and the mean distance from it: of equal
+ * numbers exactly that number. */
 static void
 statistics_mean(const reduce_block *b, const real *x, real *restrict mean)
 {
     if (b->inner == 1) {
-        mean[0] = reduce_row_sum(b->len, x) / (real)b->len;
+        const real first = x[0];
+        mean[0] = first + ROW_SUM(b->len, x[i] - first) / (real)b->len;
         return;
     }
+    double sum[TILE] = {0};
+    TILE_SUM(sum, b->len, b->width, x[l * b->inner + k] - x[k])
     for (int64_t k = 0; k < b->width; k++)
-        mean[k] = 0;
-    for (int64_t l = 0; l < b->len; l++)
-        row_add(b->width, mean, x + l * b->inner, 1);
-    for (int64_t k = 0; k < b->width; k++)
-        mean[k] /= (real)b->len;
+        mean[k] = x[k] + (real)(sum[k] / (double)b->len);
+}
+
+/* The deviation of n numbers `step` apart whose squares left the range: that of x / largest. Their
+ * mean, in the same unit, too. */
+static real
+statistics_scaled(int64_t n, int64_t step, const real *x, real largest, real *mean)
+{
+    const real first = x[0] / largest;
+    const real middle = first + ROW_SUM(n, x[i * step] / largest - first) / (real)n;
+    *mean = middle;
+    return ab_sqrt(ROW_SUM(n, (x[i * step] / largest - middle) * (x[i * step] / largest - middle))
+                   / (real)n);
+}
+
+/* Square root of the mean of squares of distances from the mean. */
+static real
+statistics_deviation(int64_t n, int64_t step, const real *x, real squares)
+{
+    if (squares_lost(squares) || squares != squares) {
+        const real largest = row_magnitude(n, step, x);
+        real mean;
+        if (largest > AB_LARGEST)
+            return (real)NAN;
+        return largest == 0 ? squares : largest * statistics_scaled(n, step, x, largest, &mean);
+    }
+    return ab_sqrt(squares / (real)n);
 }
 
 /* reduce_std: square root of the mean of (x - mean)^2. In two passes: the difference of the
@@ -54,25 +80,18 @@ reduce_std_forward(const ab_call *call)
     for (reduce_block b = reduce_start(call); reduce_next(&b);) {
         const real *const x = ROW(call->x[0], b.row) + b.from;
         real *const y = ROW(call->y, b.row) + b.to;
-        real mean[TILE], sum[TILE] = {0};
+        real mean[TILE];
+        double sum[TILE] = {0};
         statistics_mean(&b, x, mean);
         if (b.inner == 1) {
             const real middle = mean[0];
-            real squares = 0;
-#pragma omp simd reduction(+ : squares)
-            for (int64_t l = 0; l < b.len; l++)
-                squares += (x[l] - middle) * (x[l] - middle);
-            sum[0] = squares;
+            sum[0] = ROW_SUM(b.len, (x[i] - middle) * (x[i] - middle));
         } else {
-            for (int64_t l = 0; l < b.len; l++) {
-                for (int64_t k = 0; k < b.width; k++) {
-                    const real off = x[l * b.inner + k] - mean[k];
-                    sum[k] += off * off;
-                }
-            }
+            TILE_SUM(sum, b.len, b.width,
+                     (x[l * b.inner + k] - mean[k]) * (x[l * b.inner + k] - mean[k]))
         }
         for (int64_t k = 0; k < b.width; k++)
-            y[k] = ab_sqrt(sum[k] / (real)b.len);
+            y[k] = statistics_deviation(b.len, b.inner, x + k, (real)sum[k]);
     }
 }
 
@@ -85,21 +104,30 @@ reduce_std_backward(const ab_call *call)
         const real *const y = ROW(call->y, b.row) + b.to;
         const real *const dy = ROW(call->dy, b.row) + b.to;
         real *const dx = ROW(call->dx, b.row) + b.from;
-        real mean[TILE], share[TILE];
+        real mean[TILE], share[TILE], unit[TILE];
         statistics_mean(&b, x, mean);
-        for (int64_t k = 0; k < b.width; k++)
-            share[k] = y[k] == 0 ? 0 : dy[k] / ((real)b.len * y[k]);
+        for (int64_t k = 0; k < b.width; k++) {
+            const real square = y[k] * y[k];
+            real deviation = y[k];
+            unit[k] = 1;
+            if (y[k] > 0 && (squares_lost(square) || !(ab_fabs(mean[k]) <= AB_LARGEST))) {
+                unit[k] = row_magnitude(b.len, b.inner, x + k);
+                deviation = statistics_scaled(b.len, b.inner, x + k, unit[k], &mean[k]);
+            }
+            share[k] = deviation == 0 ? 0 : dy[k] / ((real)b.len * deviation);
+        }
         for (int64_t l = 0; l < b.len; l++) {
             for (int64_t k = 0; k < b.width; k++)
-                dx[l * b.inner + k] += share[k] * (x[l * b.inner + k] - mean[k]);
+                dx[l * b.inner + k] +=
+                    y[k] == 0 ? 0 : share[k] * (x[l * b.inner + k] / unit[k] - mean[k]);
         }
     }
 }
 
-static inline real
-statistics_power(real x, int64_t order)
+static inline double
+statistics_power(double x, int64_t order)
 {
-    real power = 1;
+    double power = 1;
     for (int64_t i = 0; i < order; i++)
         power *= x;
     return power;
@@ -113,13 +141,13 @@ reduce_moment_forward(const ab_call *call)
     for (reduce_block b = reduce_start(call); reduce_next(&b);) {
         const real *const x = ROW(call->x[0], b.row) + b.from;
         real *const y = ROW(call->y, b.row) + b.to;
-        real sum[TILE] = {0};
+        double sum[TILE] = {0};
         for (int64_t l = 0; l < b.len; l++) {
             for (int64_t k = 0; k < b.width; k++)
-                sum[k] += statistics_power(x[l * b.inner + k], order);
+                sum[k] += statistics_power((double)x[l * b.inner + k], order);
         }
         for (int64_t k = 0; k < b.width; k++)
-            y[k] = sum[k] / (real)b.len;
+            y[k] = (real)(sum[k] / (double)b.len);
     }
 }
 
@@ -131,11 +159,11 @@ reduce_moment_backward(const ab_call *call)
         const real *const x = ROW(call->x[0], b.row) + b.from;
         const real *const dy = ROW(call->dy, b.row) + b.to;
         real *const dx = ROW(call->dx, b.row) + b.from;
-        const real scale = (real)order / (real)b.len;
+        const double scale = (double)order / (double)b.len;
         for (int64_t l = 0; l < b.len; l++) {
             for (int64_t k = 0; k < b.width; k++)
                 dx[l * b.inner + k] +=
-                    dy[k] * scale * statistics_power(x[l * b.inner + k], order - 1);
+                    (real)(scale * dy[k] * statistics_power(x[l * b.inner + k], order - 1));
         }
     }
 }
@@ -217,12 +245,12 @@ typedef struct layer_norm_vector {
 static layer_norm_vector
 layer_norm_of(int64_t dim, const real *x, real epsilon)
 {
-    const real mean = reduce_row_sum(dim, x) / (real)dim;
-    real squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (int64_t i = 0; i < dim; i++)
-        squares += (x[i] - mean) * (x[i] - mean);
-    const real deviation = ab_sqrt(squares / (real)dim + epsilon);
+    const real first = x[0]; /* from which equal numbers have no distance */
+    const real mean = first + ROW_SUM(dim, x[i] - first) / (real)dim;
+    const real squares = ROW_SUM(dim, (x[i] - mean) * (x[i] - mean));
+    const real deviation = squares > AB_LARGEST || (epsilon == 0 && squares_lost(squares))
+                               ? statistics_deviation(dim, 1, x, squares)
+                               : ab_sqrt(squares / (real)dim + epsilon);
     /* Without epsilon, equal numbers become 0 rather than 0 / 0. */
     return (layer_norm_vector){mean, deviation == 0 ? 0 : 1 / deviation};
 }
@@ -267,15 +295,9 @@ layer_norm_backward(const ab_call *call)
                     dx[k] += dy[k] * ((x[k] - s.mean) * s.scale);
                 continue;
             }
-            real sum = 0, along = 0;
-#pragma omp simd reduction(+ : sum, along)
-            for (int64_t k = 0; k < dim; k++) {
-                const real a = dy[k] * gain[k];
-                sum += a;
-                along += a * (x[k] - s.mean) * s.scale;
-            }
-            sum /= (real)dim;
-            along /= (real)dim;
+            const real sum = ROW_SUM(dim, dy[i] * gain[i]) / (real)dim;
+            const real along =
+                ROW_SUM(dim, dy[i] * gain[i] * (x[i] - s.mean) * s.scale) / (real)dim;
             for (int64_t k = 0; k < dim; k++) {
                 const real h = (x[k] - s.mean) * s.scale;
                 dx[v * dim + k] += s.scale * (dy[k] * gain[k] - sum - h * along);

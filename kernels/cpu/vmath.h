@@ -526,9 +526,12 @@ ab_digamma(real x)
     double z = (double)x, sum = 0;
     if (!(z > 0)) {
         const double whole = floor(z);
+        if (z == 0)
+            return (real)(-1 / z); /* the pole's side is that of the zero */
         if (z == whole || z != z)
             return (real)NAN; /* a pole, or NaN */
-        sum = -3.14159265358979323846 / tan(3.14159265358979323846 * (z - whole));
+        /* z - whole would round away a z next to 0; to the nearest integer it is exact. */
+        sum = -3.14159265358979323846 / tan(3.14159265358979323846 * (z - rint(z)));
         z = 1 - z;
     }
     for (; z < 8; z++)
