@@ -23,7 +23,8 @@ class ShapeError(AutobatchError, ValueError):
 
 
 class OperandError(AutobatchError, TypeError):
-    """An operand or attribute of a type that an op cannot take. Raised while recording."""
+    """An operand, attribute or argument that is missing, unknown, or of a type that cannot be
+    taken."""
 
 
 class IndexRangeError(AutobatchError, IndexError, ValueError):

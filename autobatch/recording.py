@@ -411,6 +411,11 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
         index, limit = detail
         valid = f"0 to {limit - 1}" if limit else "none: there are no elements"
         raise IndexRangeError(f"{name}index {index} is out of range; valid are {valid}")
+    if kind == "name":
+        got = detail.__name__ if detail is not None else "nothing (del)"
+        raise OperandError(f"the name of a parameter must be a str, got {got}")
+    if kind == "deleted":
+        raise OperandError("this attribute of a parameter cannot be deleted")
     if kind == "instance":
         raise OperandError(
             f"{detail}: these are not made by calling the class, but by what records: "

@@ -366,3 +366,38 @@ def test_phases_include_recording(backend) -> None:
         ab.zeros(2).value()
         assert ab.engine.timings()["record"] < first["record"] + 0.02
     ab.new_graph()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "numpy"])
+def test_the_gradient_of_what_has_not_run_is_zero(backend) -> None:
+    with ab.configure(backend=backend):
+        ab.new_graph()
+        x = ab.input([1.0, 2.0])
+        unused = ab.tanh(x * 5.0)
+        ab.sum(x * 2.0).backward(wrt=[unused, x])
+        assert unused.gradient().tolist() == [0.0, 0.0]
+        assert x.gradient().tolist() == [2.0, 2.0]
+    ab.new_graph()
+
+
+def test_the_attributes_of_a_parameter_are_checked() -> None:
+    parameter = ab.Parameter(3)
+    parameter.name = "kept"
+    for attribute, value in (("name", 3), ("name", None)):
+        with pytest.raises(OperandError, match="must be a str"):
+            setattr(parameter, attribute, value)
+    for attribute in ("name", "trainable"):
+        with pytest.raises(OperandError):
+            delattr(parameter, attribute)
+    assert parameter.trainable
+    assert "'kept'" in repr(parameter)
+
+
+@pytest.mark.parametrize("layer", [ab.GRU, ab.RNN, ab.LSTM])
+def test_a_state_of_another_kind_is_refused(layer) -> None:
+    for state in (3, "a", [ab.zeros(4)], layer(3, 4, layers=2).start()):
+        with pytest.raises(OperandError, match=f"^{layer.__name__}.step: "):
+            layer(3, 4).step(ab.zeros(3), state)
+    if layer is not ab.LSTM:
+        with pytest.raises(OperandError, match="expected the state of 1 layers"):
+            layer(3, 4).step(ab.zeros(3), ab.zeros(4))

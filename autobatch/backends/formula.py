@@ -290,6 +290,8 @@ class FormulaBackend:
                     load(node, held._data[graph.data(node)])
                     roots = roots[roots != table]
         for node in roots[state.store[roots] < 0].tolist():
+            if not graph.forms[graph.form_of[node]].op.source:
+                continue  # of `wrt`, and nothing that ran needed it
             held = graph.source(node)
             if not hasattr(held, "_data"):
                 load(node, held)

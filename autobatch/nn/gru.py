@@ -68,8 +68,7 @@ class GRU(Recurrent):
 
     def step(self, x: Any, state: HiddenState | None = None) -> HiddenState:
         """The state after reading `x`, a vector of `input_dim`; default state: the start."""
-        if state is None:
-            state = self.start()
+        state = self.start() if state is None else self._own(state)
         after: list[Any] = []
         for layer, h in zip(self.layers, state.layers):
             if after:

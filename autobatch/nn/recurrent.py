@@ -122,6 +122,18 @@ class Recurrent(Module):
         """What goes from a layer to the next."""
         return F.dropout(h, self.dropout) if self.dropout and self.training else h
 
+    def _own(self, state: Any) -> HiddenState:
+        """A state to go on from, once it is known to be one of these layers."""
+        if isinstance(state, HiddenState) and len(state.layers) == len(self.layers):
+            return state
+        given = type(state).__name__
+        if isinstance(state, HiddenState):
+            given = f"that of {len(state.layers)}"
+        raise OperandError(
+            f"{type(self).__name__}.step: expected the state of {len(self.layers)} layers, as "
+            f"start() or the step before gives it, got {given}"
+        )
+
     def _starts(self, values: Any, name: str) -> list[Any]:
         """A vector for each layer: those given, the trained ones, or zeros."""
         count = len(self.layers)

@@ -72,8 +72,7 @@ class RNN(Recurrent):
 
     def step(self, x: Any, state: HiddenState | None = None) -> HiddenState:
         """The state after reading `x`, a vector of `input_dim`; default state: the start."""
-        if state is None:
-            state = self.start()
+        state = self.start() if state is None else self._own(state)
         activation = getattr(F, self.activation)
         after: list[Any] = []
         for layer, h in zip(self.layers, state.layers):

@@ -276,8 +276,31 @@ param_set_flag(PyObject *self, PyObject *value, void *offset)
     if (truth >= 0)
         *(int32_t *)((char *)p->param + (size_t)offset) = truth;
     else if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_AttributeError, "this cannot be deleted");
+        ab_error("deleted", NULL, NULL);
     return truth < 0 ? -1 : 0;
+}
+
+static PyObject *
+param_name(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *name = ((ParamObject *)self)->name;
+    return name ? Py_NewRef(name) : PyUnicode_FromString("");
+}
+
+static int
+param_set_name(PyObject *self, PyObject *value, void *closure)
+{
+    (void)closure;
+    ParamObject *p = (ParamObject *)self;
+    if (!value || !PyUnicode_Check(value)) {
+        ab_error("name", NULL, value ? Py_NewRef((PyObject *)Py_TYPE(value)) : NULL);
+        return -1;
+    }
+    PyObject *old = p->name;
+    p->name = Py_NewRef(value);
+    Py_XDECREF(old);
+    return 0;
 }
 
 static PyObject *
@@ -361,6 +384,7 @@ static PyGetSetDef param_getset[] = {
     {"shape", param_shape, NULL, "The shape, a tuple.", NULL},
     {"_data", param_data, NULL, "The numbers, an array of NumPy.", NULL},
     {"_room", param_room, NULL, "The memory of the gradient, an array of NumPy.", NULL},
+    {"name", param_name, param_set_name, "Its name in messages.", NULL},
     {"trainable", param_flag, param_set_flag, "Whether gradients are made.",
      (void *)offsetof(ab_param, trainable)},
     {"_frozen", param_flag, param_set_flag, NULL, (void *)offsetof(ab_param, frozen)},
@@ -371,18 +395,12 @@ static PyGetSetDef param_getset[] = {
     {0},
 };
 
-static PyMemberDef param_members[] = {
-    {"name", T_OBJECT_EX, offsetof(ParamObject, name), 0, "Its name in messages."},
-    {0},
-};
-
 static PyType_Slot param_slots[] = {
     {Py_tp_doc, "Base of parameters: where their numbers lie."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, param_init},
     {Py_tp_dealloc, param_dealloc},
     {Py_tp_methods, param_methods},
-    {Py_tp_members, param_members},
     {Py_tp_getset, param_getset},
     {Py_nb_add, slot_add},
     {Py_nb_subtract, slot_subtract},
