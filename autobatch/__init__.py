@@ -129,4 +129,4 @@ _guard()
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "engine", "errors", "testing", "__version__"])
+    return sorted([*__all__, "engine", "errors", "__version__"])

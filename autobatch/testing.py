@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import config, engine
+from .calls import guarded
 from .errors import ConfigurationError, GradientError
 from .parameters import Lookup, Parameter
 from .recording import Expression, new_graph
@@ -105,3 +106,7 @@ def count_batches(*expressions: Expression) -> int:
         2
     """
     return len(engine.schedule_of(list(expressions)))
+
+
+check_gradient = guarded(check_gradient, "check_gradient")
+count_batches = guarded(count_batches, "count_batches")

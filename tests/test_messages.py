@@ -275,7 +275,8 @@ def test_ops_without_a_public_name_are_pickled_too() -> None:
 def test_completion_offers_public_names_only() -> None:
     offered = set(dir(ab))
     assert set(ab.__all__) <= offered
-    assert offered - set(ab.__all__) == {"__version__", "engine", "errors", "testing"}
+    assert offered - set(ab.__all__) == {"__version__", "engine", "errors"}
+    assert all(hasattr(ab, name) for name in offered)
 
 
 @pytest.mark.parametrize(
@@ -401,3 +402,10 @@ def test_a_state_of_another_kind_is_refused(layer) -> None:
     if layer is not ab.LSTM:
         with pytest.raises(OperandError, match="expected the state of 1 layers"):
             layer(3, 4).step(ab.zeros(3), ab.zeros(4))
+
+
+@pytest.mark.parametrize("name", ["check_gradient", "count_batches"])
+def test_a_helper_of_tests_answers_or_raises_an_error_of_ours(name, settings_kept) -> None:
+    from autobatch import testing
+
+    assert stray(getattr(testing, name), (ab.input([1.0]), ab.Parameter(2))) == []
