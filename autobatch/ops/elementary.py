@@ -36,7 +36,8 @@ def lgamma(xp: Any, x: Any) -> Any:
     mirrored = xp.where(positive, x, 1 - x)
     value = _lgamma_positive(xp, mirrored)
     part = xp.abs(x - xp.rint(x))
-    reflected = math.log(math.pi) - xp.log(xp.sin(math.pi * part)) - value
+    # sin(pi part) / pi by its two factors: pi times a small part would round.
+    reflected = -xp.log(part) - xp.log(xp.sinc(part)) - value
     return xp.where(xp.isinf(x), math.inf, xp.where(positive, value, reflected))
 
 
@@ -84,8 +85,8 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.arcsin(a),
     expression="ab_asin(a)",
-    derivatives=(lambda xp, y, a: 1 / xp.sqrt(1 - a * a),),
-    gradients=("(real)1 / ab_sqrt((real)1 - a * a)",),
+    derivatives=(lambda xp, y, a: 1 / xp.sqrt((1 - a) * (1 + a)),),
+    gradients=("(real)1 / ab_sqrt(((real)1 - a) * ((real)1 + a))",),
     summary="Inverse sine in radians, elementwise; NaN outside [-1, 1].",
     example=("ab.asin(0.5)", "0.5236"),
     ranges=((-0.9, 0.9),),
@@ -97,8 +98,8 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.arccos(a),
     expression="ab_acos(a)",
-    derivatives=(lambda xp, y, a: -1 / xp.sqrt(1 - a * a),),
-    gradients=("(real)-1 / ab_sqrt((real)1 - a * a)",),
+    derivatives=(lambda xp, y, a: -1 / xp.sqrt((1 - a) * (1 + a)),),
+    gradients=("(real)-1 / ab_sqrt(((real)1 - a) * ((real)1 + a))",),
     summary="Inverse cosine in radians, elementwise; NaN outside [-1, 1].",
     example=("ab.acos(0.5)", "1.0472"),
     ranges=((-0.9, 0.9),),
@@ -148,8 +149,9 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.arcsinh(a),
     expression="ab_asinh(a)",
-    derivatives=(lambda xp, y, a: 1 / xp.sqrt(a * a + 1),),
-    gradients=("(real)1 / ab_sqrt(a * a + (real)1)",),
+    # The square of a large number would overflow.
+    derivatives=(lambda xp, y, a: 1 / xp.hypot(a, xp.ones_like(a)),),
+    gradients=("(real)1 / ab_hypot(a, (real)1)",),
     summary="Inverse hyperbolic sine, elementwise.",
     example=("ab.asinh(0.5)", "0.4812"),
     cost=30,
@@ -160,8 +162,9 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.arccosh(a),
     expression="ab_acosh(a)",
-    derivatives=(lambda xp, y, a: 1 / xp.sqrt((a - 1) * (a + 1)),),
-    gradients=("(real)1 / ab_sqrt((a - (real)1) * (a + (real)1))",),
+    # Root by root: the product of large numbers would overflow, that of two below -1 be positive.
+    derivatives=(lambda xp, y, a: 1 / (xp.sqrt(a - 1) * xp.sqrt(a + 1)),),
+    gradients=("(real)1 / (ab_sqrt(a - (real)1) * ab_sqrt(a + (real)1))",),
     summary="Inverse hyperbolic cosine, elementwise; NaN below 1.",
     example=("ab.acosh(2.0)", "1.317"),
     ranges=((1.2, 3.0),),
@@ -173,8 +176,9 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.arctanh(a),
     expression="ab_atanh(a)",
-    derivatives=(lambda xp, y, a: 1 / (1 - a * a),),
-    gradients=("(real)1 / ((real)1 - a * a)",),
+    # NaN where the value is.
+    derivatives=(lambda xp, y, a: xp.where(xp.isnan(y), y, 1 / ((1 - a) * (1 + a))),),
+    gradients=("(y != y ? y : (real)1 / (((real)1 - a) * ((real)1 + a)))",),
     summary="Inverse hyperbolic tangent, elementwise; infinite at -1 and 1, NaN beyond.",
     example=("ab.atanh(0.5)", "0.5493"),
     ranges=((-0.9, 0.9),),

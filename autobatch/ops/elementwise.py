@@ -334,6 +334,14 @@ elementwise(
     ranges=((0.5, 2.0), (-2.0, -0.5)),
 )
 
+
+def _power_slope(xp: Any, y: Any, a: Any, b: Any) -> Any:
+    slope = xp.power(a, b - 1)
+    # Where only the power overflows, b / a times the value does not.
+    slope = xp.where(xp.isinf(slope) & (a != 0), y * (b / xp.where(a == 0, 1, a)), b * slope)
+    return xp.where(b == 0, 0, xp.where(xp.isnan(y), y, slope))
+
+
 elementwise(
     "power",
     ("x", "y"),
@@ -341,12 +349,12 @@ elementwise(
     expression="ab_pow(a, b)",
     derivatives=(
         # b = 0: the value is 1 whatever a is, also at a = 0 where pow(a, -1) is infinite.
-        lambda xp, y, a, b: xp.where(b == 0, 0, b * xp.power(a, b - 1)),
+        _power_slope,
         # a = 0, b >= 0: the value stays 0 (or 1 at b = 0); y log a would be 0 * -inf.
         lambda xp, y, a, b: xp.where((a == 0) & (b >= 0), 0, y * xp.log(a)),
     ),
     gradients=(
-        "(b == (real)0 ? (real)0 : b * ab_pow(a, b - (real)1))",
+        "ab_power_slope(a, b, y)",
         "(a == (real)0 && b >= (real)0 ? (real)0 : y * ab_log(a))",
     ),
     summary=(
@@ -429,8 +437,8 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.log(a),
     expression="ab_log(a)",
-    derivatives=(lambda xp, y, a: 1 / a,),
-    gradients=("(real)1 / a",),
+    derivatives=(lambda xp, y, a: xp.where(a < 0, math.nan, 1 / a),),
+    gradients=("(y != y ? y : (real)1 / a)",),
     summary="Natural logarithm, elementwise; -inf at 0, NaN below.",
     example=("ab.log(2.0)", "0.6931"),
     ranges=((0.1, 3.0),),
@@ -524,8 +532,12 @@ elementwise(
     ("x",),
     formula=lambda xp, a, low, high: xp.minimum(xp.maximum(a, low), high),
     expression="(a < p0 ? p0 : (a > p1 ? p1 : a))",
-    derivatives=(lambda xp, y, a, low, high: (a >= low) & (a <= high),),
-    gradients=("(a >= p0 && a <= p1 ? (real)1 : (real)0)",),
+    derivatives=(
+        lambda xp, y, a, low, high: xp.where(
+            (a < low) | (a > high), 0, xp.where(xp.isnan(a), a, 1)
+        ),
+    ),
+    gradients=("(a < p0 || a > p1 ? (real)0 : (a != a ? a : (real)1))",),
     attrs=("low", "high"),
     settings=({"low": -0.5, "high": 0.7}, {"low": -math.inf, "high": 1.0}),
     check=_check_clip,
@@ -595,8 +607,9 @@ elementwise(
     ("x",),
     formula=lambda xp, a: xp.maximum(a, 0),
     expression="(a < (real)0 ? (real)0 : a)",
-    derivatives=(lambda xp, y, a: a > 0,),
-    gradients=("(a > (real)0 ? (real)1 : (real)0)",),
+    derivatives=(lambda xp, y, a: xp.where(a > 0, 1, xp.where(a < 0, 0, a)),),
+    # At 0 it is 0, and NaN stays NaN.
+    gradients=("(a > (real)0 ? (real)1 : (a < (real)0 ? (real)0 : a))",),
     summary="max(x, 0), elementwise; NaN stays NaN. The derivative at 0 is 0.",
     example=("ab.relu(-0.5)", "0.0"),
     ranges=((0.1, 2.0), (-2.0, -0.1)),
@@ -607,8 +620,10 @@ elementwise(
     ("x",),
     formula=lambda xp, a, slope: xp.where(a > 0, a, slope * a),
     expression="(a > (real)0 ? a : p0 * a)",
-    derivatives=(lambda xp, y, a, slope: xp.where(a > 0, xp.ones_like(a), slope),),
-    gradients=("(a > (real)0 ? (real)1 : p0)",),
+    derivatives=(
+        lambda xp, y, a, slope: xp.where(a > 0, xp.ones_like(a), xp.where(xp.isnan(a), a, slope)),
+    ),
+    gradients=("(a > (real)0 ? (real)1 : (a != a ? a : p0))",),
     attrs=("slope",),
     settings=({"slope": 0.01}, {"slope": 0.3}),
     summary="x where positive, slope * x elsewhere. The derivative at 0 is the slope.",
@@ -696,6 +711,11 @@ def _gelu_gate(xp: Any, a: Any) -> Any:
     return sigmoid(xp, _GELU_SCALE * a * (1 + 0.044715 * a * a))
 
 
+def _gelu_slope(xp: Any, a: Any) -> Any:
+    # Beyond 100 the gate is 0 or 1, whatever this is, but not if it overflows.
+    return a * _GELU_SCALE * (1 + 0.134145 * a * a)
+
+
 elementwise(
     "gelu_tanh",
     ("x",),
@@ -704,12 +724,12 @@ elementwise(
     derivatives=(
         lambda xp, y, a: (
             _gelu_gate(xp, a)
-            * (1 + a * (1 - _gelu_gate(xp, a)) * _GELU_SCALE * (1 + 0.134145 * a * a))
+            * (1 + (1 - _gelu_gate(xp, a)) * _gelu_slope(xp, xp.clip(a, -100, 100)))
         ),
     ),
     gradients=(
-        f"{_GELU_ARGUMENT} * ((real)1 + a * ((real)1 - {_GELU_ARGUMENT})"
-        " * (real)1.5957691216057308 * ((real)1 + (real)0.134145 * a * a))",
+        f"{_GELU_ARGUMENT} * ((real)1 + ((real)1 - {_GELU_ARGUMENT})"
+        " * ab_gelu_slope(a < (real)-100 ? (real)-100 : (a > (real)100 ? (real)100 : a)))",
     ),
     summary=(
         "x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, elementwise: the first\n"
@@ -727,11 +747,13 @@ elementwise(
     formula=lambda xp, a: a * sigmoid(xp, 1.702 * a),
     expression="a * ab_sigmoid((real)1.702 * a)",
     derivatives=(
-        lambda xp, y, a: sigmoid(xp, 1.702 * a) * (1 + 1.702 * a * sigmoid(xp, -1.702 * a)),
+        lambda xp, y, a: (
+            sigmoid(xp, 1.702 * a) + a * sigmoid(xp, 1.702 * a) * (1.702 * sigmoid(xp, -1.702 * a))
+        ),
     ),
     gradients=(
-        "ab_sigmoid((real)1.702 * a)"
-        " * ((real)1 + (real)1.702 * a * ((real)1 - ab_sigmoid((real)1.702 * a)))",
+        "ab_sigmoid((real)1.702 * a) + a * ab_sigmoid((real)1.702 * a)"
+        " * ((real)1.702 * ((real)1 - ab_sigmoid((real)1.702 * a)))",
     ),
     summary=(
         "x sigmoid(1.702 x), elementwise: the second approximation of `gelu` (Hendrycks and\n"
@@ -772,44 +794,56 @@ elementwise(
 # --------------------------------------------------- losses of independent probabilities
 
 
-def _surely(xp: Any, p: Any, log: Any) -> Any:
+# Of single precision, in both: a loss is the same number whatever the type.
+_LEAST, _STEP = 2.0**-126, 2.0**-23
+
+
+def _surely(xp: Any, log: Any) -> Any:
     """The logarithm of a probability: at least that of the smallest normal number."""
-    return xp.maximum(log, math.log(xp.finfo(p.dtype).tiny))
+    return xp.maximum(log, math.log(_LEAST))
+
+
+def _probable(xp: Any, p: Any, number: Any) -> Any:
+    """NaN where p is no probability."""
+    return xp.where((p >= 0) & (p <= 1), number, math.nan)
 
 
 def _binary_cross_entropy_slope(xp: Any, y: Any, p: Any, t: Any) -> Any:
-    info = xp.finfo(p.dtype)
-    rest = xp.where(p == 1, info.eps, 1 - p)
-    least = xp.where((p >= 0) & (p < info.tiny), info.tiny, p)
+    rest = xp.where(p == 1, _STEP, 1 - p)
+    least = xp.where(p < _LEAST, _LEAST, p)
     slope = xp.where(t == 1, 0, (1 - t) / rest) - xp.where(t == 0, 0, t / least)
-    return xp.where(p == t, 0, slope)
+    return _probable(xp, p, xp.where(p == t, 0, slope))
 
 
 elementwise(
     "binary_cross_entropy",
     ("x", "y"),
     # A target of exactly 0 or 1 takes only its own logarithm.
-    formula=lambda xp, p, t: (
-        -xp.where(t == 0, 0, t * _surely(xp, p, xp.log(p)))
-        - xp.where(t == 1, 0, (1 - t) * _surely(xp, p, xp.log1p(-p)))
+    formula=lambda xp, p, t: _probable(
+        xp,
+        p,
+        -xp.where(t == 0, 0, t * _surely(xp, xp.log(p)))
+        - xp.where(t == 1, 0, (1 - t) * _surely(xp, xp.log1p(-p))),
     ),
     expression=(
-        "-(b == (real)0 ? (real)0 : b * ab_at_least_smallest(ab_log(a)))"
-        " - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_at_least_smallest(ab_log1p(-a)))"
+        "ab_probable(a, -(b == (real)0 ? (real)0 : b * ab_at_least_smallest(ab_log(a)))"
+        " - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_at_least_smallest(ab_log1p(-a))))"
     ),
     derivatives=(
         _binary_cross_entropy_slope,
-        lambda xp, y, p, t: _surely(xp, p, xp.log1p(-p)) - _surely(xp, p, xp.log(p)),
+        lambda xp, y, p, t: _probable(xp, p, _surely(xp, xp.log1p(-p)) - _surely(xp, xp.log(p))),
     ),
     gradients=(
-        "a == b ? (real)0 : (b == (real)1 ? (real)0 : ((real)1 - b) / ab_complement(a))"
-        " - (b == (real)0 ? (real)0 : b / ab_probability(a))",
-        "ab_at_least_smallest(ab_log1p(-a)) - ab_at_least_smallest(ab_log(a))",
+        "ab_probable(a, a == b ? (real)0"
+        " : (b == (real)1 ? (real)0 : ((real)1 - b) / ab_complement(a))"
+        " - (b == (real)0 ? (real)0 : b / ab_probability(a)))",
+        "ab_probable(a, ab_at_least_smallest(ab_log1p(-a)) - ab_at_least_smallest(ab_log(a)))",
     ),
     summary=(
         "-y log x - (1 - y) log(1 - x), elementwise, for probabilities x and targets y.\n\n"
-        "Logarithms are at least that of the smallest number (-87.3 in single precision), so that\n"
-        "a probability of exactly 0 or 1 has a finite loss and gradient, as in DyNet."
+        "Logarithms are at least that of the smallest number of single precision, -87.3, in both\n"
+        "types, so that a probability of exactly 0 or 1 has a finite loss and gradient, as in\n"
+        "DyNet. What lies outside [0, 1] is no probability: NaN."
     ),
     example=("ab.binary_cross_entropy(0.8, 1.0)", "0.2231"),
     ranges=((0.1, 0.9),),
@@ -820,8 +854,8 @@ elementwise(
 elementwise(
     "binary_cross_entropy_logits",
     ("x", "y"),
-    formula=lambda xp, a, t: xp.maximum(a, 0) - a * t + xp.log1p(xp.exp(-xp.abs(a))),
-    expression="(a > (real)0 ? a : (real)0) - a * b + ab_log1p(ab_exp(-ab_fabs(a)))",
+    formula=lambda xp, a, t: a * ((a > 0) - t) + xp.log1p(xp.exp(-xp.abs(a))),
+    expression="a * ((a > (real)0 ? (real)1 : (real)0) - b) + ab_log1p(ab_exp(-ab_fabs(a)))",
     derivatives=(
         lambda xp, y, a, t: sigmoid(xp, a) - t,
         lambda xp, y, a, t: -a,

@@ -103,9 +103,9 @@ hinge_backward(const ab_call *call)
         ab_signed_bits count = 0; /* a float would stop at 2^24 */
 #pragma omp simd reduction(+ : count)
         for (int64_t j = 0; j < classes; j++) {
-            const int active = (j != label) & (margin - own + x[j] > 0);
+            const ab_signed_bits active = (j != label) & (margin - own + x[j] > 0);
             count += active;
-            dx[j] += active ? dy : 0;
+            dx[j] += dy * (real)active;
         }
         dx[label] -= dy * (real)count;
     }

@@ -332,12 +332,12 @@ reduce_norm_backward(const ab_call *call)
         /* x / y is of ordinary size where 1 / y is not. */
         if (b.inner == 1) {
             const real norm = y[0], share = dy[0];
-            for (int64_t l = 0; l < b.len && norm != 0; l++)
-                dx[l] += share * (x[l] / norm);
+            for (int64_t l = 0; l < b.len; l++)
+                dx[l] += share * (norm == 0 ? 0 : x[l] / norm);
         } else {
             for (int64_t l = 0; l < b.len; l++) {
                 for (int64_t k = 0; k < b.width; k++)
-                    dx[l * b.inner + k] += y[k] == 0 ? 0 : dy[k] * (x[l * b.inner + k] / y[k]);
+                    dx[l * b.inner + k] += dy[k] * (y[k] == 0 ? 0 : x[l * b.inner + k] / y[k]);
             }
         }
     }

@@ -114,12 +114,12 @@ reduce_std_backward(const ab_call *call)
                 unit[k] = row_magnitude(b.len, b.inner, x + k);
                 deviation = statistics_scaled(b.len, b.inner, x + k, unit[k], &mean[k]);
             }
-            share[k] = deviation == 0 ? 0 : dy[k] / ((real)b.len * deviation);
+            share[k] = y[k] == 0 ? 0 : 1 / ((real)b.len * deviation);
         }
         for (int64_t l = 0; l < b.len; l++) {
             for (int64_t k = 0; k < b.width; k++)
                 dx[l * b.inner + k] +=
-                    y[k] == 0 ? 0 : share[k] * (x[l * b.inner + k] / unit[k] - mean[k]);
+                    dy[k] * (y[k] == 0 ? 0 : share[k] * (x[l * b.inner + k] / unit[k] - mean[k]));
         }
     }
 }

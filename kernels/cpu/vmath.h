@@ -42,7 +42,6 @@ typedef int64_t ab_signed_bits;
 #define AB_BIAS 1023
 #define AB_SMALLEST DBL_MIN
 #define AB_EPSILON DBL_EPSILON
-#define AB_LOG_SMALLEST -708.39641853226410622
 #define AB_LARGEST DBL_MAX
 #define AB_LIBM(name) name
 #else
@@ -52,7 +51,6 @@ typedef int32_t ab_signed_bits;
 #define AB_BIAS 127
 #define AB_SMALLEST FLT_MIN
 #define AB_EPSILON FLT_EPSILON
-#define AB_LOG_SMALLEST -87.33654475055310898f
 #define AB_LARGEST FLT_MAX
 #define AB_LIBM(name) name##f
 #endif
@@ -298,8 +296,10 @@ ab_log1p(real x)
     return u > 0 ? (x <= AB_LARGEST ? inside : x) : edge;
 }
 
+#define AB_LOG_SMALLEST ((real) - 87.33654475055310898)
+
 /* Probabilities in losses, and what is left to 1: so near to 0 that logarithm and inverse are still
- * finite. What is no probability stays as it is. */
+ * finite. The limits are those of float in double, too: a loss is one number in both. */
 static inline real
 ab_at_least_smallest(real log)
 {
@@ -309,13 +309,26 @@ ab_at_least_smallest(real log)
 static inline real
 ab_probability(real p)
 {
-    return p >= 0 && p < AB_SMALLEST ? AB_SMALLEST : p;
+    return p >= 0 && p < (real)0x1p-126 ? (real)0x1p-126 : p;
 }
 
 static inline real
 ab_complement(real p)
 {
-    return p == 1 ? AB_EPSILON : 1 - p;
+    return p == 1 ? (real)0x1p-23 : 1 - p;
+}
+
+/* NaN where p is no probability. */
+static inline real
+ab_probable(real p, real number)
+{
+    return p >= 0 && p <= 1 ? number : (real)NAN;
+}
+
+static inline real
+ab_gelu_slope(real x)
+{
+    return x * (real)1.5957691216057308 * ((real)1 + (real)0.134145 * x * x);
 }
 
 /* Beyond this sin and cos would lose precision: where an argument is larger, the loops
@@ -463,6 +476,15 @@ ab_pow(real x, real y)
     return AB_LIBM(pow)(x, y);
 }
 
+/* The derivative of y = a^b by a, also where only a^(b - 1) overflows. */
+static inline real
+ab_power_slope(real a, real b, real y)
+{
+    const real power = ab_pow(a, b - 1);
+    const real slope = ab_fabs(power) > AB_LARGEST && a != 0 ? y * (b / a) : b * power;
+    return b == 0 ? 0 : y != y ? y : slope;
+}
+
 static inline real
 ab_asin(real x)
 {
@@ -494,6 +516,12 @@ ab_cosh(real x)
 }
 
 static inline real
+ab_hypot(real x, real y)
+{
+    return AB_LIBM(hypot)(x, y);
+}
+
+static inline real
 ab_asinh(real x)
 {
     return AB_LIBM(asinh)(x);
@@ -517,7 +545,7 @@ ab_lgamma(real x)
     return AB_LIBM(lgamma)(x);
 }
 
-/* The derivative of lgamma: the recurrence psi(x) = psi(x + 1) - 1 / x up to 8, from where on
+/* The derivative of lgamma: the recurrence psi(x) = psi(x + 1) - 1 / x up to 10, from where on
  * the asymptotic series is exact to the last place; below 0 by reflection (Abramowitz and
  * Stegun 1964, 6.3.5, 6.3.7, 6.3.18). In double always: near its root the sum cancels. */
 static inline real
@@ -534,7 +562,7 @@ ab_digamma(real x)
         sum = -3.14159265358979323846 / tan(3.14159265358979323846 * (z - rint(z)));
         z = 1 - z;
     }
-    for (; z < 8; z++)
+    for (; z < 10; z++)
         sum -= 1 / z;
     const double t = 1 / (z * z);
     double p = 691.0 / 32760;

@@ -92,7 +92,7 @@ AB_VALUE(power)
 
 AB_DERIVATIVE(power, 0)
 {
-    return (b == (real)0 ? (real)0 : b * ab_pow(a, b - (real)1));
+    return ab_power_slope(a, b, y);
 }
 
 AB_DERIVATIVE(power, 1)
@@ -104,7 +104,7 @@ AB_FORWARD(power, 2)
 AB_GRADIENT(power, 2, 0)
 AB_GRADIENT(power, 2, 1)
 AB_ELEMENTWISE(power, 2, 0, power_gradient_0, power_gradient_1)
-AB_READS(power, 1u << 0 | 1u << 1, 1u << 0 | 1u << 1 | AB_READS_Y)
+AB_READS(power, 1u << 0 | 1u << 1 | AB_READS_Y, 1u << 0 | 1u << 1 | AB_READS_Y)
 
 AB_VALUE(negative)
 {
@@ -185,13 +185,13 @@ AB_VALUE(log)
 
 AB_DERIVATIVE(log, 0)
 {
-    return (real)1 / a;
+    return (y != y ? y : (real)1 / a);
 }
 
 AB_FORWARD(log, 1)
 AB_GRADIENT(log, 1, 0)
 AB_ELEMENTWISE(log, 1, 0, log_gradient_0)
-AB_READS(log, 1u << 0)
+AB_READS(log, 1u << 0 | AB_READS_Y)
 
 AB_VALUE(sqrt)
 {
@@ -320,7 +320,7 @@ AB_VALUE(clip)
 
 AB_DERIVATIVE(clip, 0)
 {
-    return (a >= p0 && a <= p1 ? (real)1 : (real)0);
+    return (a < p0 || a > p1 ? (real)0 : (a != a ? a : (real)1));
 }
 
 AB_FORWARD(clip, 1)
@@ -395,7 +395,7 @@ AB_VALUE(relu)
 
 AB_DERIVATIVE(relu, 0)
 {
-    return (a > (real)0 ? (real)1 : (real)0);
+    return (a > (real)0 ? (real)1 : (a < (real)0 ? (real)0 : a));
 }
 
 AB_FORWARD(relu, 1)
@@ -410,7 +410,7 @@ AB_VALUE(leaky_relu)
 
 AB_DERIVATIVE(leaky_relu, 0)
 {
-    return (a > (real)0 ? (real)1 : p0);
+    return (a > (real)0 ? (real)1 : (a != a ? a : p0));
 }
 
 AB_FORWARD(leaky_relu, 1)
@@ -470,7 +470,7 @@ AB_VALUE(gelu_tanh)
 
 AB_DERIVATIVE(gelu_tanh, 0)
 {
-    return ab_sigmoid((real)1.5957691216057308 * a * ((real)1 + (real)0.044715 * a * a)) * ((real)1 + a * ((real)1 - ab_sigmoid((real)1.5957691216057308 * a * ((real)1 + (real)0.044715 * a * a))) * (real)1.5957691216057308 * ((real)1 + (real)0.134145 * a * a));
+    return ab_sigmoid((real)1.5957691216057308 * a * ((real)1 + (real)0.044715 * a * a)) * ((real)1 + ((real)1 - ab_sigmoid((real)1.5957691216057308 * a * ((real)1 + (real)0.044715 * a * a))) * ab_gelu_slope(a < (real)-100 ? (real)-100 : (a > (real)100 ? (real)100 : a)));
 }
 
 AB_FORWARD(gelu_tanh, 1)
@@ -485,7 +485,7 @@ AB_VALUE(gelu_sigmoid)
 
 AB_DERIVATIVE(gelu_sigmoid, 0)
 {
-    return ab_sigmoid((real)1.702 * a) * ((real)1 + (real)1.702 * a * ((real)1 - ab_sigmoid((real)1.702 * a)));
+    return ab_sigmoid((real)1.702 * a) + a * ab_sigmoid((real)1.702 * a) * ((real)1.702 * ((real)1 - ab_sigmoid((real)1.702 * a)));
 }
 
 AB_FORWARD(gelu_sigmoid, 1)
@@ -525,17 +525,17 @@ AB_READS(softsign, 1u << 0)
 
 AB_VALUE(binary_cross_entropy)
 {
-    return -(b == (real)0 ? (real)0 : b * ab_at_least_smallest(ab_log(a))) - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_at_least_smallest(ab_log1p(-a)));
+    return ab_probable(a, -(b == (real)0 ? (real)0 : b * ab_at_least_smallest(ab_log(a))) - (b == (real)1 ? (real)0 : ((real)1 - b) * ab_at_least_smallest(ab_log1p(-a))));
 }
 
 AB_DERIVATIVE(binary_cross_entropy, 0)
 {
-    return a == b ? (real)0 : (b == (real)1 ? (real)0 : ((real)1 - b) / ab_complement(a)) - (b == (real)0 ? (real)0 : b / ab_probability(a));
+    return ab_probable(a, a == b ? (real)0 : (b == (real)1 ? (real)0 : ((real)1 - b) / ab_complement(a)) - (b == (real)0 ? (real)0 : b / ab_probability(a)));
 }
 
 AB_DERIVATIVE(binary_cross_entropy, 1)
 {
-    return ab_at_least_smallest(ab_log1p(-a)) - ab_at_least_smallest(ab_log(a));
+    return ab_probable(a, ab_at_least_smallest(ab_log1p(-a)) - ab_at_least_smallest(ab_log(a)));
 }
 
 AB_FORWARD(binary_cross_entropy, 2)
@@ -546,7 +546,7 @@ AB_READS(binary_cross_entropy, 1u << 0 | 1u << 1, 1u << 0)
 
 AB_VALUE(binary_cross_entropy_logits)
 {
-    return (a > (real)0 ? a : (real)0) - a * b + ab_log1p(ab_exp(-ab_fabs(a)));
+    return a * ((a > (real)0 ? (real)1 : (real)0) - b) + ab_log1p(ab_exp(-ab_fabs(a)));
 }
 
 AB_DERIVATIVE(binary_cross_entropy_logits, 0)
@@ -602,7 +602,7 @@ AB_VALUE(asin)
 
 AB_DERIVATIVE(asin, 0)
 {
-    return (real)1 / ab_sqrt((real)1 - a * a);
+    return (real)1 / ab_sqrt(((real)1 - a) * ((real)1 + a));
 }
 
 AB_FORWARD(asin, 1)
@@ -617,7 +617,7 @@ AB_VALUE(acos)
 
 AB_DERIVATIVE(acos, 0)
 {
-    return (real)-1 / ab_sqrt((real)1 - a * a);
+    return (real)-1 / ab_sqrt(((real)1 - a) * ((real)1 + a));
 }
 
 AB_FORWARD(acos, 1)
@@ -677,7 +677,7 @@ AB_VALUE(asinh)
 
 AB_DERIVATIVE(asinh, 0)
 {
-    return (real)1 / ab_sqrt(a * a + (real)1);
+    return (real)1 / ab_hypot(a, (real)1);
 }
 
 AB_FORWARD(asinh, 1)
@@ -692,7 +692,7 @@ AB_VALUE(acosh)
 
 AB_DERIVATIVE(acosh, 0)
 {
-    return (real)1 / ab_sqrt((a - (real)1) * (a + (real)1));
+    return (real)1 / (ab_sqrt(a - (real)1) * ab_sqrt(a + (real)1));
 }
 
 AB_FORWARD(acosh, 1)
@@ -707,13 +707,13 @@ AB_VALUE(atanh)
 
 AB_DERIVATIVE(atanh, 0)
 {
-    return (real)1 / ((real)1 - a * a);
+    return (y != y ? y : (real)1 / (((real)1 - a) * ((real)1 + a)));
 }
 
 AB_FORWARD(atanh, 1)
 AB_GRADIENT(atanh, 1, 0)
 AB_ELEMENTWISE(atanh, 1, 0, atanh_gradient_0)
-AB_READS(atanh, 1u << 0)
+AB_READS(atanh, 1u << 0 | AB_READS_Y)
 
 AB_VALUE(lgamma)
 {
