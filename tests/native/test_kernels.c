@@ -57,9 +57,8 @@ static const function functions[] = {
     {"exp", "exp", 0, 0, expl, -106, 90, -750, 712, 1.25},
     {"expm1", "elu", 1, 0, expm1l, -90, 0, -720, 0, 2.0},
     {"log", "log", 0, 0, logl, 0, 1e38, 0, 1e308, 1.0},
-    /* A loss has a largest value: not from -1 on. */
-    {"log1p", "binary_cross_entropy", 1, 1, log1pl, -0.9999999, 1e38, -0.999999999999999, 1e308,
-     1.0},
+    /* Of probabilities; a loss has a largest value: not from -1 on. */
+    {"log1p", "binary_cross_entropy", 1, 1, log1pl, -0.9999999, 0, -0.999999999999999, 0, 1.0},
     {"tanh", "tanh", 0, 0, tanhl, -30, 30, -40, 40, 2.0},
     {"sigmoid", "sigmoid", 0, 0, sigmoid_exact, -106, 110, -750, 750, 2.0},
     {"sin", "sin", 0, 0, sinl, -1e4, 1e4, -1e4, 1e4, 1.8},
@@ -186,8 +185,8 @@ special_values(const function *f)
             const double got = f->negated ? -get(y, v) : get(y, v);
             if (!strcmp(f->kernel, "elu") && at > 0)
                 continue;
-            if (!strcmp(f->kernel, "binary_cross_entropy") && at == -1)
-                continue; /* a loss has a largest value */
+            if (!strcmp(f->kernel, "binary_cross_entropy") && !(at > -1 && at <= 0))
+                continue; /* a loss has a largest value, and takes probabilities only */
             const long double exact = f->exact(at);
             const int sign = exact == 0 && !f->negated && !!signbit(got) != !!signbit(exact);
             if (units(got, exact) > f->bound || sign) {
