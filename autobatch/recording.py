@@ -476,6 +476,11 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
             f"since this expression was recorded, and what is asked for needs the old ones; call "
             f"ab.new_graph() and record it again, or ask for it before they change"
         )
+    if kind == "not columns":
+        raise GraphError(
+            "the present graph has expressions of autobatch's own, and DyNet's names record in "
+            "another; call dy.renew_cg() first"
+        )
     if kind == "moved":
         raise GraphError(
             f"{name}another graph was begun, or this one ended, while the op was being recorded "

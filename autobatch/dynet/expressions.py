@@ -68,6 +68,7 @@ _differentiate_full = _core.Expression._differentiate_full
 _gradient_columns = _core.Expression._gradient_columns
 _write = _core.Expression._write
 _numbers_input = _core.numbers_input
+_columns_begin = _core.columns_begin
 
 
 class NotSupportedError(AutobatchError, NotImplementedError):
@@ -301,23 +302,36 @@ class Expression(_Base, metaclass=_Kind):
     def __rpow__(self, other: Any) -> Any:
         return F.power(_operand(other), _operand(self))
 
-    def __len__(self) -> int:
-        raise TypeError("an Expression has no len(); its dimensions are expression.dim()")
-
     def __bool__(self) -> bool:
         return True
-
-    def __float__(self) -> float:
-        return self.scalar_value()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        value = self.npvalue()
-        return value if dtype is None else value.astype(dtype)
 
     def __repr__(self) -> str:
         return f"expression {self.node}/{_CG.version()}"
 
-    __array_ufunc__ = None  # arrays and NumPy's numbers leave operators to us
+
+class _NotThere(AttributeError, TypeError):
+    """What Python or NumPy asked of an expression is not there."""
+
+
+class _Absent:
+    """Hides what expressions of ours answer: DyNet's are objects to Python and to NumPy, so that an
+    array of them is an array of objects, and nothing turns them into numbers unasked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, thing: Any, owner: Any = None) -> Any:
+        raise _NotThere(
+            f"an Expression has no {self.name}; its numbers are expression.npvalue() and "
+            f"expression.value(), its dimensions expression.dim()"
+        )
+
+
+_HIDDEN = (
+    *("array", "array_function", "array_ufunc", "dlpack", "dlpack_device", "len", "iter"),
+    *("contains", "reversed", "float", "int", "index", "abs", "round", "trunc", "floor", "ceil"),
+    *("divmod", "rdivmod", "floordiv", "rfloordiv", "mod", "rmod"),
+)
 
 
 def _give() -> None:
@@ -328,8 +342,10 @@ def _give() -> None:
     # What expressions of ours refuse: DyNet's are objects like any other to Python and NumPy.
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "format"):
         setattr(Node, f"__{name}__", getattr(object, f"__{name}__"))
-    Node.__array_ufunc__ = None
-    Node.__contains__ = lambda x, other: any(entry == other for entry in x)
+    for name in _HIDDEN:
+        for kind in (Node, Expression):
+            if hasattr(kind, f"__{name}__"):
+                setattr(kind, f"__{name}__", _Absent(f"__{name}__"))
     Node.__name__ = Node.__qualname__ = "Expression"
     Node.__module__ = "autobatch.dynet"
     Node.__doc__ = Expression.__doc__
@@ -543,6 +559,7 @@ _CODES = {4: "f", 8: "d"}
 
 def _input(shape: Dims, batch: int, content: bytes) -> Any:
     """An input that `set` may change: each is a node of its own."""
+    _columns_begin()
     return _PLACEHOLDER((), (batch, *shape), content)
 
 
@@ -617,6 +634,7 @@ def vecInput(dim: int, device: str = "") -> Any:
         device: accepted.
     """
     words = (1, int(dim))
+    _columns_begin()
     return _PLACEHOLDER((), words, _zero_content(_CG._itemsize, words))
 
 
@@ -746,6 +764,7 @@ def inputTensorTranspose(
 def matInput(d1: int, d2: int) -> Any:
     """A matrix of zeros, to be filled by `Expression.set`. Use `inputTensor`."""
     words = (1, int(d2), int(d1))
+    _columns_begin()
     return _PLACEHOLDER((), words, _zero_content(_CG._itemsize, words))
 
 
@@ -787,6 +806,7 @@ def sparse_inputTensor(
         made = _sparse_vector(idxs, values, shape[0], defval)
         if made is not None:
             return made
+    _columns_begin()
     places = list(reversed([list(i) for i in idxs]))
     return _sparse_input(places, values, tuple(reversed(tuple(shape))), float(defval), batched)
 

@@ -19,7 +19,6 @@ from .. import _core, engine
 from ..backends import cpu
 from ..errors import AutobatchError, GradientError, IndexRangeError, ShapeError
 from ..recording import current_graph
-from ..recording import new_graph as _new_graph
 from .random import Draw
 
 __all__ = [
@@ -72,9 +71,6 @@ class ComputationGraph(_core.Computation):
         self.moved = False  # a row or an entry was set
         self.look_out()
         self._checkpoints: list[int] = []
-        graph = current_graph()
-        self._graph = _new_graph() if len(graph) else graph
-        self._graph.expression_type = Node
         self._only()
 
     def renew(

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..errors import FileFormatError
 from ..parameters import Lookup
 from .parameters import Dims, LookupParameters, ParameterCollection, Parameters
 
@@ -260,13 +261,39 @@ def _as_dynet_names_them() -> Iterator[None]:
             sys.modules["_dynet"] = before
 
 
+_MODULES = ("_dynet", "_gdynet", "dynet", "autobatch.dynet")  # of DyNet's names in files
+
+
 class _Unpickler(pickle.Unpickler):
-    """Finds DyNet's classes here, whichever of its modules they were pickled from."""
+    """Finds DyNet's builders and operations, and the classes that the caller names.
+
+    Nothing else of a pickle is looked up, so that reading a file runs no code but theirs.
+    """
+
+    def __init__(self, file: IO[bytes], classes: Iterable[type]) -> None:
+        super().__init__(file)
+        self._own = {(c.__module__, c.__qualname__): c for c in classes}
+        self._own |= {("__main__", c.__qualname__): c for c in self._own.values()}
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in ("_dynet", "_gdynet", "dynet"):
-            return getattr(_names(), name)
-        return super().find_class(module, name)
+        if (module, name) in self._own:
+            return self._own[module, name]
+        found = None
+        if module in _MODULES or module.startswith("autobatch.dynet."):
+            public = _names()
+            found = getattr(public, name, None) if name in public.__all__ else None
+        home = str(getattr(found, "__module__", ""))
+        if isinstance(found, type):
+            good = home.startswith(("autobatch.dynet.builders", "autobatch.dynet.parameters"))
+        else:
+            good = callable(found) and home.startswith("autobatch.dynet.operations")
+        if not good:
+            raise FileFormatError(
+                f"load: the file refers to {module}.{name}, which is neither a builder nor an "
+                f"operation of DyNet's; if you trust the file and it is a class of your program, "
+                f"name it: load(basename, params, classes=[{name.rpartition('.')[2]}])"
+            )
+        return found
 
 
 def save(basename: str, objects: Iterable[Any]) -> None:
@@ -297,22 +324,39 @@ def save(basename: str, objects: Iterable[Any]) -> None:
                 _write(data, part, part.name())
 
 
-def load_generator(basename: str, params: ParameterCollection) -> Iterator[Any]:
+def load_generator(
+    basename: str, params: ParameterCollection, classes: Iterable[type] = ()
+) -> Iterator[Any]:
     """Loads what :func:`save` saved, one object after the other.
-
-    The meta file is a pickle: do not load one from a source that you do not trust.
 
     Args:
         basename: as given to :func:`save`.
         params: the collection that the parameters are added to.
+        classes: classes of the program's own that the file may name. The meta file is a pickle,
+            of which nothing is looked up but DyNet's builders and operations and these: name
+            classes only for a file that you trust, whose contents they will be given.
+            Default: none.
+
+    Raises:
+        FileFormatError: the file refers to anything else, or is no such file.
     """
+    own = list(classes)
     name = f"{basename}.data"
     with open(f"{basename}.meta", "rb") as meta:
         while True:
             try:
-                described = _Unpickler(meta).load()
+                described = _Unpickler(meta, own).load()
             except EOFError:
                 return
+            except (FileFormatError, OSError, MemoryError):
+                raise
+            except Exception as error:  # whatever a damaged pickle leads to
+                raise FileFormatError(f"load: {basename}.meta is damaged: {error}") from error
+            if not _is_described(described, own):
+                raise FileFormatError(
+                    f"load: {basename}.meta is no file of saved objects: it holds "
+                    f"{type(described).__name__}, not an object's kind, spec and name"
+                )
             if described[0] == "Parameters":
                 yield params.load_param(name, described[1])
             elif described[0] == "LookupParameters":
@@ -324,11 +368,27 @@ def load_generator(basename: str, params: ParameterCollection) -> Iterator[Any]:
                 yield made
 
 
-def load(basename: str, params: ParameterCollection) -> list[Any]:
+def _is_described(found: Any, own: list[type]) -> bool:
+    """Whether it is what `save` writes for one object."""
+    if not isinstance(found, tuple) or not found:
+        return False
+    if found[0] in ("Parameters", "LookupParameters"):
+        return len(found) == 2 and isinstance(found[1], str)
+    if len(found) != 3 or not isinstance(found[0], type) or not isinstance(found[2], str):
+        return False
+    return found[0] in own or hasattr(found[0], "from_spec")
+
+
+def load(basename: str, params: ParameterCollection, classes: Iterable[type] = ()) -> list[Any]:
     """Loads what :func:`save` saved, as a list in the same order.
 
     Args:
         basename: as given to :func:`save`.
         params: the collection that the parameters are added to.
+        classes: classes of the program's own that the file may name, if the file is trusted;
+            see :func:`load_generator`.
+
+    Raises:
+        FileFormatError: the file refers to anything else, or is no such file.
     """
-    return list(load_generator(basename, params))
+    return list(load_generator(basename, params, classes))

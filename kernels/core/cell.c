@@ -435,7 +435,7 @@ cell_vectorcall(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *
     }
     arguments a;
     a.nargs = a.nkey = 0;
-    GraphObject *g = ab_recording();
+    GraphObject *g = cell->lenient ? ab_recording_columns() : ab_recording();
     if (!g)
         return NULL;
     int error = flatten_call(cell, g, args, n, names, &a);

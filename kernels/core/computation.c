@@ -15,23 +15,51 @@ clear_checkpoints(ComputationObject *c)
         PyList_SetSlice(c->checkpoints, 0, PY_SSIZE_T_MAX, NULL);
 }
 
-/* A new graph, whose expressions are of the type of the old one's. -1: an exception. */
+/* The present graph, if its expressions are columns; else the last one that was. */
+static GraphObject *
+present(const ComputationObject *c)
+{
+    GraphObject *g = ab_graph_present();
+    return g && g->type == core.column_type ? g : (GraphObject *)c->graph;
+}
+
+GraphObject *
+ab_recording_columns(void)
+{
+    GraphObject *g = ab_graph_current();
+    if (!g || g->type == core.column_type)
+        return g ? ab_recording() : NULL;
+    if (g->graph->n) {
+        ab_error("not columns", NULL, NULL);
+        return NULL;
+    }
+    Py_XSETREF(g->type, (PyTypeObject *)Py_XNewRef((PyObject *)core.column_type));
+    if (core.computation)
+        Py_XSETREF(core.computation->graph, Py_NewRef((PyObject *)g));
+    return ab_recording();
+}
+
+/* columns_begin(): what is recorded next is DyNet's. */
+PyObject *
+ab_columns_begin(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    return ab_recording_columns() ? Py_NewRef(Py_None) : NULL;
+}
+
+/* A new graph of columns. -1: an exception. */
 static int
 renew(ComputationObject *c)
 {
-    GraphObject *old = (GraphObject *)c->graph;
-    if (!old || Py_TYPE(old) != core.graph_type) {
-        PyErr_SetString(PyExc_RuntimeError, "there is no graph to renew");
-        return -1;
-    }
-    if (old->late)
+    const GraphObject *old = present(c);
+    if (old && old->late)
         ab_keep_all_updates();
     PyObject *graph = ab_new_graph(NULL, NULL);
     if (!graph)
         return -1;
-    ((GraphObject *)graph)->type = (PyTypeObject *)Py_XNewRef((PyObject *)old->type);
-    c->graph = graph;
-    Py_DECREF(old);
+    ((GraphObject *)graph)->type = (PyTypeObject *)Py_XNewRef((PyObject *)core.column_type);
+    Py_XSETREF(c->graph, graph);
     c->version++;
     if (c->movable && c->version >= TRIALS)
         c->movable = c->moved;
@@ -105,8 +133,22 @@ static PyMethodDef computation_methods[] = {
     {0},
 };
 
+static PyObject *
+computation_graph(PyObject *self, void *closure)
+{
+    (void)closure;
+    const GraphObject *g = present((ComputationObject *)self);
+    if (!g && ab_recording_columns())
+        g = present((ComputationObject *)self);
+    return g ? Py_NewRef((PyObject *)g) : NULL;
+}
+
+static PyGetSetDef computation_getset[] = {
+    {"_graph", computation_graph, NULL, "The present graph.", NULL},
+    {0},
+};
+
 static PyMemberDef computation_members[] = {
-    {"_graph", T_OBJECT_EX, offsetof(ComputationObject, graph), 0, "The present graph."},
     {"_version", T_LONGLONG, offsetof(ComputationObject, version), 0, "How many there have been."},
     {"_checkpoints", T_OBJECT, offsetof(ComputationObject, checkpoints), 0, NULL},
     {"_check", T_BOOL, offsetof(ComputationObject, check), 0, "Values are checked for NaN."},
@@ -123,6 +165,7 @@ static PyType_Slot computation_slots[] = {
     {Py_tp_clear, computation_clear},
     {Py_tp_methods, computation_methods},
     {Py_tp_members, computation_members},
+    {Py_tp_getset, computation_getset},
     {0, NULL},
 };
 

@@ -158,6 +158,7 @@ typedef struct {
     PyTypeObject *graph_type, *expression_type, *param_type, *holder_type, *op_type, *cell_type,
         *direct_type, *updates_type, *trainer_type, *turn_type, *computation_type;
     ComputationObject *computation; /* DyNet's one; NULL: its module is not loaded */
+    PyTypeObject *column_type;      /* of its expressions; NULL: as above */
     PyTypeObject *param_seen[2];
     PyObject *hooks;       /* the dict below, for the collector */
     PyObject *on_rule;     /* (op, attrs, operands) -> form description */
@@ -236,6 +237,10 @@ PyObject *ab_expression_backward(PyObject *self, PyObject *args, PyObject *kwarg
 /* computation.c */
 PyObject *ab_renewed(void); /* the computation graph, renewed */
 int ab_is_movable(void);    /* lookups and picks are nodes of their own */
+/* As ab_recording, of a graph whose expressions are columns: an empty graph becomes one, of another
+ * there is an exception. */
+GraphObject *ab_recording_columns(void);
+PyObject *ab_columns_begin(PyObject *module, PyObject *none);
 
 /* keep.c */
 void ab_keep_all_updates(void); /* from now on */

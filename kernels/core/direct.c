@@ -57,11 +57,13 @@ done_or_function(PyObject *done)
 static PyObject *
 value(PyObject *const *args)
 {
-    PyObject *plain = ab_expression_plain(args[0], NULL);
-    if (plain != Py_None)
-        return plain;
-    Py_DECREF(plain);
-    return or_function(ab_expression_columns(args[0]), Py_None); /* of more than one axis */
+    const ExpressionObject *e = (ExpressionObject *)args[0];
+    if (!ab_graph_is_alive(e->graph))
+        Py_RETURN_NOTIMPLEMENTED;
+    /* An array where there is more than one axis, whatever way it is computed. */
+    const ab_type *t = ab_type_get(&core.registry, e->graph->graph->nodes[e->node].type);
+    return or_function(
+        t->ndim > 1 ? ab_expression_columns(args[0]) : ab_expression_plain(args[0], NULL), Py_None);
 }
 
 static PyObject *

@@ -74,7 +74,7 @@ ab_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n)
         PyErr_SetString(PyExc_TypeError, "drawn(draw, dims, batch)");
         return NULL;
     }
-    GraphObject *g = ab_recording();
+    GraphObject *g = ab_recording_columns();
     if (!g || ab_read_draw(args[0], &draw) < 0)
         return NULL;
     PyObject *dims = args[1];
@@ -106,7 +106,7 @@ ab_with_drawn(PyObject *module, PyObject *const *args, Py_ssize_t n)
         PyErr_Clear();
         Py_RETURN_NONE;
     }
-    GraphObject *g = ab_recording();
+    GraphObject *g = ab_recording_columns();
     if (!g || ab_read_draw(args[2], &draw) < 0)
         return NULL;
     int32_t ids[2] = {ab_record_operand(g, args[0], args[1])};

@@ -273,6 +273,8 @@ ab_expression_variant(PyObject *module, PyObject *none)
     PyObject *bases = PyTuple_Pack(1, (PyObject *)core.expression_type);
     PyObject *type = bases ? PyType_FromSpecWithBases(&spec, bases) : NULL;
     Py_XDECREF(bases);
+    if (type)
+        Py_XSETREF(core.column_type, (PyTypeObject *)Py_NewRef(type));
     return type;
 }
 

@@ -505,7 +505,7 @@ ab_table_row(PyObject *x, PyObject *index)
     ParamObject *table = ab_param_of(x);
     if (!table || !table->param->rows || !index_from(index, table->param->rows, &row))
         return NULL;
-    return ab_record_lookup(table, index);
+    return ab_recording_columns() ? ab_record_lookup(table, index) : NULL;
 }
 
 PyObject *
@@ -520,7 +520,7 @@ ab_table_rows(PyObject *x, PyObject *indices)
     for (int64_t i = 0; i < n; i++)
         if (!index_from(AB_LIST_ITEM(indices, i), table->param->rows, &words[i]))
             return NULL;
-    GraphObject *g = ab_recording();
+    GraphObject *g = ab_recording_columns();
     int32_t id = g ? ab_record_parameter(g, table) : -1;
     if (id < 0)
         return NULL;

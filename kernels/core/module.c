@@ -150,6 +150,8 @@ static PyMethodDef functions[] = {
     {"settings_changed", ab_settings_changed, METH_NOARGS, "Settings are asked for anew."},
     {"timings", ab_timings, METH_O, NULL},
     {"phase", ab_phase, METH_O, "phase(ends): a phase that Python counts begins or has ended."},
+    {"columns_begin", ab_columns_begin, METH_NOARGS,
+     "What is recorded next is DyNet's: an empty graph becomes one of columns."},
     {"in_inference", ab_in_inference, METH_NOARGS, NULL},
     {"new_expression_type", ab_expression_variant, METH_NOARGS,
      "A bare subtype of Expression, for Graph.expression_type."},

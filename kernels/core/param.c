@@ -449,6 +449,24 @@ holder_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+/* Operators of holders record columns, whichever operand comes first. */
+#define HOLDER_BINARY(name, slot)                                                                  \
+    static PyObject *name(PyObject *a, PyObject *b)                                                \
+    {                                                                                              \
+        return ab_recording_columns() ? slot(a, b) : NULL;                                         \
+    }
+HOLDER_BINARY(holder_add, slot_add)
+HOLDER_BINARY(holder_subtract, slot_subtract)
+HOLDER_BINARY(holder_divide, slot_divide)
+HOLDER_BINARY(holder_product, ab_slot_product)
+HOLDER_BINARY(holder_item, ab_column_item)
+
+static PyObject *
+holder_negative(PyObject *a)
+{
+    return ab_recording_columns() ? ab_slot_negative(a) : NULL;
+}
+
 static PyMemberDef holder_members[] = {
     {"_stored", T_OBJECT_EX, offsetof(HolderObject, stored), 0, "The parameter."},
     {0},
@@ -461,13 +479,13 @@ static PyType_Slot holder_slots[] = {
     {Py_tp_traverse, holder_traverse},
     {Py_tp_clear, holder_clear},
     {Py_tp_members, holder_members},
-    {Py_nb_add, slot_add},
-    {Py_nb_subtract, slot_subtract},
-    {Py_nb_true_divide, slot_divide},
-    {Py_nb_negative, ab_slot_negative},
-    {Py_nb_multiply, ab_slot_product},
-    {Py_nb_matrix_multiply, ab_slot_product},
-    {Py_mp_subscript, ab_column_item},
+    {Py_nb_add, holder_add},
+    {Py_nb_subtract, holder_subtract},
+    {Py_nb_true_divide, holder_divide},
+    {Py_nb_negative, holder_negative},
+    {Py_nb_multiply, holder_product},
+    {Py_nb_matrix_multiply, holder_product},
+    {Py_mp_subscript, holder_item},
     {Py_sq_item, ab_column_entry},
     {0, NULL},
 };

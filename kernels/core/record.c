@@ -58,8 +58,11 @@ ab_unpin_graph(ab_pin *pin, PyObject *op)
 static int32_t
 operand_slow(PyObject *op, GraphObject *g, PyObject *object)
 {
-    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored) {
+        if (g->type != core.column_type && !g->apart && !ab_recording_columns())
+            return -1;
         object = ((HolderObject *)object)->stored;
+    }
     if (ab_is_param(object))
         return ab_record_parameter(g, (ParamObject *)object);
     if (ab_is_expression(object)) {
@@ -326,8 +329,11 @@ ab_known_node(GraphObject *g, PyObject *object)
 {
     if (ab_is_expression(object))
         return ((ExpressionObject *)object)->graph == g ? ((ExpressionObject *)object)->node : -1;
-    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored)
+    if (PyObject_TypeCheck(object, core.holder_type) && ((HolderObject *)object)->stored) {
+        if (g->type != core.column_type && !g->apart && !ab_recording_columns())
+            return -1;
         object = ((HolderObject *)object)->stored;
+    }
     return ab_is_param(object) ? ab_record_parameter(g, (ParamObject *)object) : -1;
 }
 
@@ -341,7 +347,7 @@ ab_numbers_input(PyObject *module, PyObject *given)
     const int list = PyList_CheckExact(given);
     const Py_ssize_t n = list ? AB_LIST_SIZE(given) : 1;
     int64_t content[SHORT], dims[] = {1, n};
-    GraphObject *g = ab_recording();
+    GraphObject *g = ab_recording_columns();
     if (!g)
         return NULL;
     if (n > SHORT)
@@ -407,7 +413,7 @@ ab_lists_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
     (void)module;
     const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
-    GraphObject *g = batched < 0 ? NULL : ab_recording();
+    GraphObject *g = batched < 0 ? NULL : ab_recording_columns();
     if (!g) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "lists_input(lists, batched)");
@@ -512,7 +518,7 @@ ab_array_input(PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
     (void)module;
     const int batched = n == 2 ? PyObject_IsTrue(args[1]) : -1;
-    GraphObject *g = batched < 0 ? NULL : ab_recording();
+    GraphObject *g = batched < 0 ? NULL : ab_recording_columns();
     Py_buffer view;
     if (!g) {
         if (!PyErr_Occurred())

@@ -72,7 +72,12 @@ ARGUMENTS = {
     "sum_dim": "x d b n",
 }
 # What does not matter: the name for the rest, and what the wheel lacks.
-OTHER_ARGUMENTS = {"LookupParameters.expr", "print_graphviz"}
+OTHER_ARGUMENTS = {
+    "load",  # the classes that a file may name
+    "load_generator",
+    "LookupParameters.expr",
+    "print_graphviz",
+}
 
 
 def _arguments(thing: Any) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from recorded_model import RECORDED, check
 
+import autobatch as ab
 import autobatch.dynet as dy
 
 
@@ -188,7 +190,9 @@ def test_objects_of_a_programs_own_classes(model, tmp_path, monkeypatch):
     tagger = Tagger(3, model)
     dy.save(path, (thing for thing in [tagger, w]))
     m = dy.ParameterCollection()
-    loader = dy.load_generator(path, m)
+    with pytest.raises(ab.FileFormatError, match=r"Tagger.*classes=\[Tagger\]"):
+        dy.load(path, dy.ParameterCollection())
+    loader = dy.load_generator(path, m, classes=[Tagger])
     other, w2 = next(loader), next(loader)
     assert isinstance(other, Tagger)
     np.testing.assert_array_equal(other.words.as_array(), tagger.words.as_array())
@@ -213,3 +217,51 @@ def test_classes_keep_their_modules(model, tmp_path):
     assert b"_dynet" in meta
     assert b"autobatch" not in meta
     assert pickle.loads(pickle.dumps(dy.GRUBuilder)) is dy.GRUBuilder
+
+
+class Runs:
+    """A pickle that runs a command when it is read."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Runs(),
+        (dy.GRUBuilder, (Runs(),), "/"),
+        ("Parameters", Runs()),
+        (os.system, ("touch ran",), "/"),
+        (eval, ("1",), "/"),
+        (dy.save, ("ran", []), "/"),
+    ],
+    ids=str,
+)
+def test_reading_a_file_runs_none_of_its_code(held, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.data").write_text("")
+    (tmp_path / "bad.meta").write_bytes(pickle.dumps(held))
+    with pytest.raises(ab.FileFormatError):
+        dy.load("bad", model)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.data", "bad.meta"]
+
+
+@pytest.mark.parametrize("name", ["os.system", "np.load", "pickle.loads", "sys", "load", "init"])
+def test_names_of_the_drop_in_that_are_no_builders_are_refused(name, model, tmp_path):
+    body = b"\x80\x02c_dynet\n" + name.encode() + b"\n."
+    (tmp_path / "bad.data").write_text("")
+    (tmp_path / "bad.meta").write_bytes(body)
+    with pytest.raises(ab.FileFormatError, match="neither a builder nor an operation"):
+        dy.load(str(tmp_path / "bad"), model)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x80\x04", pickle.dumps(3), pickle.dumps(())])
+def test_damaged_files_of_objects_are_told(content, model, tmp_path):
+    (tmp_path / "bad.data").write_text("")
+    (tmp_path / "bad.meta").write_bytes(content)
+    if content:
+        with pytest.raises(ab.FileFormatError):
+            dy.load(str(tmp_path / "bad"), model)
+    else:
+        assert dy.load(str(tmp_path / "bad"), model) == []

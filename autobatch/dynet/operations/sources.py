@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ... import _core
 from ... import functions as F
 from ...engine import direct
+from ...errors import OperandError
 from ...recording import recorder, traced
 from ..expressions import _operand
 from ..graph import _CG
+from ..parameters import LookupParameters
 from ._shared import _of_dim
 
 __all__ = [
@@ -106,6 +109,9 @@ def lookup(p: Any, index: int | None = None, update: bool = True) -> Any:
     >>> dy.lookup(p, 3).value()
     [1.0, 1.0]
     """
+    if not isinstance(p, LookupParameters):
+        raise OperandError(f"lookup: expected LookupParameters, got {type(p).__name__}")
+    _core.columns_begin()
     if index is None or _CG.movable:
         row = _lookup_again((_operand(p),), (1,), (operator.index(index or 0),))
     else:
@@ -122,5 +128,7 @@ def lookup_batch(p: Any, indices: Sequence[int], update: bool = True) -> Any:
     >>> dy.lookup_batch(p, [3, 0]).dim()
     ((2,), 2)
     """
+    if not isinstance(p, LookupParameters):
+        raise OperandError(f"lookup_batch: expected LookupParameters, got {type(p).__name__}")
     rows = p.batch(indices)
     return rows if update else F.stop_gradient(rows)
