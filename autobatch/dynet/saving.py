@@ -343,11 +343,9 @@ def load_generator(
     own = list(classes)
     name = f"{basename}.data"
     with open(f"{basename}.meta", "rb") as meta:
-        while True:
+        while meta.peek(1):  # type: ignore[attr-defined]
             try:
                 described = _Unpickler(meta, own).load()
-            except EOFError:
-                return
             except (FileFormatError, OSError, MemoryError):
                 raise
             except Exception as error:  # whatever a damaged pickle leads to
