@@ -9,24 +9,27 @@ Any reader of safetensors can read the arrays.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
 import json
+import operator
 import os
-import secrets
-import stat
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from . import config
+from . import _core, config
 from .errors import ConfigurationError, FileFormatError, OperandError
+from .files import path_of, replaced
 from .module import AnyParameter, named_parameters
+from .parameters import _turn
 from .trainers import Trainer
 
-Path = str | os.PathLike[str]
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 __all__ = ["load", "load_metadata", "save"]
 
@@ -39,7 +42,8 @@ def save(
 ) -> None:
     """Writes a model to a file, and with a trainer all that training needs to go on.
 
-    The file appears complete or not at all; an older file of this name stays until then.
+    The file appears complete or not at all; an older file of this name stays until then. What
+    a process that was killed meanwhile left beside it the next save of this name removes.
 
     Args:
         path: the file; ``.safetensors`` is its usual ending.
@@ -49,7 +53,8 @@ def save(
         metadata: whatever JSON can hold; :func:`load` answers it.
 
     Raises:
-        OperandError: `metadata` are not JSON, or `model` or `trainer` is something else.
+        OperandError: `metadata` are not JSON, `model` or `trainer` is something else, or `path`
+            is a directory, a device, or no path at all.
         ConfigurationError: the model has no parameters, or a name that cannot be saved.
         OSError: the file cannot be written.
 
@@ -60,6 +65,7 @@ def save(
     ...     ab.load(f"{folder}/model.safetensors", model)
     {'epoch': 7}
     """
+    place = path_of("save", path)
     arrays = {name: parameter._data for name, parameter in _parameters(model).items()}
     contents: dict[str, Any] = {
         "parameters": list(arrays),
@@ -75,7 +81,7 @@ def save(
     contents["checksums"] = {name: _checksum(array) for name, array in arrays.items()}
     try:
         text = json.dumps(contents)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise OperandError(f"save: metadata must be what JSON can hold: {error}") from None
     header = {
         "format": FORMAT,
@@ -83,7 +89,7 @@ def save(
         "contents": text,
         "checksum": str(zlib.crc32(text.encode())),
     }
-    _write(os.path.realpath(os.fspath(path)), arrays, header)
+    _write(place, arrays, header)
 
 
 def load(path: Path, model: Any, trainer: Trainer | None = None) -> dict[str, Any]:
@@ -91,6 +97,8 @@ def load(path: Path, model: Any, trainer: Trainer | None = None) -> dict[str, An
 
     With a trainer, training resumes bit for bit: its state, settings and count of updates
     and the state of ``config.rng()`` become what they were. Without, they are left alone.
+    Gradients are forgotten: they belonged to the numbers before. A load that stops half way
+    (Ctrl-C, an error) changes nothing.
 
     Args:
         path: the file.
@@ -111,7 +119,7 @@ def load(path: Path, model: Any, trainer: Trainer | None = None) -> dict[str, An
     >>> bool((other.weight.value() == model.weight.value()).all())
     True
     """
-    path = os.fspath(path)
+    path = path_of("load", path)
     parameters = _parameters(model)
     if trainer is not None:
         _checked_trainer(trainer)
@@ -121,11 +129,19 @@ def load(path: Path, model: Any, trainer: Trainer | None = None) -> dict[str, An
     if trainer is not None:
         state = _trainer_state(path, trainer, contents, arrays)
         random = _random_state(path, contents["random"])
-    for name, parameter in parameters.items():
-        parameter.set_value(arrays[name])
+    # One step that nothing interrupts: no byte code runs in it, so that no handler of a signal
+    # does, and it asks for no memory.
+    held = list(parameters.values())
+    whole, data = itertools.repeat(...), [parameter._data for parameter in held]
+    write: Callable[..., Any] = operator.setitem
+    steps = [map(write, data, whole, [arrays[name] for name in parameters])]
+    steps += [map(operator.methodcaller(name), held) for name in ("_touch", "_forget")]
     if trainer is not None and state is not None:
-        trainer.load_state_dict(state)
-        config.rng().bit_generator.state = random
+        names, values = trainer._to_load(state)
+        steps.append(map(_core.Trainer.__setattr__, itertools.repeat(trainer), names, values))
+        steps.append(map(setattr, [config.rng().bit_generator], ["state"], [random]))
+    with _turn:
+        collections.deque(itertools.chain.from_iterable(steps), maxlen=0)
     return contents["metadata"]
 
 
@@ -141,7 +157,7 @@ def load_metadata(path: Path) -> dict[str, Any]:
     ...     ab.load_metadata(f"{folder}/model.safetensors")
     {'epoch': 7}
     """
-    path = os.fspath(path)
+    path = path_of("load_metadata", path)
     with _opened(path) as file:
         return _contents(path, file)["metadata"]
 
@@ -156,6 +172,12 @@ def _parameters(model: Any) -> dict[str, AnyParameter]:
     for name in parameters:
         if name.startswith(STATE) or name == "__metadata__":
             raise ConfigurationError(f"a parameter named {name!r} cannot be saved; rename it")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(
+                f"a parameter named {name!r} cannot be saved: the name is no text; rename it"
+            ) from None
     return parameters
 
 
@@ -172,29 +194,30 @@ def _checksum(array: np.ndarray) -> int:
 # ---- writing
 
 
-def _write(path: str, arrays: dict[str, np.ndarray], header: dict[str, str]) -> None:
-    """Writes beside the place and moves there, so that no reader sees half a file."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    try:
-        # The library writes files that only their owner can read. What is usual here an
-        # empty file tells, and an older file of this name knows better.
-        with open(temporary, "xb") as file:
-            mode = os.stat(file.fileno()).st_mode
-        with contextlib.suppress(FileNotFoundError):
-            mode = os.stat(path).st_mode
-        save_file(arrays, temporary, header)
-        os.chmod(temporary, stat.S_IMODE(mode))
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except SafetensorError as error:  # how the library reports a failed write
-        raise OSError(f"cannot write {path}: {error}") from None
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write: {error.strerror or error}", path) from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+_TYPES = {"float32": "F32", "float64": "F64"}
+
+
+def _write(path: str, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """A file of safetensors: the header's length, the header, the arrays."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    # Numbers lie at multiples of their size: the wider ones come first.
+    ordered = sorted(arrays, key=lambda name: -arrays[name].itemsize)
+    for name in ordered:
+        array, start = arrays[name], end
+        end += array.nbytes
+        header[name] = {
+            "dtype": _TYPES[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (start, end),
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with replaced("save", path) as (file,):
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for name in ordered:
+            file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
 
 
 # ---- reading
@@ -206,6 +229,8 @@ def _opened(path: str) -> Any:
     try:
         if os.path.isdir(path):
             raise FileFormatError(f"{path}: expected a file, this is a directory")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise FileFormatError(f"{path}: expected a file, this is no regular one")
         with safe_open(path, framework="numpy") as file:
             yield file
     except FileNotFoundError:
@@ -229,7 +254,25 @@ def _contents(path: str, file: Any) -> dict[str, Any]:
     text = header.get("contents", "")
     if header.get("checksum") != str(zlib.crc32(text.encode())):
         raise FileFormatError(f"{path}: damaged: the header does not have its checksum")
-    return json.loads(text)
+    try:
+        contents = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also whole numbers of too many digits
+        raise FileFormatError(f"{path}: the header is not what save writes: {error}") from None
+    kinds = {"parameters": list, "random": object, "metadata": object, "checksums": dict}
+    for name, kind in kinds.items():
+        if (
+            not isinstance(contents, dict)
+            or name not in contents
+            or not isinstance(contents[name], kind)
+        ):
+            raise FileFormatError(f"{path}: the header is not what save writes: no {name!r}")
+    trainer, names = contents.get("trainer"), contents["parameters"]
+    if not isinstance(trainer, dict | None) or "trainer" not in contents:
+        raise FileFormatError(f"{path}: the header is not what save writes: no 'trainer'")
+    strange = [name for name in names if not isinstance(name, str)]
+    if strange or len(set(names)) < len(names):
+        raise FileFormatError(f"{path}: the header is not what save writes: its list of parameters")
+    return contents
 
 
 def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -271,6 +314,8 @@ def _compare(
             parts.append(f"the model lacks {_listed(surplus)}")
         raise FileFormatError(f"{path}: saved from another model: {'; '.join(parts)}")
     for name, parameter in parameters.items():
+        if name not in arrays:
+            raise FileFormatError(f"{path}: damaged: array {name!r} is missing")
         data, array = parameter._data, arrays[name]
         if data.shape != array.shape:
             raise FileFormatError(
@@ -298,7 +343,7 @@ def _trainer_state(
     state: dict[str, Any] = {which: {} for which in trainer.state_names}
     for key, array in arrays.items():
         if key.startswith(STATE):
-            which, name = key[len(STATE) :].split("/", 1)
+            which, _, name = key[len(STATE) :].partition("/")
             state.setdefault(which, {})[name] = array
     state = {**contents["trainer"], "state": state}
     try:
@@ -312,7 +357,7 @@ def _random_state(path: str, state: Any) -> Any:
     """The random generator's state, if this generator can take it."""
     try:
         type(config.rng().bit_generator)(0).state = state
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
         raise FileFormatError(
             f"{path}: the state of the random generator does not fit: {error}"
         ) from None

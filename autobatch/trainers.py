@@ -15,9 +15,11 @@ state; of a lookup the same holds row by row, unless ``sparse=False``.
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict
 
 import numpy as np
@@ -413,15 +415,18 @@ class Trainer(_core.Trainer):
                 message says what differs, and nothing is changed.
         """
         self._check_state(state)
-        self.step = int(state["step"])
-        for name, value in state["settings"].items():
-            setattr(self, name, value)
-        self._set_state(
-            {
-                which: {name: self._copied(a) for name, a in state["state"][which].items()}
-                for which in self.state_names
-            }
-        )
+        # In one step, as no byte code runs in it: a handler of a signal finds all or nothing.
+        collections.deque(map(_core.Trainer.__setattr__, repeat(self), *self._to_load(state)), 0)
+
+    def _to_load(self, state: dict[str, Any]) -> tuple[list[str], list[Any]]:
+        """Names and values of the attributes that make this trainer what a checked state says."""
+        arrays = {
+            which: {name: self._copied(a) for name, a in state["state"][which].items()}
+            for which in self.state_names
+        }
+        changed = {**state["settings"], "step": int(state["step"])}
+        changed |= {"_arrays": arrays, "_updates": None}
+        return list(changed), list(changed.values())
 
     @staticmethod
     def _copied(array: np.ndarray) -> np.ndarray:
@@ -436,7 +441,7 @@ class Trainer(_core.Trainer):
         if state["kind"] != kind:
             raise ConfigurationError(f"expected the state of {kind}, got that of {state['kind']}")
         step = state["step"]
-        if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+        if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**53:
             raise ConfigurationError(f"{kind}: step must be a count of updates, got {step!r}")
         self._check_settings(state["settings"])
         if not isinstance(state["state"], dict) or set(state["state"]) != set(self.state_names):

@@ -25,7 +25,7 @@ LAYERS = [
         *("functions", "elementary", "statistics", "losses", "randomness", "gradients"),
         *("selection", "convolution", "algebra", "initializers", "parameters", "protocol"),
     ],
-    ["module", "updates", "schedules", "trainers", "nn", "io"],
+    ["module", "updates", "schedules", "trainers", "nn", "files", "io"],
     ["explain", "testing", "twin", "dynet"],
 ]
 # What a user's program imports: on top of everything.

@@ -13,10 +13,11 @@ number of rows. Equal parameters make equal bytes here and in DyNet.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -24,6 +25,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import FileFormatError
+from ..files import path_of, replaced
 from ..parameters import Lookup
 from .parameters import Dims, LookupParameters, ParameterCollection, Parameters
 
@@ -102,9 +104,28 @@ def _opened(fname: str, mode: str) -> Iterator[IO[str]]:
         yield file
 
 
+@contextmanager
+def _replaced(*names: str, append: bool = False) -> Iterator[Sequence[io.TextIOWrapper]]:
+    """Files to write text to, see :func:`autobatch.files.replaced`."""
+    for name in names:
+        if not isinstance(name, (str, bytes)) and not hasattr(name, "__fspath__"):
+            raise TypeError(f"expected the path of a file, got {name!r}")
+    paths = [path_of("save", name) for name in names]
+    try:
+        with replaced("save", *paths, append=append) as files:
+            texts = [io.TextIOWrapper(file, encoding="utf-8", newline="\n") for file in files]
+            try:
+                yield texts
+            finally:
+                for text in texts:
+                    text.detach()  # which writes what it still holds
+    except OSError as error:
+        raise RuntimeError(f"Could not write model to {names[0]}: {error.strerror}") from error
+
+
 def save_parameters(fname: str, named: Iterable[tuple[Any, str]], append: bool) -> None:
     """Writes parameters under the names given."""
-    with _opened(fname, "a" if append else "w") as file:
+    with _replaced(fname, append=append) as (file,):
         for held, name in named:
             _write(file, held, name)
 
@@ -310,7 +331,8 @@ def save(basename: str, objects: Iterable[Any]) -> None:
     Raises:
         AttributeError: an object cannot be saved so.
     """
-    with _opened(f"{basename}.data", "w") as data, open(f"{basename}.meta", "wb") as meta:
+    with _replaced(f"{basename}.data", f"{basename}.meta") as (data, described):
+        meta = described.buffer
         for held in objects:
             if isinstance(held, (Parameters, LookupParameters)):
                 kind = "Parameters" if isinstance(held, Parameters) else "LookupParameters"
