@@ -12,6 +12,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +42,17 @@ def _own_folder(
         from autobatch.dynet import renew_cg
 
         renew_cg()
+    finders, modules = [*sys.meta_path], {name: sys.modules.pop(name, None) for name in _DYNET}
     with ab.configure(seed=1):
         yield
+    sys.meta_path[:] = finders  # an example may have installed the drop-in
+    for name, module in modules.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
+
+
+_DYNET = ("dynet", "_dynet", "dynet_config", "dynet_viz")
 
 
 def run_doctest(text: str, names: dict[str, object], where: str, line: int = 0) -> None:

@@ -2,7 +2,8 @@
 
     import autobatch.dynet as dy
 
-or unchanged, by ``python -m autobatch.dynet program.py args...``. Names, shapes, defaults,
+or unchanged, by ``python -m autobatch.dynet program.py args...``; after `install` other packages'
+``import dynet`` finds it, too. Names, shapes, defaults,
 random numbers and files are DyNet's; graphs are recorded, batched and run by autobatch.
 
 >>> import autobatch.dynet as dy
@@ -33,6 +34,7 @@ from . import (
     trainers,
 )
 from . import config as dynet_config
+from .alias import install as install
 from .builders import *  # noqa: F403
 from .config import DynetParams, init, init_from_params, reset_random_seed
 from .expressions import *  # noqa: F403

@@ -9,42 +9,12 @@ read when the program imports dynet, as DyNet does.
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
-import importlib.machinery
 import os
 import runpy
 import sys
-from types import ModuleType
-from typing import Any
-
-import autobatch.dynet
 
 from . import config
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives DyNet's module names the drop-in."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in ("dynet", "_dynet", "dynet_config", "dynet_viz"):
-            return None
-        return importlib.machinery.ModuleSpec(name, self)
-
-    def create_module(self, spec: Any) -> ModuleType:
-        if spec.name == "dynet_config":
-            return config
-        return autobatch.dynet
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = _SPECS[module.__name__]  # the import system gave it that of its alias
-        if module is autobatch.dynet and not _started:
-            _started.append(True)
-            config.start()
-
-
-_started: list[bool] = []
-_SPECS = {module.__name__: module.__spec__ for module in (autobatch.dynet, config)}
+from .alias import install
 
 
 def run(arguments: list[str]) -> None:
@@ -62,7 +32,7 @@ def run(arguments: list[str]) -> None:
         sys.exit("usage: python -m autobatch.dynet program.py args..., or -m module args...")
     program = arguments[first]
     sys.argv = [program, *arguments[first + 1 :], *flags]
-    sys.meta_path.insert(0, _Finder())
+    install()
     if module:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
         return

@@ -3,6 +3,8 @@
 Flags begin with ``--dynet-`` (hyphens or underscores), their value follows after ``=`` or as
 the next argument, and they stay in ``sys.argv``. The seed and the weight decay are honoured;
 memory, batching and profiling are accepted: graphs grow as they need and are always batched.
+Accepted, too, and without effect, as in DyNet's build for the CPU: ``--dynet-l2`` of old
+versions, and ``--dynet-gpu-ids``.
 
     --dynet-seed 1 --dynet-weight-decay 1e-6 --dynet-mem 512 --dynet-autobatch 1
 """
@@ -102,15 +104,12 @@ class DynetParams:
     def from_args(self, shared_parameters: bool | None = None) -> None:
         """Takes the flags of the command line."""
         flags = _read(sys.argv)
-        if "l2" in flags:
-            raise ConfigurationError("--dynet-l2 is obsolete; use --dynet-weight-decay")
         if "seed" in flags:
             self._seed = _number("seed", flags["seed"], int)
         if "weight-decay" in flags:
             self._decay = _number("weight-decay", flags["weight-decay"], float)
         self._gpus = (
             "gpu" in flags
-            or "gpu-ids" in flags
             or _number("gpus", flags.get("gpus") or "0", int) > 0
             or "GPU" in flags.get("devices", "").upper()
         )

@@ -149,7 +149,8 @@ class GlorotInitializer(_Drawn):
 
 
 class SaxeInitializer(PyInitializer):
-    """A random orthogonal matrix (Saxe et al. 2014); square matrices only.
+    """A random orthogonal matrix (Saxe et al. 2014); square matrices only, and tables of as many
+    rows as a row has numbers.
 
     Args:
         scale: factor of the matrix; default 1.
@@ -159,8 +160,6 @@ class SaxeInitializer(PyInitializer):
         self.scale = float(scale)
 
     def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
-        if lookup:
-            _square((*dims, 0), "an orthogonal matrix")
         side = _square(dims, "an orthogonal matrix")
         drawn = random.uniform(side * side, -1.0, 1.0).reshape(side, side).T.astype(np.float64)
         return (self.scale * _left_vectors(drawn)).astype(np.float32).T.reshape(-1)
@@ -217,7 +216,7 @@ def _rotations(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class IdentityInitializer(PyInitializer):
-    """The identity matrix; square matrices only.
+    """The identity matrix; square matrices only, and tables of as many rows as a row has numbers.
 
     >>> IdentityInitializer().numbers((2, 2))
     array([1., 0., 0., 1.], dtype=float32)
@@ -227,8 +226,6 @@ class IdentityInitializer(PyInitializer):
         pass
 
     def numbers(self, dims: Dims, lookup: bool = False) -> np.ndarray:
-        if lookup:
-            _square((*dims, 0), "identity")
         return np.eye(_square(dims, "identity"), dtype=np.float32).reshape(-1)
 
 

@@ -137,6 +137,7 @@ class _RNNBuilder:
 
     def _general_step(self, x: Any, s: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
         """The state's vectors and the output after an input, where random numbers are drawn."""
+        x = as_expression(x)  # parameters are inputs, too
         masks = self._masks or self._current_masks(x.batch_size)
         s = self._cell(self._operands, x, s, masks)
         return s, s[-1]

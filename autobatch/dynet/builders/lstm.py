@@ -56,7 +56,7 @@ class _GatedLSTM(_Masked, _RNNBuilder):
         if not self._noise:
             return super()._general_step(x, s)
         operands = self._operands
-        self._current_masks(x.batch_size)  # they are drawn before the noise is
+        self._current_masks(as_expression(x).batch_size)  # they are drawn before the noise is
         self._operands = [tuple(noise(w, self._noise) for w in layer) for layer in operands]
         try:
             return super()._general_step(x, s)

@@ -82,7 +82,8 @@ def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
 def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     """`pick` with an index for every element of the minibatch.
 
-    `Expression.set_index` may change the indices.
+    `Expression.set_index` may change the indices. Of what is no minibatch, a minibatch of as many
+    entries as there are indices is picked.
 
     >>> import numpy as np
     >>> import autobatch.dynet as dy
@@ -92,6 +93,8 @@ def pick_batch(e: Any, indices: Sequence[int], dim: int = 0) -> Any:
     """
     axis = _axis("pick_batch", e, dim)
     length = _full_shape(e)[axis]
+    if _batch(e) == 1 and len(indices) > 1:  # one element, picked of again and again
+        e = selection.pick_batch_elements(_spread(e), [0] * len(indices))
     places = [_index("pick_batch", i, length) for i in _labels("pick_batch", indices, e)]
     return _pick_again(_leading("pick_batch", e, dim), (0,), tuple(places))
 
