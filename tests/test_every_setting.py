@@ -124,7 +124,9 @@ def off(
 
 @pytest.mark.slow
 @pytest.mark.fuzz
-def test_every_setting_gives_the_numbers_of_the_formulas() -> None:
+def test_every_setting_gives_the_numbers_of_the_formulas(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     end, graphs, runs = time.monotonic() + SECONDS, 0, 0
 
     @given(program=programs())
@@ -151,5 +153,6 @@ def test_every_setting_gives_the_numbers_of_the_formulas() -> None:
     while time.monotonic() < end:
         number += 1
         seed(number)(one)()
-    print(f"\n{graphs:,} graphs, {runs:,} runs in {len(SETTINGS)} settings, half of them in cells")
+    with capsys.disabled():
+        print(f"\n{graphs:,} graphs, {runs:,} runs in {len(SETTINGS)} settings, half in cells")
     assert graphs

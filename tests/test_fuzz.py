@@ -20,7 +20,9 @@ PART = 20.0
 @pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize("package", ["autobatch", "autobatch.dynet"])
-def test_calls_at_random_answer_or_raise_errors_of_ours(package: str, tmp_path: Path) -> None:
+def test_calls_at_random_answer_or_raise_errors_of_ours(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     end, seed, calls = time.monotonic() + SECONDS, 0, 0
     complaints: dict[tuple[str, str], str] = {}
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -42,7 +44,8 @@ def test_calls_at_random_answer_or_raise_errors_of_ours(package: str, tmp_path: 
                 key = complaint["place"], complaint["error"][:80]
                 counts[key] += 1
                 complaints.setdefault(key, complaint["call"])
-    print(f"\n{package}: {calls:,} calls of {seed} processes")
+    with capsys.disabled():
+        print(f"\n{package}: {calls:,} calls of {seed} processes")
     told = [f"{counts[key]} x {key[1]} ({key[0]})\n    {complaints[key]}" for key in complaints]
     assert calls, "no call was made"
     assert not told, "\n".join(told)

@@ -365,7 +365,7 @@ def load_generator(
     own = list(classes)
     name = f"{basename}.data"
     with open(f"{basename}.meta", "rb") as meta:
-        while meta.peek(1):  # type: ignore[attr-defined]
+        while meta.peek(1):
             try:
                 described = _Unpickler(meta, own).load()
             except (FileFormatError, OSError, MemoryError):
