@@ -55,14 +55,20 @@ def _strange(values: Any) -> Any:
         parts: Any = values.flat if values.dtype.kind == "O" else ()
     elif kind in _SEQUENCES:
         parts = values
-    elif hasattr(values, "__array__") or not (
-        hasattr(values, "__len__") and hasattr(values, "__getitem__")
+    elif (
+        hasattr(values, "__array__")
+        or not (hasattr(values, "__len__") and hasattr(values, "__getitem__"))
+        or isinstance(values, (Mapping, range))
+        or not hasattr(type(values), "__iter__")
     ):
         return None
     else:  # NumPy takes it for a sequence
-        parts = () if isinstance(values, (Mapping, range)) else values
+        parts = values
     # Lists may be nested deeper than calls, and hold themselves.
-    todo, seen = [iter(parts)], {id(values)}
+    try:
+        todo, seen = [iter(parts)], {id(values)}
+    except TypeError:
+        return None
     while todo:
         for part in todo[-1]:
             if isinstance(part, (list, tuple)):
@@ -208,7 +214,7 @@ def only_by_name(owner: str, more: tuple[Any, ...], how: str) -> None:
         how: what to write for them.
     """
     if more:
-        raise OperandError(f"{owner}: got {more[0]!r} by position, which is ambiguous; {how}")
+        raise OperandError(f"{owner}: got {show(more[0])} by position, which is ambiguous; {how}")
 
 
 def is_single(value: Any) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import functions, plain, recording
+from . import config, functions, plain, recording
 from ._core import Expression
-from .errors import OperandError
+from .errors import MemoryLimitError, OperandError
 from .functions import _batch, _dims, _shape
 from .recording import recorder
 
@@ -37,6 +37,8 @@ def _draw(name: str, shape: Any, more: Any, batch_size: int, **settings: float) 
     numbers = [plain.number(name, setting, value) for setting, value in settings.items()]
     if batch < 1:
         raise OperandError(f"{name}: expected a batch size of at least 1, got {batch}")
+    if 16 * batch > config.current().memory_limit:  # bytes of what each element draws from
+        raise MemoryLimitError(f"{name}: a minibatch of {batch} is beyond the memory limit")
     words: list[int] = []
     for _ in range(batch):
         words += recording.next_serial()

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 import autobatch as ab
+from autobatch._core import Holder
 
 MEMORY = 8 << 30  # of addresses: graphs reserve theirs beforehand
 HANG = 60  # seconds that no call may take
@@ -210,7 +211,7 @@ OPERATORS |= {
 }
 OPERATORS |= {"format": (format, 2), "divmod": (divmod, 2), "setitem": (operator.setitem, 3)}
 # Whoever calls these wants the process changed, or has no business with them.
-LEFT_OUT = {"os", "sys", "np", "pickle", "install"}
+LEFT_OUT = {"os", "sys", "np", "pickle", "install", "direct", "expression_type", "state"}
 
 
 def seeds_of(package: str) -> list[Callable[[], Any]]:
@@ -258,8 +259,10 @@ def seeds_of(package: str) -> list[Callable[[], Any]]:
 def methods_of(thing: Any) -> list[tuple[str, Callable[..., Any], int | None]]:
     """Public methods, operators and attributes of an object: name, call, count of arguments."""
     found: list[tuple[str, Callable[..., Any], int | None]] = []
+    if not type(thing).__module__.startswith("autobatch"):
+        return found
     for name in dir(type(thing)):
-        if name.startswith("_") or name in LEFT_OUT:
+        if name.startswith("_") or name in LEFT_OUT or hasattr(tuple, name):
             continue
         member = inspect.getattr_static(type(thing), name)
         if inspect.isdatadescriptor(member):
@@ -267,7 +270,8 @@ def methods_of(thing: Any) -> list[tuple[str, Callable[..., Any], int | None]]:
             found.append((f"{name} =", lambda value, name=name: setattr(thing, name, value), 1))
         else:
             found.append((name, getattr(thing, name), None))
-    for name, (call, operands) in OPERATORS.items():
+    numbers = isinstance(thing, (ab.Expression, ab.Parameter, ab.Lookup, Holder))
+    for name, (call, operands) in OPERATORS.items() if numbers else ():
         found.append((name, functools.partial(call, thing), operands - 1))
         if operands == 2 and name != "getitem":
             found.append((f"{name} of", lambda other, call=call: call(other, thing), 1))
@@ -304,7 +308,7 @@ class Fuzz:
         self.last = os.open(folder / "last", os.O_RDWR | os.O_CREAT)
         names = [name for name in self.package.__all__ if name not in LEFT_OUT]
         things = [getattr(self.package, name) for name in sorted(names)]
-        self.public = [thing for thing in things if callable(thing) and not _is_error(thing)]
+        self.public = [thing for thing in things if callable(thing) and not _is_foreign(thing)]
 
     def begin(self) -> None:
         """A new graph, and new objects in the pool; what was there may be broken on purpose."""
@@ -321,7 +325,7 @@ class Fuzz:
         self.count += 1
         call: Callable[..., Any] = rng.choice(self.public)
         name, given = getattr(call, "__name__", type(call).__name__), None
-        ours = [thing for thing in self.pool if type(thing).__module__.startswith("autobatch")]
+        ours = [thing for thing in self.pool if methods_of(thing)]
         if rng.random() < 0.6:
             thing = rng.choice(ours)
             name, call, given = rng.choice(methods_of(thing))
@@ -359,6 +363,8 @@ class Fuzz:
         last = name.rpartition(".")[2]
         if name.endswith(" =") and isinstance(error, AttributeError):
             return True  # what cannot be assigned
+        if isinstance(error, OSError):
+            return True  # files that cannot be read or written, see docs/errors.md
         if "." in name and last.split(" ")[0] in OPERATORS and isinstance(error, TypeError):
             return True  # an object that does not know an operator
         if not self.package.__name__.endswith("dynet"):
@@ -368,8 +374,11 @@ class Fuzz:
         return isinstance(error, usual) and last.strip(" =") in str(error)
 
 
-def _is_error(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, BaseException)
+def _is_foreign(thing: Any) -> bool:
+    """Exceptions, and names of types such as ``Callable``."""
+    home = str(getattr(thing, "__module__", ""))
+    is_error = isinstance(thing, type) and issubclass(thing, BaseException)
+    return is_error or not home.startswith("autobatch")
 
 
 def _short(arguments: Any) -> str:
