@@ -59,7 +59,6 @@ def _strange(values: Any) -> Any:
         hasattr(values, "__array__")
         or not (hasattr(values, "__len__") and hasattr(values, "__getitem__"))
         or isinstance(values, (Mapping, range))
-        or not hasattr(type(values), "__iter__")
     ):
         return None
     else:  # NumPy takes it for a sequence
