@@ -386,7 +386,7 @@ def _operand(x: Any) -> Any:
 
 def _node(x: Any) -> Any:
     """x as an expression of the present graph."""
-    return x if type(x) is Node else x._stored._expression()
+    return x if type(x) is Node else x._expression()
 
 
 def as_expression(x: Any) -> Any:
@@ -400,7 +400,7 @@ def as_expression(x: Any) -> Any:
     if type(x) is Node:
         return x
     if isinstance(x, _core.Holder):
-        return x._stored._expression()
+        return x._expression()
     if isinstance(x, _core.Param):
         return x._expression()
     return F.input(x)

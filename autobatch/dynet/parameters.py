@@ -280,7 +280,7 @@ class Parameters(_Held):
                 DyNet 2.1; see :func:`expr_trains`.
         """
         if _default_update() if update is None else update:
-            made: Expression = self._stored._expression()
+            made: Expression = self._expression()
             return made
         return const_parameter(self)
 
@@ -302,7 +302,7 @@ class LookupParameters(_Held):
 
     kind = "LookupParameter"
 
-    # `_dims` is the shape that programs see, rows first.
+    # `_dims` is the shape that programs see, rows first. Brackets take a row, in C.
 
     @property
     def _row_dims(self) -> Dims:
@@ -313,9 +313,6 @@ class LookupParameters(_Held):
 
     def __iter__(self) -> Iterator[Expression]:
         return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, i: int) -> Expression:
-        return self._stored[i]
 
     @direct
     def batch(self, i: Sequence[int]) -> Expression:  # type: ignore[override]

@@ -459,7 +459,16 @@ HOLDER_BINARY(holder_add, slot_add)
 HOLDER_BINARY(holder_subtract, slot_subtract)
 HOLDER_BINARY(holder_divide, slot_divide)
 HOLDER_BINARY(holder_product, ab_slot_product)
-HOLDER_BINARY(holder_item, ab_column_item)
+
+/* A row of a table, or what the brackets of columns take. */
+static PyObject *
+holder_item(PyObject *a, PyObject *key)
+{
+    ParamObject *p = ab_param_of(a);
+    if (!p || !ab_recording_columns())
+        return NULL;
+    return p->param->rows ? PyObject_GetItem((PyObject *)p, key) : ab_column_item(a, key);
+}
 
 static PyObject *
 holder_negative(PyObject *a)
@@ -467,12 +476,25 @@ holder_negative(PyObject *a)
     return ab_recording_columns() ? ab_slot_negative(a) : NULL;
 }
 
+static PyObject *
+holder_expression(PyObject *self, PyObject *none)
+{
+    ParamObject *p = ab_param_of(self);
+    return p && ab_recording_columns() ? param_expression((PyObject *)p, none) : NULL;
+}
+
+static PyMethodDef holder_methods[] = {
+    {"_expression", holder_expression, METH_NOARGS, "Its node in the present graph, of columns."},
+    {0},
+};
+
 static PyMemberDef holder_members[] = {
     {"_stored", T_OBJECT_EX, offsetof(HolderObject, stored), 0, "The parameter."},
     {0},
 };
 
 static PyType_Slot holder_slots[] = {
+    {Py_tp_methods, holder_methods},
     {Py_tp_doc, "Base of objects that stand for the parameter in `_stored`."},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, holder_dealloc},

@@ -118,3 +118,18 @@ def test_tables_take_the_initializers_of_square_matrices() -> None:
     for init in ("identity", dy.SaxeInitializer()):
         with pytest.raises(RuntimeError, match="not a square"):
             m.add_lookup_parameters((4, 5), init=init)
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["p.npvalue()", "p.value()", "table[0] + p", "p.expr(True)", "p.forward()", "sum(table)",
+     "table.npvalue()", "dy.GRUBuilder(1, 3, 3, m).initial_state().add_input(p)"],
+)  # fmt: skip
+def test_any_first_use_of_a_parameter_begins_a_graph_of_dynets(tmp_path: Path, first: str) -> None:
+    _run(
+        "import autobatch.dynet as dy\nm = dy.ParameterCollection()\n"
+        "p, table = m.add_parameters(3), m.add_lookup_parameters((4, 3))\n"
+        f"{first}\n{first}\n"
+        "assert dy.tanh(p).dim() == table[1].dim() == ((3,), 1)\n",
+        tmp_path,
+    )

@@ -170,7 +170,7 @@ class _RNNBuilder:
     def _begin(self, update: bool) -> None:
         self._masks = None
         self._shown = [
-            [p._stored._expression() if update else const_parameter(p) for p in layer]
+            [p._expression() if update else const_parameter(p) for p in layer]
             for layer in self._parameters
         ]
         self._operands = [self._prepare(layer, i) for i, layer in enumerate(self._shown)]
