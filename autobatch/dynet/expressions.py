@@ -296,7 +296,7 @@ class Expression(_Base, metaclass=_Kind):
 
     # + - * / @, unary minus and [] are slots of the C types.
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self, other: Any, modulo: None = None) -> Any:
         return F.power(_operand(self), _operand(other))
 
     def __rpow__(self, other: Any) -> Any:

@@ -465,9 +465,9 @@ static PyObject *
 holder_item(PyObject *a, PyObject *key)
 {
     ParamObject *p = ab_param_of(a);
-    if (!p || !ab_recording_columns())
+    if (!ab_recording_columns())
         return NULL;
-    return p->param->rows ? PyObject_GetItem((PyObject *)p, key) : ab_column_item(a, key);
+    return p && p->param->rows ? PyObject_GetItem((PyObject *)p, key) : ab_column_item(a, key);
 }
 
 static PyObject *
@@ -480,7 +480,11 @@ static PyObject *
 holder_expression(PyObject *self, PyObject *none)
 {
     ParamObject *p = ab_param_of(self);
-    return p && ab_recording_columns() ? param_expression((PyObject *)p, none) : NULL;
+    if (!p) {
+        PyErr_SetString(PyExc_AttributeError, "_stored");
+        return NULL;
+    }
+    return ab_recording_columns() ? param_expression((PyObject *)p, none) : NULL;
 }
 
 static PyMethodDef holder_methods[] = {

@@ -133,3 +133,28 @@ def test_any_first_use_of_a_parameter_begins_a_graph_of_dynets(tmp_path: Path, f
         "assert dy.tanh(p).dim() == table[1].dim() == ((3,), 1)\n",
         tmp_path,
     )
+
+
+@pytest.mark.parametrize("two", [2.0, 2.7, np.float32(2), np.float64(2.5)])
+def test_floats_are_taken_for_sizes_and_dimensions_as_dynet_takes_them(two: float) -> None:
+    w = dy.inputTensor(np.arange(12.0).reshape(3, 4))
+    one = two - 1
+    assert dy.zeros((two,)).dim() == dy.ones((two,)).dim() == dy.constant((two,), 1).dim()
+    assert dy.random_normal((two, 3)).dim() == dy.random_uniform((two, 3), 0, 1).dim()
+    assert dy.random_bernoulli((two,), 0.5).dim() == dy.zeros(2).dim() == ((2,), 1)
+    assert dy.reshape(dy.inputVector([1, 2, 3, 4]), (two, 2)).dim() == ((2, 2), 1)
+    assert dy.max_dim(w, one).dim() == dy.pick(w, 1, one).dim() == ((3,), 1)
+    with pytest.raises(dy.expressions.OperandError, match="expected an int, got nan"):
+        dy.zeros((float("nan"),))
+
+
+def test_powers_by_the_method_take_three_arguments_as_dynets_do() -> None:
+    x = dy.inputVector([2, 3])
+    assert dy.Expression.__pow__(x, 2, None).value() == [4, 9]
+
+
+def test_parameters_that_stand_for_none_are_refused() -> None:
+    for kind in (dy.Parameters, dy.LookupParameters):
+        for use in (lambda p: p[0], lambda p: p.npvalue(), lambda p: dy.tanh(p)):
+            with pytest.raises((AttributeError, dy.expressions.OperandError)):
+                use(kind.__new__(kind))

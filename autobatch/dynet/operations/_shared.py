@@ -7,6 +7,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ... import functions as F
 from ..._core import Op
 from ...errors import AutobatchError, OperandError, ShapeError
@@ -38,9 +40,19 @@ def _labels(op: str, vs: Any, x: Any) -> list[int]:
     return labels
 
 
+def _whole(op: str, number: Any) -> int:
+    """A size, an index or a dimension; of floats the whole part, as DyNet takes them."""
+    if isinstance(number, (float, np.floating)) and np.isfinite(number):
+        return int(number)
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise OperandError(f"{op}: expected an int, got {number!r}") from None
+
+
 def _axis(op: str, x: Any, d: Any) -> int:
     """Our axis of DyNet's dimension d, counted from the end."""
-    d = operator.index(d)
+    d = _whole(op, d)
     count = len(_shape(x)) or 1
     if not 0 <= d < count:
         raise ShapeError(f"{op}: expected a dimension from 0 to {count - 1}, got {d}")
@@ -89,11 +101,11 @@ def _batch(x: Any) -> int:
 
 def _of_dim(op: str, dim: Any) -> tuple[int, ...]:
     """Our shape of DyNet's dimensions, an int or a tuple."""
-    if hasattr(dim, "__index__"):
-        return (operator.index(dim),)
+    if hasattr(dim, "__index__") or isinstance(dim, (float, np.floating)):
+        return (_whole(op, dim),)
     if not isinstance(dim, (tuple, list)):
         raise OperandError(f"{op}: expected dimensions, an int or a tuple, got {dim!r}")
-    return tuple(operator.index(d) for d in reversed(dim))
+    return tuple(_whole(op, d) for d in reversed(dim))
 
 
 # Ops under DyNet's names: the common calls do not leave C.

@@ -12,7 +12,7 @@ from ...errors import IndexRangeError, ShapeError
 from ...recording import INDEXED_BY_LISTS, entries, entry, recorder, traced
 from ..expressions import _dims, _getitem, _operand, _shape
 from ..graph import _CG
-from ._shared import _axis, _batch, _full_shape, _indexed, _labels, _spread
+from ._shared import _axis, _batch, _full_shape, _indexed, _labels, _spread, _whole
 
 __all__ = [
     "pick",
@@ -59,6 +59,8 @@ def pick(e: Any, index: int | None = None, dim: int = 0) -> Any:
     >>> dy.pick(dy.inputTensor([[1, 2], [3, 4]]), 1).value()
     [3.0, 4.0]
     """
+    if type(dim) is not int:
+        dim = _whole("pick", dim)
     if not _CG.movable:
         if type(index) is int and index >= 0 and dim >= 0:
             made = entry(e, index, -1 - dim)

@@ -11,7 +11,7 @@ from ... import selection
 from ...errors import OperandError, ShapeError
 from ...recording import recorder, traced
 from ..expressions import _dims, _operand, _shape
-from ._shared import _alike, _batch, _full_shape, _listed
+from ._shared import _alike, _batch, _full_shape, _listed, _whole
 
 __all__ = [
     "concatenate",
@@ -47,8 +47,9 @@ def reshape(x: Any, d: tuple[int, ...], batch_size: int = 1) -> Any:
     if batch_size == 1:
         try:
             return _reshape((x,), shape, ())
-        except ShapeError:
-            pass  # the minibatch is to be joined, below; or a true mistake
+        except (ShapeError, OperandError, TypeError):
+            pass  # the minibatch is to be joined, below; or floats are sizes; or a true mistake
+    shape = tuple([_whole("reshape", size) for size in shape])
     own, batch = math.prod(_shape(x)), _batch(x)
     x = _operand(x)
     if math.prod(shape) == own and batch_size in (1, batch):
