@@ -163,6 +163,7 @@ class Direct:
 
 class Holder:
     _stored: Any
+    def _expression(self) -> Any: ...
 
 class Graph:
     state: Any
