@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autobatch as ab
+from autobatch import engine
 
 SIZES = st.sampled_from([1, 3, 6, 17, 40])
 WAYS = ("W @ x", "y @ W", "reshaped", "columns")
@@ -125,3 +126,58 @@ def test_results_larger_than_any_memory_are_refused():
     a, b = ab.zeros((2**60, 0)), ab.zeros((0, 2**60))
     with pytest.raises(ab.AutobatchError):
         a @ b
+
+
+def test_products_of_many_weights_run_together_only_if_all_are_the_same(
+    rng, dtype, backend
+) -> None:
+    """A batch shares every weight of its products, not the first two."""
+    weights = [ab.Parameter(init=rng.normal(size=(3, 4))) for _ in range(5)]
+    bias, xs = ab.Parameter(init=rng.normal(size=3)), [rng.normal(size=4) for _ in range(8)]
+    inputs = [ab.input(x) for x in xs]
+    made, expected = [], []
+    for i in range(8):
+        places = [0, 1, 2, 3 + i % 2]  # the last differs
+        used = [weights[k] for k in places]
+        made.append(ab.affine(bias, *(t for W in used for t in (W, inputs[i]))))
+        expected.append(bias.value() + sum(W.value() for W in used) @ xs[i])
+    batches = engine.schedule_of(made)
+    assert sorted(map(len, batches)) == [4, 4]
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(ab.values(made), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_computed_weights_are_packed_anew_for_a_run_of_other_numbers(rng) -> None:
+    W = ab.Parameter(init=rng.normal(size=(20, 30)))
+    xs = rng.normal(size=(40, 30))
+    graph = ab.new_graph()
+    twice = W * 2.0
+    made = [twice @ ab.input(x) for x in xs]  # so many rows that the weight is packed
+    np.testing.assert_allclose(ab.values(made), 2 * xs @ W.value().T, rtol=1e-4, atol=1e-5)
+    for factor in (3.0, -0.5):
+        W.set_value(W.value() * factor)
+        engine.forget(graph)
+        np.testing.assert_allclose(ab.values(made), 2 * xs @ W.value().T, rtol=1e-4, atol=1e-5)
+
+
+@given(sizes=st.lists(st.integers(1, 300), min_size=2, max_size=3), runs=st.integers(2, 5))
+def test_runs_that_are_kept_notice_that_work_space_has_moved(sizes: list[int], runs: int) -> None:
+    """A pass between two runs of one tape takes more of it; the sanitizers see what was freed."""
+    rng = np.random.default_rng(sum(sizes))
+    weights = [ab.Parameter(init=rng.normal(size=s) * 0.1) for s in zip(sizes[1:], sizes)]
+    graph = ab.new_graph()
+    x = ab.recording.placeholder((sizes[0],))
+    y = x
+    for W in weights:
+        y = ab.tanh(W @ y)
+    loss = ab.sum(y)
+    for run in range(3 * runs):
+        numbers = rng.normal(size=sizes[0])
+        engine.write(x, numbers)
+        engine.forget(graph)
+        expected = numbers
+        for W in weights:
+            expected = np.tanh(W.value() @ expected)
+        np.testing.assert_allclose(loss.item(), expected.sum(), rtol=1e-3, atol=1e-4)
+        if run % runs == runs - 1:
+            loss.backward()

@@ -167,7 +167,7 @@ ab_form_find(const ab_registry *r, int32_t nkey, const int64_t *key, uint64_t ha
         if (id < 0)
             return -1;
         const ab_form *f = ab_form_get(r, id);
-        if (f->hash == hash && f->nkey == nkey
+        if (!((f->hash ^ hash) & r->hash_mask) && f->nkey == nkey
             && memcmp(f->key, key, (size_t)nkey * sizeof *key) == 0)
             return id;
     }
