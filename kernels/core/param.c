@@ -465,6 +465,8 @@ static PyObject *
 holder_item(PyObject *a, PyObject *key)
 {
     ParamObject *p = ab_param_of(a);
+    if (!((HolderObject *)a)->stored)
+        return PyErr_Format(PyExc_TypeError, "this expression stands for no parameter");
     if (!ab_recording_columns())
         return NULL;
     return p && p->param->rows ? PyObject_GetItem((PyObject *)p, key) : ab_column_item(a, key);
