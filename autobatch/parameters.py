@@ -53,6 +53,15 @@ def _initializer(owner: str, init: Any) -> Initializer:
     return FromArray(plain.array(owner, init))
 
 
+def _held(owner: str, given: Any, values: np.ndarray) -> None:
+    """Refuses finite numbers that the number type rounds to infinity."""
+    wrong = np.isinf(values) & np.isfinite(given)
+    if wrong.any():
+        raise OperandError(
+            f"{owner}: {int(wrong.sum())} of {wrong.size} numbers are too large for {values.dtype}"
+        )
+
+
 class SparseGradient:
     """The gradient of a lookup's used rows, in the order in which they were first used.
 
@@ -140,7 +149,10 @@ class _Stored(Param):
 
     def __init__(self, shape: Shape, init: Initializer) -> None:
         dtype = np.dtype(config.current().dtype)
-        values = init(shape, dtype)
+        with np.errstate(over="ignore"):
+            values = init(shape, dtype)
+        given = init.values(shape) if isinstance(init, (Constant, FromArray)) else 0.0
+        _held(type(self).__name__, given, values)
         super().__init__(shape, isinstance(self, Lookup), dtype.itemsize, "")
         self._data[...] = values
 
@@ -167,7 +179,8 @@ class _Stored(Param):
 
         Raises:
             ShapeError: `values` has another shape.
-            OperandError: `values` are not real numbers.
+            OperandError: `values` are not real numbers, or finite ones that the number type rounds
+            to infinity. Infinities themselves are taken.
 
         >>> p = Parameter(2)
         >>> p.set_value([3, 4])
@@ -180,8 +193,11 @@ class _Stored(Param):
                 f"set_value of {self._label()}: expected shape {self._data.shape}, "
                 f"got {array.shape}"
             )
+        with np.errstate(over="ignore"):
+            values = array.astype(self._data.dtype)
+        _held(f"set_value of {self._label()}", array, values)
         with _turn:
-            self._data[...] = array
+            self._data[...] = values
             self._touch()
 
     @property

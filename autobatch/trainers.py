@@ -29,9 +29,10 @@ from ._core import Updates
 from .backends import cpu
 from .backends.memory import address_of, aligned_zeros
 from .engine import direct, gradients_turn, timed
-from .errors import ConfigurationError, GradientError
+from .errors import ConfigurationError, GradientError, OperandError
 from .module import AnyParameter, Module, named_parameters
 from .parameters import Lookup
+from .plain import show
 from .schedules import Schedule
 from .updates import Update
 
@@ -75,6 +76,48 @@ class _Gradient:
     parameter: AnyParameter
     values: np.ndarray
     rows: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Range:
+    """The numbers that a setting may be."""
+
+    low: float = 0.0
+    below: float = math.inf
+    positive: bool = False  # whether `low` itself is none of them
+    optional: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        return self.low <= number < self.below and not (self.positive and number == self.low)
+
+    def __str__(self) -> str:
+        if self.positive:
+            return f"a finite number above {self.low:g}"
+        upper = " and finite" if self.below == math.inf else f" and below {self.below:g}"
+        return f"at least {self.low:g}{upper}"
+
+
+_POSITIVE, _LIMIT = _Range(positive=True), _Range(positive=True, optional=True)
+# What is checked whenever it is set, and how.
+_SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(("learning_rate", "weight_decay", "max_rate", "gamma"), _Range()),
+    **dict.fromkeys(("momentum", "rho", "beta1", "beta2"), _Range(below=1.0)),
+    "epsilon": _POSITIVE,
+    **dict.fromkeys(("clip_norm", "clip_value"), _LIMIT),
+    **dict.fromkeys(("sparse", "nesterov"), bool),
+    **dict.fromkeys(("step", "step_size"), int),
+    "schedule": None,
+}
+
+
+def rounded(number: float) -> float:
+    """A number as float32 holds it; infinite where it is too large.
+
+    >>> rounded(1e-50), rounded(1e300)
+    (0.0, inf)
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.float32(number))
 
 
 class Trainer(_core.Trainer):
@@ -145,17 +188,51 @@ class Trainer(_core.Trainer):
         sparse: bool = True,
     ) -> None:
         self.parameters: dict[str, AnyParameter] = self._parameters_of(model)
-        self.learning_rate = self._ranged("learning_rate", learning_rate, 0.0)
-        self.clip_norm = None if clip_norm is None else self._positive("clip_norm", clip_norm)
-        self.clip_value = None if clip_value is None else self._positive("clip_value", clip_value)
-        if schedule is not None and not callable(schedule):
-            raise ConfigurationError(
-                f"{type(self).__name__}: schedule must be a function of the number of updates, "
-                f"got {schedule!r}"
-            )
+        self._narrow = any(p.dtype.itemsize == 4 for p in self.parameters.values())
+        self.learning_rate = learning_rate
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.schedule = schedule
-        self.sparse = plain.flag(type(self).__name__, "sparse", sparse)
+        self.sparse = sparse
         self._set_state({name: {} for name in self.state_names})
+
+    _narrow: bool = True  # whether settings are rounded to float32: a parameter's type
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SETTINGS:
+            value = self._checked(name, value)
+        super().__setattr__(name, value)
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """A setting as it may be, also when it is rounded to the parameters' type.
+
+        Raises:
+            ConfigurationError, OperandError: it may not.
+        """
+        kind, expected = type(self).__name__, _SETTINGS[name]
+        if isinstance(expected, _Range):
+            if value is None and expected.optional:
+                return None
+            number = plain.number(kind, name, value, ConfigurationError)
+            wrong = "" if number in expected else f"got {show(value)}"
+            if not wrong and self._narrow and rounded(number) not in expected:
+                wrong = f"got {value!r}, which float32, the parameters' type, rounds to "
+                wrong += f"{rounded(number):g}"
+            if wrong:
+                raise ConfigurationError(f"{kind}: {name} must be {expected}, {wrong}")
+            return number
+        if expected is bool:
+            return plain.flag(kind, name, value)
+        if expected is int:
+            count = plain.whole(kind, name, value, ConfigurationError)
+            if not (name != "step") <= count < 2**53:
+                raise ConfigurationError(f"{kind}: {name} must be a count, got {show(value)}")
+            return count
+        if value is not None and not callable(value):
+            raise ConfigurationError(
+                f"{kind}: schedule must be a function of the number of updates, got {value!r}"
+            )
+        return value
 
     def _parameters_of(self, model: Model) -> dict[str, AnyParameter]:
         found = named_parameters(model)
@@ -182,7 +259,10 @@ class Trainer(_core.Trainer):
         if self.schedule is not None:
             factor = self.schedule(self.step)
             rate *= plain.number(type(self).__name__, "the schedule's factor", factor)
-        if not 0.0 <= rate < math.inf:
+        return self._usable(rate)
+
+    def _usable(self, rate: float) -> float:
+        if not 0.0 <= (rounded(rate) if self._narrow else rate) < math.inf:
             raise ConfigurationError(
                 f"{type(self).__name__}: the learning rate of update {self.step} is {rate}; "
                 f"expected a finite number >= 0"
@@ -243,10 +323,52 @@ class Trainer(_core.Trainer):
             raise GradientError(self._nothing())
         try:
             factor = self._clip(gradients)
-            for gradient in gradients:
-                self._apply_to(gradient, factor, rule, numbers)
+            self._apply_all(gradients, factor, rule, numbers)
         finally:
             self.zero_grad()
+
+    def _apply_all(
+        self, gradients: list[_Gradient], factor: float, rule: str, numbers: tuple[float, ...]
+    ) -> None:
+        """Applies all, or nothing where a number that is not finite would be written."""
+        kept: list[tuple[np.ndarray, Any, np.ndarray]] = []
+        whole = False
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                for gradient in gradients:
+                    states = [self._state_of(which, gradient) for which in self.state_names]
+                    rows = ... if gradient.rows is None else gradient.rows.copy()
+                    for array in (gradient.parameter._data, *states):
+                        assert array is not None
+                        kept.append((array, rows, array[rows].copy()))
+                    self._apply_to(gradient, factor, rule, numbers)
+                    for which, array in zip(
+                        ("", *self.state_names), (gradient.parameter._data, *states), strict=True
+                    ):
+                        assert array is not None
+                        bad = ~np.isfinite(array[rows])
+                        if bad.any():
+                            raise GradientError(self._overflow(gradient, which, array[rows], bad))
+            whole = True
+        finally:
+            if not whole:
+                for array, rows, before in kept:
+                    array[rows] = before
+
+    def _overflow(
+        self, gradient: _Gradient, which: str, written: np.ndarray, bad: np.ndarray
+    ) -> str:
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        value = written[first]
+        if gradient.rows is not None:
+            first = (int(gradient.rows[first[0]]), *first[1:])
+        what = f"state {which!r} of " if which else ""
+        return (
+            f"{type(self).__name__}.update: {what}parameter {gradient.name!r} would become "
+            f"{value} at index {first}: {written.dtype} does not hold it. Nothing was applied "
+            f"and all gradients were cleared. Lower the learning rate (now {self.rate:g}), or "
+            f"limit the gradient by clip_norm or clip_value"
+        )
 
     def _make_updates(self) -> Updates:
         updates = Updates(self._trained(), "".join(self.state_names), self.idle)
@@ -466,26 +588,10 @@ class Trainer(_core.Trainer):
         if not isinstance(settings, dict) or set(settings) != set(self.setting_names):
             raise ConfigurationError(f"{kind}: expected the settings {list(self.setting_names)}")
         for name, value in settings.items():
-            optional = name in ("clip_norm", "clip_value") and value is None
-            if not optional and not isinstance(value, (bool, int, float)):
-                raise ConfigurationError(f"{kind}: setting {name} must be a number, got {value!r}")
-
-    def _ranged(self, name: str, value: float, low: float, below: float = math.inf) -> float:
-        number = plain.number(type(self).__name__, name, value, ConfigurationError)
-        if not low <= number < below:
-            upper = "" if below == math.inf else f" and below {below:g}"
-            raise ConfigurationError(
-                f"{type(self).__name__}: {name} must be at least {low:g}{upper}, got {value!r}"
-            )
-        return number
-
-    def _positive(self, name: str, value: float) -> float:
-        number = plain.number(type(self).__name__, name, value, ConfigurationError)
-        if not 0.0 < number < math.inf:
-            raise ConfigurationError(
-                f"{type(self).__name__}: {name} must be a finite number above 0, got {value!r}"
-            )
-        return number
+            try:
+                self._checked(name, value)
+            except OperandError as error:
+                raise ConfigurationError(str(error)) from None
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -558,16 +664,19 @@ class CyclicalSGD(SGD):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
-        self.max_rate = self._ranged("max_rate", max_rate, 0.0)
-        self.step_size = int(self._ranged("step_size", step_size, 1))
-        self.gamma = self._ranged("gamma", gamma, 0.0)
+        self.max_rate = max_rate
+        self.step_size = step_size
+        self.gamma = gamma
 
     @property
     def rate(self) -> float:
         """The learning rate of the next update: a schedule multiplies both ends."""
         low, high = float(self.learning_rate), float(self.max_rate)
         now = triangular(self.step, low, high, self.step_size, self.gamma)
-        return now if self.schedule is None else now * float(self.schedule(self.step))
+        if self.schedule is not None:
+            factor = self.schedule(self.step)
+            now *= plain.number(type(self).__name__, "the schedule's factor", factor)
+        return self._usable(now)
 
 
 class Momentum(Trainer):
@@ -599,8 +708,8 @@ class Momentum(Trainer):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
-        self.momentum = self._ranged("momentum", momentum, 0.0, 1.0)
-        self.nesterov = plain.flag("Momentum", "nesterov", nesterov)
+        self.momentum = momentum
+        self.nesterov = nesterov
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "momentum", (self.momentum, self.nesterov)
@@ -631,7 +740,7 @@ class Adagrad(Trainer):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
-        self.epsilon = self._positive("epsilon", epsilon)
+        self.epsilon = epsilon
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "adagrad", (self.epsilon,)
@@ -665,8 +774,8 @@ class RMSProp(Trainer):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
-        self.rho = self._ranged("rho", rho, 0.0, 1.0)
-        self.epsilon = self._positive("epsilon", epsilon)
+        self.rho = rho
+        self.epsilon = epsilon
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "rmsprop", (self.rho, self.epsilon, False)
@@ -707,9 +816,9 @@ class Adam(Trainer):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
-        self.beta1 = self._ranged("beta1", beta1, 0.0, 1.0)
-        self.beta2 = self._ranged("beta2", beta2, 0.0, 1.0)
-        self.epsilon = self._positive("epsilon", epsilon)
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "adam", (self.beta1, self.beta2, self.epsilon, False)
@@ -760,8 +869,8 @@ class Adadelta(Trainer):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, **settings)
-        self.rho = self._ranged("rho", rho, 0.0, 1.0)
-        self.epsilon = self._positive("epsilon", epsilon)
+        self.rho = rho
+        self.epsilon = epsilon
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "adadelta", (self.rho, self.epsilon)
@@ -797,7 +906,7 @@ class AdamW(Adam):
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(model, learning_rate, beta1, beta2, epsilon, **settings)
-        self.weight_decay = self._ranged("weight_decay", weight_decay, 0.0)
+        self.weight_decay = weight_decay
 
     def _rule(self) -> tuple[str, tuple[float, ...]]:
         return "adamw", (*super()._rule()[1], self.weight_decay)

@@ -71,7 +71,7 @@ class Trainer(trainers.Trainer):
         self._collection = m  # which is asked at every update
         self.parameters = {}
         self._single = True
-        self.learning_rate = self._ranged("learning_rate", learning_rate, 0.0)
+        self.learning_rate = learning_rate
         self._set_state({name: {} for name in self.state_names})
         _CG.look_out()
 

@@ -65,7 +65,7 @@ update_rmsprop(const ab_update *update, const double *numbers)
     const real under = (real)(numbers[3] != 0 ? numbers[2] : 0);
     const real beside = (real)(numbers[3] != 0 ? 0 : numbers[2]);
 
-    UPDATE_ROWS(update, v[i] = keep * v[i] + take * (g * g);
+    UPDATE_ROWS(update, v[i] = keep * v[i] + take * g * g;
                 w[i] -= step * g / (UPDATE_SQRT(v[i] + under) + beside);)
 }
 
@@ -77,7 +77,7 @@ update_adamw(const ab_update *update, const double *numbers)
     const real keep2 = (real)numbers[3], take2 = (real)(1 - numbers[3]);
     const real shrink = (real)(1 - numbers[5]);
 
-    UPDATE_ROWS(update, m[i] = keep1 * m[i] + take1 * g; v[i] = keep2 * v[i] + take2 * (g * g);
+    UPDATE_ROWS(update, m[i] = keep1 * m[i] + take1 * g; v[i] = keep2 * v[i] + take2 * g * g;
                 w[i] = shrink * w[i] - rate * m[i] / (UPDATE_SQRT(v[i]) * correction + eps);)
 }
 
@@ -96,7 +96,7 @@ update_amsgrad(const ab_update *update, const double *numbers)
     const real keep1 = (real)numbers[2], take1 = (real)(1 - numbers[2]);
     const real keep2 = (real)numbers[3], take2 = (real)(1 - numbers[3]);
 
-    UPDATE_ROWS(update, m[i] = keep1 * m[i] + take1 * g; v[i] = keep2 * v[i] + take2 * (g * g);
+    UPDATE_ROWS(update, m[i] = keep1 * m[i] + take1 * g; v[i] = keep2 * v[i] + take2 * g * g;
                 x[i] = x[i] > v[i] ? x[i] : v[i];
                 w[i] -= rate * m[i] / (UPDATE_SQRT(x[i]) * correction + eps);)
 }
@@ -107,9 +107,9 @@ update_adadelta(const ab_update *update, const double *numbers)
     const real rate = (real)numbers[0], keep = (real)numbers[1], take = (real)(1 - numbers[1]);
     const real eps = (real)numbers[2];
 
-    UPDATE_ROWS(update, v[i] = keep * v[i] + take * (g * g);
+    UPDATE_ROWS(update, v[i] = keep * v[i] + take * g * g;
                 const real d = g * UPDATE_SQRT(m[i] + eps) / UPDATE_SQRT(v[i] + eps);
-                m[i] = keep * m[i] + take * (d * d); w[i] -= rate * d;)
+                m[i] = keep * m[i] + take * d * d; w[i] -= rate * d;)
 }
 
 /* Sixteen sums side by side whatever the vector: the order of the additions, and with it

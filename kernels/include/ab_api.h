@@ -79,15 +79,20 @@ typedef struct ab_updated {
     void *m, *v, *x; /* the rule's states; NULL: it has none */
     int32_t started; /* the states are there */
     int32_t idle;    /* once started, it is updated even without a gradient */
+    /* No number of the parameter is larger than most[0], none of the states m, v, x than the others:
+     * this holds for the version that it was found at, and is 0 before that. */
+    double most[4];
+    uint64_t version;
+    int32_t doubtful; /* limits do not tell that the present update leaves it finite */
 } ab_updated;
 
 enum {
     AB_UPDATE_SPARSE = 1,  /* of a lookup, rows without a gradient are left alone */
-    AB_UPDATE_MEASURE = 2, /* the norm is taken, and must be finite */
+    AB_UPDATE_MEASURE = 2, /* the norm is taken, and must be finite; so must what is written */
 };
 enum {                            /* nothing was changed: */
        AB_UPDATE_NOTHING = -1,    /* there is no gradient */
-       AB_UPDATE_NOT_FINITE = -2, /* the norm is not finite */
+       AB_UPDATE_NOT_FINITE = -2, /* the norm is not finite, or a number would not be */
        AB_UPDATE_STATES = -3,     /* a parameter begins that has no states */
 };
 /* Updates all parameters that have a gradient and forgets the gradients; returns their norm
