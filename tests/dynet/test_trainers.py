@@ -112,9 +112,9 @@ def test_learning_rates_are_float32(m):
         assert trainer.learning_rate == 0.30000001192092896
     trainer.set_clip_threshold(0.1)
     assert trainer.get_clip_threshold() == 0.10000000149011612
-    trainer.learning_rate = -1
-    with pytest.raises(ab.ConfigurationError, match="expected a finite number >= 0"):
-        trainer.update()
+    with pytest.raises(ab.ConfigurationError, match="learning_rate must be at least 0 and finite"):
+        trainer.learning_rate = -1
+    assert trainer.learning_rate == 0.30000001192092896
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
