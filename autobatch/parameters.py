@@ -235,7 +235,10 @@ class _Stored(Param):
         return f"{kind} {self.name!r}" if self.name else f"a {kind} of shape {self._data.shape}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._data.copy(), self.name, self.trainable)
+        # The state is what a program, or a subclass, has attached.
+        attached = {name: value for name, value in vars(self).items() if name != "_sparse"}
+        numbers = type(self), self._data.copy(), self.name, self.trainable
+        return _rebuild, numbers, attached or None
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""

@@ -403,3 +403,27 @@ def test_repr_shows_the_structure():
     assert "weight: Parameter(3, 3)" in text
     assert "scale" not in text
     assert "vocabulary" not in text
+
+
+class Rated(ab.Parameter):
+    """A parameter with a field of its own."""
+
+    def __init__(self, shape: int, factor: float) -> None:
+        super().__init__(shape)
+        self.factor = factor
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
+def test_copies_keep_what_a_program_attached(copied) -> None:
+    p, table = Rated(2, 3.0), ab.Lookup(4, 2)
+    p.rate_factor = table.words = ["a"]
+    ab.sum(table[1]).backward()
+    for one in (p, table):
+        twin = copied(one)
+        assert type(twin) is type(one)
+        np.testing.assert_array_equal(twin.value(), one.value())
+        assert twin.gradient() is None
+    assert copied(p).factor == 3.0
+    assert copied(p).rate_factor == copied(table).words == ["a"]
