@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autobatch as ab
+import autobatch.dynet as dy
 from autobatch import _core
 from autobatch.backends import cpu
 from autobatch.errors import GraphError, OperandError, ShapeError
@@ -266,6 +267,7 @@ def test_arguments_by_name_are_part_of_what_a_trace_is_found_by():
         calls.append((by, plus))
         return x * float(by) + plus
 
+    dy.renew_cg()  # whose names are traced so
     x = ab.input([1.0, 2.0])
     for _ in range(2):
         np.testing.assert_array_equal(scaled(x).value(), [1, 2])
@@ -283,6 +285,7 @@ def test_names_that_are_made_at_run_time():
     def scaled(x, by=1):
         return x * float(by)
 
+    dy.renew_cg()  # whose names are traced so
     x = ab.input([1.0, 2.0])
     for by in (2, 3):
         name = "".join(["b", "y"])  # another object than the "by" of the source

@@ -466,7 +466,7 @@ holder_item(PyObject *a, PyObject *key)
 {
     ParamObject *p = ab_param_of(a);
     if (!((HolderObject *)a)->stored)
-        return PyErr_Format(PyExc_TypeError, "this expression stands for no parameter");
+        return PyErr_Format(PyExc_AttributeError, "this expression stands for no parameter");
     if (!ab_recording_columns())
         return NULL;
     return p && p->param->rows ? PyObject_GetItem((PyObject *)p, key) : ab_column_item(a, key);
