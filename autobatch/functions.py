@@ -541,7 +541,7 @@ def gelu(x: Like, approximate: str = "none") -> Expression:
         form = _gelu[approximate]
     except (KeyError, TypeError):
         raise OperandError(
-            f'gelu: expected approximate to be "none", "tanh" or "sigmoid", got {approximate!r}'
+            f'gelu: expected approximate to be "none", "tanh" or "sigmoid", got {plain.show(approximate)}'
         ) from None
     return form(x)
 

@@ -414,6 +414,11 @@ def _error(kind: str, op: Op | None, detail: Any) -> NoReturn:
     if kind == "name":
         got = detail.__name__ if detail is not None else "nothing (del)"
         raise OperandError(f"the name of a parameter must be a str, got {got}")
+    if kind == "flag":
+        raise OperandError(
+            f"trainable must be True or False, got {plain.show(detail)}; it is a parameter's own, "
+            f"of a module it is freeze() and unfreeze()"
+        )
     if kind == "deleted":
         raise OperandError("this attribute of a parameter cannot be deleted")
     if kind == "instance":

@@ -201,6 +201,8 @@ class Trainer(_core.Trainer):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _SETTINGS:
             value = self._checked(name, value)
+        elif name == "gradient_norm":
+            value = plain.number(type(self).__name__, name, value)
         super().__setattr__(name, value)
 
     def _checked(self, name: str, value: Any) -> Any:

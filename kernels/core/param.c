@@ -272,7 +272,13 @@ static int
 param_set_flag(PyObject *self, PyObject *value, void *offset)
 {
     ParamObject *p = (ParamObject *)self;
-    int truth = value && initialised(p) ? PyObject_IsTrue(value) : -1;
+    int truth = -1;
+    if (value && initialised(p)) {
+        if ((size_t)offset == offsetof(ab_param, trainable) && !PyBool_Check(value))
+            ab_error("flag", NULL, Py_NewRef(value));
+        else
+            truth = PyObject_IsTrue(value);
+    }
     if (truth >= 0)
         *(int32_t *)((char *)p->param + (size_t)offset) = truth;
     else if (!PyErr_Occurred())
