@@ -541,7 +541,8 @@ def gelu(x: Like, approximate: str = "none") -> Expression:
         form = _gelu[approximate]
     except (KeyError, TypeError):
         raise OperandError(
-            f'gelu: expected approximate to be "none", "tanh" or "sigmoid", got {plain.show(approximate)}'
+            f'gelu: expected approximate to be "none", "tanh" or "sigmoid", '
+            f"got {plain.show(approximate)}"
         ) from None
     return form(x)
 

@@ -15,6 +15,12 @@
 #define AB_TUPLE_SIZE PyTuple_Size
 #define AB_LIST_ITEM PyList_GetItem
 #define AB_LIST_SIZE PyList_Size
+#define Py_XSETREF(place, value)                                                                   \
+    do {                                                                                           \
+        PyObject *former = (PyObject *)(place);                                                    \
+        (place) = (value);                                                                         \
+        Py_XDECREF(former);                                                                        \
+    } while (0)
 #else
 #define AB_TUPLE_ITEM PyTuple_GET_ITEM
 #define AB_TUPLE_SIZE PyTuple_GET_SIZE
