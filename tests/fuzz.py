@@ -374,10 +374,10 @@ class Fuzz:
             and isinstance(error, (TypeError, ValueError, IndexError))
         ):
             return True  # an object that does not know an operator
-        if isinstance(error, (SystemError, RecursionError, MemoryError, AssertionError)):
-            return False
-        # DyNet's names raise what DyNet's own raise: Python's errors, many of them.
+        # DyNet's names raise what DyNet's own raise: Python's errors and assertions, many of them,
+        # a RecursionError for lists that are deeper than calls.
         usual = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+        usual += (AssertionError,)
         return self.package.__name__.endswith("dynet") and isinstance(error, usual)
 
 
