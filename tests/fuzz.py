@@ -377,7 +377,7 @@ class Fuzz:
         # DyNet's names raise what DyNet's own raise: Python's errors and assertions, many of them,
         # a RecursionError for lists that are deeper than calls.
         usual = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
-        usual += (AssertionError,)
+        usual += (AssertionError, MemoryError)
         return self.package.__name__.endswith("dynet") and isinstance(error, usual)
 
 
