@@ -174,7 +174,7 @@ class _Scaled(Initializer):
         if distribution not in ("uniform", "normal"):
             raise ConfigurationError(
                 f"{type(self).__name__}: distribution must be 'uniform' or 'normal', "
-                f"got {distribution!r}"
+                f"got {plain.show(distribution)}"
             )
         self.distribution = distribution
 

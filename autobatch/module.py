@@ -169,6 +169,11 @@ def named_parameters(model: Any) -> dict[str, AnyParameter]:
     return found
 
 
+def _size(container: Any) -> int:
+    """How many parts a container has; an array without axes has one."""
+    return container.size if isinstance(container, np.ndarray) else len(container)
+
+
 class Module:
     """Base class of models and layers.
 
@@ -202,7 +207,7 @@ class Module:
         # Names for messages only; named_parameters() finds out for itself. Parameters in a
         # large container go without: assigning data costs nothing.
         if isinstance(value, (_Stored, Module)) or (
-            isinstance(value, _CONTAINERS) and isinstance(value, Sized) and len(value) < _MANY
+            isinstance(value, _CONTAINERS) and isinstance(value, Sized) and _size(value) < _MANY
         ):
             for path, part in _walk(value, name):
                 if isinstance(part, _Stored):
