@@ -12,6 +12,7 @@ is taken as a map of its elements to one number.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NoReturn
 
@@ -60,6 +61,21 @@ class Initializer:
     array([[0., 1.],
            [2., 3.]], dtype=float32)
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls).get("values")
+        if own is None:
+            return
+
+        @functools.wraps(own)
+        def values(self: Initializer, shape: Shape) -> np.ndarray:
+            # A tuple of its own: a list could change while NumPy walks through it.
+            dims = plain.wholes(type(self).__name__, "shape", shape)
+            found: np.ndarray = own(self, dims)
+            return found
+
+        cls.values = values  # type: ignore[method-assign]
 
     def values(self, shape: Shape) -> np.ndarray:
         """The values of one parameter, an array of `shape`."""

@@ -48,7 +48,10 @@ def _float(x: _Operand) -> float:
 
 
 def _int(x: _Operand) -> int:
-    return int(_single("int()", x))
+    number = _single("int()", x)
+    if not math.isfinite(number):
+        raise OperandError(f"int() of {number}, the value of {_kind(x)}, which is no integer")
+    return int(number)
 
 
 def _round(x: _Operand, digits: int | None = None) -> Any:

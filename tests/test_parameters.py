@@ -427,3 +427,18 @@ def test_copies_keep_what_a_program_attached(copied) -> None:
         assert twin.gradient() is None
     assert copied(p).factor == 3.0
     assert copied(p).rate_factor == copied(table).words == ["a"]
+
+
+def test_a_shape_that_changes_while_it_is_read_is_read_once() -> None:
+    for make in (ab.Uniform, ab.Normal, ab.Glorot, ab.Zeros):
+        shape: list[object] = [1.0, 2, 3]
+
+        class Changes:
+            def __index__(self, shape: list[object] = shape) -> int:
+                shape.clear()
+                return 2
+
+        shape[0] = Changes()
+        with pytest.raises(ab.AutobatchError):
+            (make(0.1) if make is ab.Uniform else make()).values(shape)
+        assert make is not ab.Zeros or make().values([2, 3]).shape == (2, 3)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import functions as F
 from ..errors import ConfigurationError
 from ..module import Module
+from ..plain import show
 from .gru import GRU
 from .lstm import LSTM
 from .recurrent import Recurrent
@@ -51,7 +52,9 @@ class Bidirectional(Module):
     ) -> None:
         owner = type(self).__name__
         if not (isinstance(kind, type) and issubclass(kind, Recurrent)):
-            raise ConfigurationError(f"{owner}: expected a recurrent layer's class, got {kind!r}")
+            raise ConfigurationError(
+                f"{owner}: expected a recurrent layer's class, got {show(kind)}"
+            )
         self.input_dim = whole(owner, "input_dim", input_dim)
         self.hidden_dim = whole(owner, "hidden_dim", hidden_dim)
         self.dropout = dropout_rate(owner, dropout)
